@@ -1,0 +1,1 @@
+"""qnal decides which spectra people should look at next."""

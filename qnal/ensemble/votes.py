@@ -1,0 +1,137 @@
+"""What the members say together: votes, soft classes, redshift, and how far they disagree."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from qnal.network.decode import Lines
+from qnal.network.lines import column_names
+
+CLASSES = ("NOT", "QSO_LZ", "QSO_HZ")
+MAD_TO_SIGMA = 1.4826
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """When a member votes for a quasar, and from which redshift it is a high one.
+
+    A quasar has more than ``line_threshold`` confidence in at least ``min_lines`` lines.
+    """
+
+    line_threshold: float = 0.95
+    min_lines: int = 1
+    high_z: float = 2.1
+
+
+@dataclass(frozen=True)
+class MemberAnswers:
+    """Answers of all members on the same spectra.
+
+    Attributes:
+        deciding: confidence that decides the vote (the ``min_lines``-th largest), shape
+            [rows, members], float32.
+        z_best: redshift by the most confident line, shape [rows, members].
+        confidence: of each line, shape [rows, lines, members]; ``z`` likewise.
+        bal: confidence of each BAL line, shape [rows, BAL lines, members].
+    """
+
+    deciding: NDArray[np.float32]
+    z_best: NDArray[np.floating]
+    confidence: NDArray[np.float32]
+    z: NDArray[np.floating]
+    bal: NDArray[np.float32]
+
+
+def gather(lines: Sequence[Lines], thresholds: Thresholds) -> MemberAnswers:
+    """The decoded answers of the members side by side."""
+    confidence = np.stack([m.confidence for m in lines], axis=-1).astype(np.float32)
+    return MemberAnswers(
+        np.sort(confidence, axis=1)[:, -thresholds.min_lines],
+        np.stack([m.z_best for m in lines], axis=-1),
+        confidence,
+        np.stack([m.z for m in lines], axis=-1),
+        np.stack([m.bal_confidence for m in lines], axis=-1).astype(np.float32),
+    )
+
+
+def votes(deciding: NDArray, z_best: NDArray, thresholds: Thresholds) -> NDArray[np.int8]:
+    """Each member's vote, an index into :data:`CLASSES`, shape as ``deciding``."""
+    quasar = deciding > np.float32(thresholds.line_threshold)
+    return quasar.astype(np.int8) + (quasar & (z_best >= thresholds.high_z))
+
+
+def shares(vote: NDArray[np.int8]) -> NDArray[np.float64]:
+    """Share of the members that vote for each class, shape [rows, 3]."""
+    return np.stack([(vote == c).mean(axis=1) for c in range(len(CLASSES))], axis=1)
+
+
+def soft_classes(
+    deciding: NDArray, z_best: NDArray, thresholds: Thresholds
+) -> NDArray[np.float64]:
+    """Soft class probabilities of every member, shape [rows, members, 3].
+
+    P(NOT) is 1 − c with c the confidence that decides the vote; c goes to the class of the
+    redshift.
+    """
+    c = deciding.astype(np.float64)
+    high = z_best >= thresholds.high_z
+    return np.stack([1 - c, np.where(high, 0, c), np.where(high, c, 0)], axis=2)
+
+
+def entropy(p: NDArray[np.floating], axis: int = -1) -> NDArray[np.float64]:
+    """−Σ p ln p in nats, with 0 ln 0 = 0; equal for any order of the classes."""
+    p = np.sort(np.clip(p, 0, 1).astype(np.float64), axis=axis)
+    terms = np.where(p > 0, p * np.log(np.where(p > 0, p, 1)), 0)
+    return np.maximum(-terms.sum(axis=axis), 0)
+
+
+def consensus_z(
+    z_best: NDArray[np.floating], vote: NDArray[np.int8]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Redshift and its spread over the members that vote quasar, over all where none does.
+
+    Returns:
+        The lower median (some member's own redshift), shape [rows], and 1.4826 × the median
+        absolute deviation of Δz/(1+z) over the same members.
+    """
+    counted = vote > 0
+    counted |= ~counted.any(axis=1, keepdims=True)
+    ordered = np.sort(np.where(counted, z_best, np.inf), axis=1)
+    middle = (counted.sum(axis=1) - 1) // 2
+    z = np.take_along_axis(ordered, middle[:, None], axis=1)[:, 0]
+    deviation = np.abs(z_best - z[:, None]) / (1 + z[:, None])
+    spread = np.nanmedian(np.where(counted, deviation, np.nan), axis=1)
+    return z, MAD_TO_SIGMA * spread
+
+
+def score_schema(lines: Sequence[str], bal_lines: Sequence[str]) -> pa.Schema:
+    """Columns that the members' answers add to a table of spectra (FORMATS.md section 11)."""
+    names = [f"C_{c}" for c in CLASSES] + [f"P_{c}" for c in CLASSES]
+    names += ["VOTE_ENTROPY", "ENTROPY", "MUTUAL_INFO", "Z", "Z_SPREAD"]
+    names += [f"{what}_{line}" for line in column_names(lines) for what in ("C", "Z")]
+    names += ["C_BAL"] if len(bal_lines) == 1 else [f"C_BAL_{n}" for n in column_names(bal_lines)]
+    return pa.schema([(name, pa.float32()) for name in names])
+
+
+def score_columns(
+    answers: MemberAnswers, thresholds: Thresholds, bal_trained: bool
+) -> list[NDArray[np.float32] | None]:
+    """Values of :func:`score_schema`, each of shape [rows]; None where a head is untrained."""
+    vote = votes(answers.deciding, answers.z_best, thresholds)
+    share = shares(vote)
+    soft = soft_classes(answers.deciding, answers.z_best, thresholds)
+    mean = soft.mean(axis=1)
+    total = entropy(mean)
+    z, spread = consensus_z(answers.z_best, vote)
+    columns = [*share.T, *mean.T, entropy(share), total]
+    columns += [np.maximum(total - entropy(soft).mean(axis=1), 0), z, spread]
+    for line in range(answers.z.shape[1]):
+        columns += [answers.confidence[:, line].mean(axis=1), np.median(answers.z[:, line], axis=1)]
+    narrow: list[NDArray[np.float32] | None] = [c.astype(np.float32) for c in columns]
+    for head in range(answers.bal.shape[1]):
+        bal = answers.bal[:, head].mean(axis=1, dtype=np.float64).astype(np.float32)
+        narrow.append(bal if bal_trained else None)
+    return narrow

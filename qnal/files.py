@@ -1,0 +1,37 @@
+"""Files that are either whole or absent."""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def written_aside(path: Path) -> Iterator[Path]:
+    """Yield a scratch path beside ``path``; rename it to ``path`` once the block has succeeded.
+
+    The scratch file keeps the suffix of ``path`` (writers choose the format by it), is flushed to
+    disk before the rename, and is removed if the block fails. Parent folders are made.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_name(f".{path.name}.{os.getpid()}.part{''.join(path.suffixes[-2:])}")
+    try:
+        yield scratch
+        with scratch.open("rb") as f:
+            os.fsync(f.fileno())
+        scratch.replace(path)
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write ``text`` to ``path``, whole or not at all."""
+    with written_aside(path) as scratch:
+        scratch.write_text(text)
+
+
+def sha256(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file's bytes."""
+    with path.open("rb") as f:
+        return hashlib.file_digest(f, "sha256").hexdigest()

@@ -1,0 +1,154 @@
+"""One QuasarNET as numbers: its layers, its heads and what they answer (FORMATS.md section 5)."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qnal.spectra.grid import Grid
+
+BATCH_NORM_EPSILON = 1e-3
+BATCH_NORM_MOMENTUM = 0.99
+RESCALE = (1.2, -0.1)  # offsets are −0.1 + 1.2·s
+Array = NDArray[np.floating]
+
+
+class OffsetActivation(StrEnum):
+    """How a head gives offsets; with ``linear`` its boxes are linear as well."""
+
+    rescaled_sigmoid = "rescaled_sigmoid"
+    sigmoid = "sigmoid"
+    linear = "linear"
+
+
+class Padding(StrEnum):
+    """Edges of the convolutions; ``auto`` is ``same`` from 6 layers on, else ``valid``."""
+
+    auto = "auto"
+    same = "same"
+    valid = "valid"
+
+
+@dataclass(frozen=True)
+class BatchNorm:
+    """gamma·(x − mean)/√(variance + epsilon) + beta, each of shape [channels]."""
+
+    gamma: Array
+    beta: Array
+    mean: Array
+    variance: Array
+    epsilon: float = BATCH_NORM_EPSILON
+
+    def scale(self) -> Array:
+        """The factor that x is multiplied by."""
+        return self.gamma / np.sqrt(self.variance + self.epsilon)
+
+
+@dataclass(frozen=True)
+class Conv:
+    """A convolution [width, in, out] along wavelength, then batch norm and ReLU."""
+
+    kernel: Array
+    bias: Array
+    norm: BatchNorm
+    stride: int = 2
+    padding: Padding = Padding.valid
+
+    def folded(self) -> tuple[Array, Array]:
+        """Kernel and bias with the batch norm of inference folded in."""
+        scale = self.norm.scale()
+        return self.kernel * scale, (self.bias - self.norm.mean) * scale + self.norm.beta
+
+    def padded(self, pixels: int) -> tuple[int, int]:
+        """Zeros to put before and behind that many pixels."""
+        if self.padding is not Padding.same:
+            return 0, 0
+        out = -(-pixels // self.stride)
+        total = max((out - 1) * self.stride + len(self.kernel) - pixels, 0)
+        return total // 2, total - total // 2
+
+    def pixels(self, pixels: int) -> int:
+        """Length of the output for that many input pixels."""
+        return (pixels + sum(self.padded(pixels)) - len(self.kernel)) // self.stride + 1
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network: convolutions, a common dense layer, and a head of boxes and offsets a line.
+
+    Attributes:
+        convs: the convolutions, first to last.
+        dense_kernel: [pixels·channels, units]; ``dense_bias`` [units]; ``dense_norm`` its norm.
+        head_kernel: [units, heads, 2, boxes], boxes first and offsets second.
+        head_bias: [heads, 2, boxes].
+        offset_activation: see :class:`OffsetActivation`.
+        grid: the grid it was trained on.
+        lines: names of the first heads; ``bal_lines`` those of the others.
+    """
+
+    convs: tuple[Conv, ...]
+    dense_kernel: Array
+    dense_bias: Array
+    dense_norm: BatchNorm
+    head_kernel: Array
+    head_bias: Array
+    offset_activation: OffsetActivation
+    grid: Grid
+    lines: tuple[str, ...]
+    bal_lines: tuple[str, ...]
+
+    @property
+    def boxes(self) -> int:
+        """Number of boxes a head divides the grid into."""
+        return self.head_bias.shape[2]
+
+    def folded_dense(self) -> tuple[Array, Array]:
+        """Kernel and bias of the dense layer with its batch norm folded in."""
+        scale = self.dense_norm.scale()
+        norm = self.dense_norm
+        return self.dense_kernel * scale, (self.dense_bias - norm.mean) * scale + norm.beta
+
+    def flat_size(self) -> int:
+        """Number of values that reach the dense layer."""
+        pixels = len(self.grid)
+        for conv in self.convs:
+            pixels = conv.pixels(pixels)
+        return pixels * self.convs[-1].kernel.shape[2]
+
+
+def apply_numpy(network: Network, x: Array, dtype: type[np.floating] = np.float64) -> Array:
+    """The network's answer in numpy, the definition that every other backend is held to.
+
+    Args:
+        network: the network.
+        x: renormalised spectra, shape [rows, npix].
+        dtype: precision to compute in.
+
+    Returns:
+        Boxes and offsets, shape [rows, heads, 2, boxes].
+    """
+    y = x.astype(dtype)[:, :, None]
+    for conv in network.convs:
+        kernel, bias = (a.astype(dtype) for a in conv.folded())
+        y = np.pad(y, ((0, 0), conv.padded(y.shape[1]), (0, 0)))
+        windows = np.lib.stride_tricks.sliding_window_view(y, len(kernel), axis=1)
+        windows = windows[:, :: conv.stride].swapaxes(2, 3)  # [rows, out, width, in]
+        flat = windows.reshape(*windows.shape[:2], -1) @ kernel.reshape(-1, kernel.shape[2])
+        y = np.maximum(flat + bias, 0)
+    kernel, bias = (a.astype(dtype) for a in network.folded_dense())
+    y = np.maximum(y.reshape(len(y), -1) @ kernel + bias, 0)
+    units, heads, _, boxes = network.head_kernel.shape
+    head = y @ network.head_kernel.astype(dtype).reshape(units, -1)
+    out = head.reshape(-1, heads, 2, boxes) + network.head_bias.astype(dtype)
+    if network.offset_activation is not OffsetActivation.linear:
+        out = sigmoid(out)
+    if network.offset_activation is not OffsetActivation.sigmoid:
+        out[:, :, 1] = out[:, :, 1] * dtype(RESCALE[0]) + dtype(RESCALE[1])
+    return out
+
+
+def sigmoid(x: Array) -> Array:
+    """1/(1 + e^−x), without overflow."""
+    e = np.exp(-np.abs(x))
+    return np.where(x >= 0, 1, e) / (1 + e)

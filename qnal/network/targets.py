@@ -1,0 +1,67 @@
+"""What a network should answer for a labelled spectrum (FORMATS.md section 5)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qnal.network.lines import rest_wavelength
+from qnal.spectra.grid import Grid
+from qnal.spectra.label import is_quasar
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Box and offset targets of every head, and the weight of every row in it.
+
+    Attributes:
+        boxes: 1 in the box that holds the line, else 0; shape [rows, heads, boxes], float32.
+        offsets: position of the line within its box, in boxes; shape as ``boxes``. Only the
+            entries where ``boxes`` is 1 count.
+        weights: shape [rows, heads]; 0 where a label says nothing, as for ambiguous BALs.
+    """
+
+    boxes: NDArray[np.float32]
+    offsets: NDArray[np.float32]
+    weights: NDArray[np.float32]
+
+
+def targets(
+    label: NDArray[np.integer],
+    z: NDArray[np.floating],
+    bal: NDArray[np.integer],
+    *,
+    lines: Sequence[str],
+    bal_lines: Sequence[str],
+    boxes: int,
+    grid: Grid,
+) -> Targets:
+    """Targets of labelled spectra, one head a line and then one a BAL line.
+
+    A line lies at ``pos = i(λ_rest(1+z)) / npix · boxes`` with ``i`` the fractional grid index;
+    spectra that are no quasars and lines outside the grid have no box. In a BAL head confident
+    non-BALs have no box, and rows whose BAL label is 0 have no weight.
+
+    Args:
+        label: :class:`~qnal.spectra.label.Label` of each row, shape [rows].
+        z: redshift, shape [rows]; ignored where the row is no quasar.
+        bal: +1 BAL, −1 none, 0 unknown, shape [rows].
+    """
+    rows, heads = len(label), len(lines) + len(bal_lines)
+    box = np.zeros((rows, heads, boxes), np.float32)
+    offset = np.zeros_like(box)
+    weight = np.ones((rows, heads), np.float32)
+    quasar = is_quasar(label)
+    for head, name in enumerate([*lines, *bal_lines]):
+        with np.errstate(invalid="ignore"):
+            position = grid.position(rest_wavelength(name) * (1 + z)) / len(grid) * boxes
+        has_line = quasar & np.isfinite(position)
+        if head >= len(lines):
+            has_line &= bal != -1
+            weight[:, head] = bal != 0
+        row = np.flatnonzero(has_line)
+        index = np.floor(position[row]).astype(int)
+        box[row, head, index] = 1
+        offset[row, head, index] = position[row] - index
+    return Targets(box, offset, weight)

@@ -1,0 +1,168 @@
+"""The labelled set: spectra with what inspectors said of them, in one table and one order."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from qnal.errors import InputError
+from qnal.spectra.boss import DROPPED_TARGETID, read_boss_spectra, read_boss_truth
+from qnal.spectra.coadd import read_coadd
+from qnal.spectra.grid import Grid
+from qnal.spectra.label import Label
+from qnal.spectra.rebin import Status
+from qnal.spectra.tree import SpectraFile
+from qnal.spectra.truth import Truth, read_truth
+
+# The reference drops DESI spectra that jump by this much between neighbouring pixels.
+ABSURD_JUMP = 1e4
+UNKNOWN_EXPID = -1
+
+
+@dataclass(frozen=True)
+class LabelledSet:
+    """Spectra and labels in canonical order: SOURCE, TARGETID, EXPID, FILE, ROW.
+
+    Attributes:
+        x: renormalised spectra, shape [rows, npix], float32.
+        table: SOURCE (``boss``, ``desi``), TARGETID, EXPID (−1 unknown), FILE, ROW, LABEL
+            (:class:`Label`), Z, BAL (+1, −1, 0 unknown), one row a spectrum.
+        counts: rows found, used and left out, with the reason.
+    """
+
+    x: NDArray[np.float32]
+    table: pd.DataFrame
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def column(self, name: str) -> NDArray:
+        """One column of the table as an array, shape [rows]."""
+        return self.table[name].to_numpy()
+
+    def subset(self, rows: NDArray, **counts: int) -> "LabelledSet":
+        """The given rows (indices or a mask), with further counts noted."""
+        table = self.table.iloc[np.flatnonzero(rows) if rows.dtype == bool else rows]
+        return LabelledSet(self.x[rows], table.reset_index(drop=True), self.counts | counts)
+
+    def fingerprint(self) -> str:
+        """SHA-256 of spectra and labels; equal for equal content, whatever the files' places."""
+        digest = hashlib.sha256(np.ascontiguousarray(self.x).tobytes())
+        for name in ("TARGETID", "EXPID", "LABEL", "Z", "BAL"):
+            digest.update(np.ascontiguousarray(self.column(name)).tobytes())
+        digest.update("".join(self.column("SOURCE")).encode())
+        return digest.hexdigest()
+
+
+def read_desi(
+    files: Sequence[SpectraFile], truth_paths: Sequence[Path], grid: Grid, *, high_z: float,
+    use_mask: bool = True, bal_recorded: bool = False,
+) -> LabelledSet:  # fmt: skip
+    """The labelled DESI spectra of these coadds.
+
+    Raises:
+        InputError: no spectrum has a label, or a file is broken.
+    """
+    truth = read_truth(truth_paths, high_z, bal_recorded)
+    parts, spectra, unusable, jumps = [], 0, 0, 0
+    for file in files:
+        coadd = read_coadd(file, grid, use_mask)
+        spectra += len(coadd.x)
+        table = coadd.table.select(["TARGETID", "EXPID", "FILE", "ROW", "STATUS"]).to_pandas()
+        known = table["TARGETID"].isin(truth.table.index).to_numpy()
+        ok = (table["STATUS"] == Status.OK).to_numpy()
+        sane = ~(np.abs(np.diff(coadd.x, axis=1)) >= ABSURD_JUMP).any(axis=1)
+        unusable += int((known & ~ok).sum())
+        jumps += int((known & ok & ~sane).sum())
+        use = known & ok & sane
+        table["EXPID"] = table["EXPID"].fillna(UNKNOWN_EXPID).astype(np.int64)
+        parts.append((coadd.x[use].astype(np.float32), table[use]))
+    counts = {"spectra": spectra, "unusable": unusable, "absurd_jump": jumps}
+    return _labelled("desi", parts, truth, counts, truth_paths)
+
+
+def read_boss(
+    paths: Sequence[Path], truth_paths: Sequence[Path], grid: Grid, *, high_z: float
+) -> LabelledSet:
+    """The labelled spectra of BOSS training files; raises as :func:`read_desi`."""
+    truth = read_boss_truth(truth_paths, high_z)
+    parts, spectra, unusable, dropped = [], 0, 0, 0
+    for path in paths:
+        x, status, targetid = read_boss_spectra(path, grid)
+        spectra += len(x)
+        kept = targetid != DROPPED_TARGETID
+        dropped += int((~kept).sum())
+        known = kept & np.isin(targetid, truth.table.index)
+        unusable += int((known & (status != Status.OK)).sum())
+        use = known & (status == Status.OK)
+        table = pd.DataFrame(
+            {
+                "TARGETID": targetid,
+                "EXPID": UNKNOWN_EXPID,
+                "FILE": path.name,
+                "ROW": np.arange(len(x), dtype=np.int32),
+            }
+        )
+        parts.append((x[use].astype(np.float32), table[use]))
+    counts = {"spectra": spectra, "without_targetid": dropped, "unusable": unusable}
+    return _labelled("boss", parts, truth, counts, truth_paths)
+
+
+def _labelled(
+    source: str,
+    parts: list[tuple[NDArray[np.float32], pd.DataFrame]],
+    truth: Truth,
+    counts: dict[str, int],
+    truth_paths: Sequence[Path],
+) -> LabelledSet:
+    x = np.concatenate([part for part, _ in parts])
+    table = pd.concat([part for _, part in parts], ignore_index=True)
+    if not len(table):
+        raise InputError(
+            f"data.{source}: none of {counts['spectra']} spectra is both usable and among the "
+            f"{len(truth.table)} labelled targets of {', '.join(p.name for p in truth_paths)}; "
+            "do the files belong together?"
+        )
+    said = truth.table.loc[table["TARGETID"]].reset_index(drop=True)
+    table = table[["TARGETID", "EXPID", "FILE", "ROW"]].join(said)
+    table.insert(0, "SOURCE", source)
+    left_out = sum(v for k, v in counts.items() if k != "spectra")
+    counts["without_label"] = counts["spectra"] - left_out - len(table)
+    counts["labelled"] = len(table)
+    counts = {f"{source}_{k}": v for k, v in (counts | truth.counts).items()}
+    order = np.lexsort([table[c] for c in ("ROW", "FILE", "EXPID", "TARGETID")])
+    return LabelledSet(x, table, counts).subset(order)
+
+
+def merged(sets: Sequence[LabelledSet]) -> LabelledSet:
+    """Several sources in canonical order."""
+    ordered = sorted(sets, key=lambda s: s.column("SOURCE")[0])
+    counts = {k: v for s in ordered for k, v in s.counts.items()}
+    table = pd.concat([s.table for s in ordered], ignore_index=True)
+    return LabelledSet(np.concatenate([s.x for s in ordered]), table, counts)
+
+
+def one_exposure_each(labelled: LabelledSet, rng: np.random.Generator) -> LabelledSet:
+    """One random spectrum of each target, as the reference's ``--single_exp``."""
+    order = rng.permutation(len(labelled))
+    _, first = np.unique(labelled.column("TARGETID")[order], return_index=True)
+    keep = np.sort(order[first])
+    return labelled.subset(keep, single_exposure_left_out=len(labelled) - len(keep))
+
+
+def thinned(labelled: LabelledSet, most: int, rng: np.random.Generator) -> LabelledSet:
+    """At most ``most`` spectra, drawn without replacement."""
+    if len(labelled) <= most:
+        return labelled
+    keep = np.sort(rng.choice(len(labelled), size=most, replace=False))
+    return labelled.subset(keep, boss_thinned_out=len(labelled) - most)
+
+
+def class_counts(labelled: LabelledSet) -> dict[str, int]:
+    """Number of spectra of each :class:`Label`."""
+    return {label.name: int((labelled.column("LABEL") == label).sum()) for label in Label}

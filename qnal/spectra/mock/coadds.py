@@ -1,0 +1,122 @@
+"""Mock DESI coadds of one exposure and petal (FORMATS.md section 2)."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import fitsio
+import numpy as np
+
+from qnal.files import written_aside
+from qnal.spectra.mock.canvas import F8
+from qnal.spectra.mock.config import MockConfig
+from qnal.spectra.mock.observation import camera, expose
+from qnal.spectra.mock.targets import Targets
+
+DEAD_CAMERA = {"B": 1 << 22, "R": 1 << 23, "Z": 1 << 24}  # desispec fibermask.BADAMPB and so on
+# desitarget's desi_mask: quasar target, galaxy (LRG), Milky Way survey, sky
+TARGET_BIT = {"QSO": 1 << 2, "GALAXY": 1 << 0, "STAR": 1 << 61, "SKY": 1 << 32}
+
+
+@dataclass(frozen=True)
+class Petal:
+    """One petal in one exposure of a tile."""
+
+    tileid: int
+    expid: int
+    night: int
+    petal: int
+
+    def path(self, root: Path) -> Path:
+        """The file below the root of a ``tiles/perexp`` tree."""
+        name = f"coadd-{self.petal}-{self.tileid}-exp{self.expid:08d}.fits"
+        return root / str(self.tileid) / f"{self.expid:08d}" / name
+
+
+def write_coadd(
+    path: Path,
+    where: Petal,
+    targets: Targets,
+    fibre: np.ndarray,
+    seed: list[int],
+    config: MockConfig,
+) -> None:
+    """Observe the targets once and write them as a coadd file.
+
+    Args:
+        path: the file to write.
+        where: tile, exposure and petal.
+        targets: at most 500, in fibre order.
+        fibre: fibre of each target within the petal, 0 to 499.
+        seed: seeds noise and defects of this file and no other.
+        config: strengths of the defects.
+    """
+    n = len(targets)
+    rng = np.random.default_rng([*seed, 0])
+    # Seeing and transparency differ between exposures, throughput between fibres.
+    noise: F8 = np.exp(rng.normal(0, 0.15)) * np.exp(rng.normal(0, 0.1, n))
+    dead = np.where(rng.random(n) < config.dead_cameras, rng.integers(0, 3, n), -1)
+    status = np.zeros(n, np.int32)
+    with written_aside(path) as scratch, fitsio.FITS(scratch, "rw", clobber=True) as out:
+        out.write(None)
+        out[0].write_keys(
+            {
+                "SPGRP": "perexp",
+                "SPGRPVAL": where.expid,
+                "NIGHT": where.night,
+                "EXPID": where.expid,
+                "TILEID": where.tileid,
+                "SPECTRO": where.petal,
+                "PETAL": where.petal,
+            }
+        )
+        for k, name in enumerate("BRZ"):
+            status[dead == k] |= DEAD_CAMERA[name]
+        out.write(_fibermap(where, targets, fibre, status), extname="FIBERMAP")
+        out.write(_exp_fibermap(where, targets, fibre, status), extname="EXP_FIBERMAP")
+        for k, name in enumerate("BRZ"):
+            cam = camera(name)
+            stream = np.random.Generator(np.random.SFC64([*seed, 1 + k]))
+            frame = expose(stream, cam, targets.signal, noise, config)
+            frame.flux[dead == k] = 0
+            frame.ivar[dead == k] = 0
+            out.write(cam.wave, extname=f"{name}_WAVELENGTH")
+            out.write(frame.flux, extname=f"{name}_FLUX")
+            out.write(frame.ivar, extname=f"{name}_IVAR")
+            out.write(frame.mask, extname=f"{name}_MASK")
+
+
+def _fibermap(where: Petal, targets: Targets, fibre: np.ndarray, status: np.ndarray) -> np.ndarray:
+    table = np.zeros(
+        len(targets),
+        dtype=[
+            *(("TARGETID", "i8"), ("PETAL_LOC", "i2"), ("FIBER", "i4"), ("TARGET_RA", "f8")),
+            *(("TARGET_DEC", "f8"), ("OBJTYPE", "S3"), ("DESI_TARGET", "i8")),
+            *(("FLUX_G", "f4"), ("FLUX_R", "f4"), ("FLUX_Z", "f4")),
+            *(("COADD_FIBERSTATUS", "i4"), ("TILEID", "i4")),
+        ],
+    )
+    table["TARGETID"], table["TARGET_RA"] = targets.targetid, targets.ra
+    table["TARGET_DEC"], table["PETAL_LOC"] = targets.dec, where.petal
+    table["FIBER"], table["TILEID"] = 500 * where.petal + fibre, where.tileid
+    table["OBJTYPE"] = np.where(targets.spectype == "SKY", b"SKY", b"TGT")
+    table["DESI_TARGET"] = [TARGET_BIT[s] for s in targets.spectype]
+    table["COADD_FIBERSTATUS"] = status
+    for band, flux in targets.photometry().items():
+        table[band] = flux
+    return table
+
+
+def _exp_fibermap(
+    where: Petal, targets: Targets, fibre: np.ndarray, status: np.ndarray
+) -> np.ndarray:
+    table = np.zeros(
+        len(targets),
+        dtype=[
+            *(("TARGETID", "i8"), ("PETAL_LOC", "i2"), ("FIBER", "i4"), ("EXPID", "i4")),
+            *(("NIGHT", "i4"), ("TILEID", "i4"), ("FIBERSTATUS", "i4")),
+        ],
+    )
+    table["TARGETID"], table["PETAL_LOC"] = targets.targetid, where.petal
+    table["FIBER"], table["EXPID"] = 500 * where.petal + fibre, where.expid
+    table["NIGHT"], table["TILEID"], table["FIBERSTATUS"] = where.night, where.tileid, status
+    return table

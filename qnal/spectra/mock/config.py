@@ -1,0 +1,131 @@
+"""What a mock survey is to contain."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from math import isfinite
+
+from qnal.errors import ConfigError
+
+CLASSES = ("qso", "galaxy", "star", "sky", "oddity")
+BOSS_CLASSES = ("qso", "galaxy", "star")
+
+
+def _mix() -> dict[str, float]:
+    return {"qso": 0.40, "galaxy": 0.22, "star": 0.26, "sky": 0.08, "oddity": 0.04}
+
+
+def _boss_mix() -> dict[str, float]:
+    return {"qso": 0.60, "galaxy": 0.08, "star": 0.32}
+
+
+@dataclass
+class MockConfig:
+    """Sizes, class mix and imperfections of a mock survey; plain types, checked by `validate`.
+
+    Attributes:
+        seed: everything follows from it.
+        labelled: rows of the labelled DESI coadds; the exposures of one target count each.
+        boss: rows of the BOSS training file.
+        pool: rows of the unlabelled tile tree, sky fibres included.
+        mix: relative weights of the classes; the labelled set has no sky fibres.
+        boss_mix: the same for the BOSS file.
+        snr_min, snr_max: range of a spectrum's median signal-to-noise a native pixel; its logarithm
+            has a broad distribution between them.
+        qso_z_max: largest redshift of a quasar.
+        fibres: targets of a petal, 500 at the real instrument; few make many small files.
+        petals: petals of a tile that are used, 1 to 10.
+        exposures: a tile is exposed 1 to this many times.
+        revisited: share of a petal's targets that were already on the tile before.
+        bal: share of quasars with broad absorption troughs.
+        weak_lines: share of quasars with lines a sixth as strong, the hard ones.
+        dla: share of quasars behind a damped Lyman-alpha absorber.
+        dead_cameras: share of rows in which one camera has no data (ivar all zero).
+        cosmic_rays: mean number of cosmic rays a spectrum.
+        cosmics_found: share of these that the pixel mask flags.
+        sky_residual: rms error of the subtracted sky lines, relative to the lines.
+        calibration: rms error of a camera's flux calibration.
+        label_errors: share of confident labels whose class is wrong.
+        boss_dropped: share of BOSS rows with TARGETID −1.
+    """
+
+    seed: int = 91701
+    labelled: int = 1500
+    boss: int = 1000
+    pool: int = 2000
+    mix: dict[str, float] = field(default_factory=_mix)
+    boss_mix: dict[str, float] = field(default_factory=_boss_mix)
+    snr_min: float = 0.3
+    snr_max: float = 10.0
+    qso_z_max: float = 4.5
+    fibres: int = 250
+    petals: int = 2
+    exposures: int = 2
+    revisited: float = 0.05
+    bal: float = 0.15
+    weak_lines: float = 0.05
+    dla: float = 0.10
+    dead_cameras: float = 0.02
+    cosmic_rays: float = 3.0
+    cosmics_found: float = 0.8
+    sky_residual: float = 0.01
+    calibration: float = 0.03
+    label_errors: float = 0.005
+    boss_dropped: float = 0.01
+
+    def validate(self) -> None:
+        """Raise a :class:`ConfigError` that names the first key with an unusable value."""
+        for key in ("seed", "labelled", "boss", "pool"):
+            if getattr(self, key) < 0:
+                raise _bad(key, getattr(self, key), "0 or a positive whole number")
+        if self.labelled + self.boss + self.pool == 0:
+            raise ConfigError(
+                "data.mock.labelled, data.mock.boss and data.mock.pool are all 0, which makes no "
+                "survey; at least one must be positive."
+            )
+        _check_mix("mix", self.mix, CLASSES)
+        _check_mix("boss_mix", self.boss_mix, BOSS_CLASSES)
+        if self.labelled and not any(w > 0 for c, w in self.mix.items() if c != "sky"):
+            raise ConfigError(
+                "data.mock.mix has nothing but sky, which has no labels; give another class a "
+                "positive weight, or set data.mock.labelled=0."
+            )
+        for f in fields(self):
+            if f.type is float and not isfinite(getattr(self, f.name)):
+                raise _bad(f.name, getattr(self, f.name), "a finite number")
+        if self.snr_min <= 0:
+            raise _bad("snr_min", self.snr_min, "a positive number")
+        if self.snr_max < self.snr_min:
+            raise _bad("snr_max", self.snr_max, f"at least data.mock.snr_min={self.snr_min}")
+        if not 0.2 <= self.qso_z_max <= 4.7:
+            raise _bad("qso_z_max", self.qso_z_max, "between 0.2 and 4.7")
+        for key, most in (("fibres", 500), ("petals", 10), ("exposures", 10)):
+            if not 1 <= getattr(self, key) <= most:
+                raise _bad(key, getattr(self, key), f"a whole number from 1 to {most}")
+        for key in (
+            *("revisited", "bal", "weak_lines", "dla", "dead_cameras", "cosmics_found"),
+            *("label_errors", "boss_dropped"),
+        ):
+            if not 0 <= getattr(self, key) <= 1:
+                raise _bad(key, getattr(self, key), "a share between 0 and 1")
+        for key in ("cosmic_rays", "sky_residual", "calibration"):
+            if getattr(self, key) < 0:
+                raise _bad(key, getattr(self, key), "0 or positive")
+
+
+def _bad(key: str, value: object, valid: str) -> ConfigError:
+    return ConfigError(f"data.mock.{key}={value} cannot be used; it must be {valid}.")
+
+
+def _check_mix(key: str, mix: Mapping[str, float], classes: tuple[str, ...]) -> None:
+    for name, weight in mix.items():
+        if name not in classes:
+            raise ConfigError(
+                f"data.mock.{key}.{name} is no known class; valid ones: {', '.join(classes)}."
+            )
+        if not (isfinite(weight) and weight >= 0):
+            raise _bad(f"{key}.{name}", weight, "0 or a positive number")
+    if not sum(mix.values()) > 0:
+        raise ConfigError(
+            f"data.mock.{key} has no class of positive weight; give at least one of "
+            f"{', '.join(classes)}."
+        )

@@ -1,0 +1,110 @@
+"""What inspectors say about the mock spectra, and what is true."""
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from qnal.spectra.mock.canvas import F8
+from qnal.spectra.mock.config import MockConfig
+from qnal.spectra.mock.targets import Targets
+
+CONFIDENT = 2.5  # least mean quality of a good label
+SPECTYPES = ("QSO", "GALAXY", "STAR")
+# How much signal-to-noise such a spectrum needs, relative to a plain one, to be recognised
+DIFFICULTY = {"WEAK": 2.5, "PASSIVE": 1.2, "ELG": 0.8, "SEYFERT2": 0.7, "M": 0.7, "WD": 1.4}
+HALF_QUALITY_SNR = 0.6  # at which inspectors give 2 on average
+CLASS_PERSON = {"STAR": 1, "GALAXY": 4, "QSO": 3}
+BAL_QUASAR = 30
+CIV_IN_BOSS = 1.57  # redshift from which BOSS sees the whole range of the balnicity index
+
+
+def inspected(
+    rng: np.random.Generator, targets: Targets, snr: F8, config: MockConfig
+) -> tuple[F8, NDArray[np.str_], F8]:
+    """Quality, class and redshift that three inspectors agree on, each of shape [n].
+
+    The mean quality (0 to 4 in halves) follows the signal-to-noise. Below 2.5 many classes and
+    redshifts are guesses; above, a share ``config.label_errors`` of the classes is wrong.
+    """
+    n = len(targets)
+    hard = np.array([DIFFICULTY.get(k, 1.0) for k in targets.kind])
+    hard *= np.where(targets.oddity != "", 3.0, 1.0)
+    logit = np.log(np.maximum(snr, 1e-3) / (HALF_QUALITY_SNR * hard)) / 0.3
+    mean = 4 / (1 + np.exp(-logit)) + rng.normal(0, 0.3, n)
+    quality = np.clip(np.round(2 * mean) / 2, 0, 4)
+    unsure = quality < CONFIDENT
+    wrong_class = rng.random(n) < np.where(unsure, 0.3, config.label_errors)
+    wrong_z = wrong_class | (unsure & (rng.random(n) < 0.4))
+    turn = rng.integers(1, 3, n)
+    order = np.array([SPECTYPES.index(s) for s in targets.spectype], dtype=np.int64)
+    spectype = np.array(SPECTYPES)[np.where(wrong_class, order + turn, order) % 3]
+    z = np.where(wrong_z, rng.uniform(0, 3.0, n), targets.z + rng.normal(0, 5e-4, n))
+    z = np.where(wrong_z & (spectype == "GALAXY"), z / 2, z)
+    z = np.where(wrong_z & (spectype == "STAR"), 0.0, z)
+    rounded: F8 = np.asarray(np.round(z, 5), np.float64)
+    return quality, np.asarray(spectype, np.str_), rounded
+
+
+def desi_truth(
+    rng: np.random.Generator, targets: Targets, exposures: NDArray[np.int64], config: MockConfig
+) -> pd.DataFrame:
+    """A visual inspection table in the QuasarNET dialect (FORMATS.md section 4).
+
+    Args:
+        rng: inspectors' moods.
+        targets: no sky among them.
+        exposures: number of exposures the inspectors saw, shape [n].
+        config: share of wrong labels.
+    """
+    quality, spectype, z = inspected(rng, targets, targets.snr * np.sqrt(exposures), config)
+    return pd.DataFrame(
+        {"TARGETID": targets.targetid, "VI_Z": z, "VI_QUALITY": quality, "VI_CLASS": spectype}
+    )
+
+
+def pool_truth(targets: Targets) -> pd.DataFrame:
+    """What the pool's objects really are; redshifts of sky are empty."""
+    return pd.DataFrame(
+        {
+            "TARGETID": targets.targetid,
+            "Z": np.round(targets.z, 6),
+            "CLASS": targets.spectype,
+            "SUBCLASS": targets.kind,
+            "BAL": targets.bi_civ > 0,
+            "ODDITY": targets.oddity,
+            "SNR": np.round(targets.snr, 4),
+        }
+    )
+
+
+def boss_truth(rng: np.random.Generator, targets: Targets, config: MockConfig) -> NDArray[np.void]:
+    """The DR12Q superset's columns for BOSS targets (FORMATS.md section 3), shape [n].
+
+    PLATE, MJD and FIBERID are left 0 for the caller, who knows the plates.
+    """
+    n = len(targets)
+    quality, spectype, z = inspected(rng, targets, targets.snr, config)
+    confidence = np.where(quality >= CONFIDENT, 3, np.clip(np.floor(quality), 0, 2)).astype(
+        np.int32
+    )
+    code = np.array([CLASS_PERSON[s] for s in spectype], np.int32).reshape(n)
+    # The faintest are sometimes left without any class, which drops them from training sets.
+    code[(confidence == 0) & (rng.random(n) < 0.5)] = 0
+    seen = (targets.spectype == "QSO") & (targets.z > CIV_IN_BOSS) & (spectype == "QSO")
+    index = np.where(seen, targets.bi_civ, 0.0)
+    index[seen & (rng.random(n) < 0.02)] = np.nan
+    # The eye misses some weak troughs and sees some that the index does not count.
+    seen_by_eye = np.where(index > 500, 0.98, np.where(index > 0, 0.7, 0.01))
+    flag = (seen & (rng.random(n) < seen_by_eye)).astype(np.int16)
+    code[(flag == 1) & (code == 3)] = BAL_QUASAR
+    out = np.zeros(
+        n,
+        dtype=[
+            *(("THING_ID", "i4"), ("PLATE", "i4"), ("MJD", "i4"), ("FIBERID", "i4")),
+            *(("Z_VI", "f8"), ("CLASS_PERSON", "i4"), ("Z_CONF_PERSON", "i4")),
+            *(("BAL_FLAG_VI", "i2"), ("BI_CIV", "f8")),
+        ],
+    )
+    out["THING_ID"], out["Z_VI"], out["CLASS_PERSON"] = targets.targetid, z, code
+    out["Z_CONF_PERSON"], out["BAL_FLAG_VI"], out["BI_CIV"] = confidence, flag, index
+    return out

@@ -1,0 +1,169 @@
+"""From noiseless spectra to what a spectrograph's cameras deliver: pixels, noise, defects."""
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qnal.spectra.mock.canvas import F4, F8, PIXELS, START, STEP, WAVE
+from qnal.spectra.mock.config import MockConfig
+from qnal.spectra.mock.sky import line_profile, residual_modes
+
+CHUNK = 64  # rows observed at once: their pixels stay in the processor's cache
+SKY_LEVEL = 6.0  # object flux at which its own photons double the variance, 1e-17 erg/s/cm²/Å
+DESI_PIXELS = 2751 + 2326 + 2881  # of a spectrum in three cameras
+COSMIC = 1 << 2  # bit of desispec's specmask
+
+# Noise a pixel of one exposure: wavelength (Å), sigma (1e-17 erg/s/cm²/Å). The shape follows
+# public DESI and BOSS spectra: steep in the far blue, at the dichroics and at the red end.
+NOISE = {
+    "B": (
+        *((3600, 3.4), (3650, 2.4), (3750, 1.6), (3900, 1.0), (4230, 0.66), (4540, 0.58)),
+        *((5000, 0.53), (5500, 0.52), (5700, 0.54), (5760, 0.6), (5800, 0.9)),
+    ),
+    "R": (
+        *((5760, 3.0), (5780, 1.3), (5820, 0.6), (6020, 0.40), (6300, 0.32), (6800, 0.27)),
+        *((7200, 0.25), (7450, 0.27), (7550, 0.45), (7620, 1.2)),
+    ),
+    "Z": (
+        *((7520, 0.9), (7570, 0.45), (7700, 0.30), (8200, 0.24), (8800, 0.24), (9300, 0.28)),
+        *((9600, 0.33), (9824, 0.5)),
+    ),
+    "BOSS": (
+        *((3589, 2.3), (3673, 1.87), (3900, 0.9), (4123, 0.6), (4628, 0.4), (5195, 0.32)),
+        *((5832, 0.36), (6100, 0.3), (6548, 0.24), (7350, 0.21), (8251, 0.2), (9262, 0.22)),
+        *((9900, 0.4), (10_372, 1.6)),
+    ),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Camera:
+    """One arm of a spectrograph.
+
+    Attributes:
+        name: B, R or Z of DESI, or BOSS.
+        wave: pixel centres, shape [npix], Å.
+        variance: of sky and detector in one exposure, shape [npix].
+        residual: modes of sky subtraction error, shape [3, npix].
+        pixel, fraction: where ``wave`` lies on the canvas, for linear interpolation.
+    """
+
+    name: str
+    wave: F8
+    variance: F4
+    residual: F4
+    pixel: NDArray[np.int64]
+    fraction: F4
+
+
+def _noise(name: str, wave: F8) -> F8:
+    where, sigma = np.array(NOISE[name], float).T
+    return np.asarray(np.exp(np.interp(wave, where, np.log(sigma))))
+
+
+@cache
+def camera(name: str) -> Camera:
+    """The camera called B, R or Z (DESI, 0.8 Å a pixel) or BOSS (1e-4 in log10, 4600 pixels)."""
+    if name == "BOSS":
+        wave: F8 = 10 ** (3.555 + 1e-4 * np.arange(4600, dtype=np.float64))
+    else:
+        first, npix = {"B": (3600, 2751), "R": (5760, 2326), "Z": (7520, 2881)}[name]
+        wave = np.round(first + 0.8 * np.arange(npix), 1)
+    sigma = _noise(name, wave)
+    position = (np.log(wave) - START) / STEP
+    pixel = np.minimum(position.astype(np.int64), PIXELS - 2)
+    return Camera(
+        name,
+        wave,
+        (sigma**2 * (1 + 6 * line_profile(wave))).astype(np.float32),
+        residual_modes(wave, sigma).astype(np.float32),
+        pixel,
+        (position - pixel).astype(np.float32),
+    )
+
+
+@cache
+def reference_noise() -> F4:
+    """Typical DESI noise on every eighth pixel of the canvas, to define a signal-to-noise."""
+    wave = WAVE[::8]
+    best = np.where(wave < 5785, _noise("B", wave), _noise("R", wave))
+    return np.where(wave < 7560, best, _noise("Z", wave)).astype(np.float32)
+
+
+def signal_to_noise(flux: F4) -> tuple[F8, F8]:
+    """Median and largest signal-to-noise a native DESI pixel of noiseless spectra, shape [n]."""
+    ratio = flux[:, ::8] / reference_noise()
+    return np.median(ratio, axis=1).astype(np.float64), ratio.max(axis=1).astype(np.float64)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What one camera saw, all of shape [n, npix]; flux in 1e-17 erg/s/cm²/Å."""
+
+    flux: F4
+    ivar: F4
+    mask: NDArray[np.int32]
+
+
+def expose(
+    rng: np.random.Generator, cam: Camera, signal: F4, noise: F8, config: MockConfig
+) -> Frame:
+    """Observe noiseless spectra with one camera.
+
+    The inverse variance is the true one of the Gaussian noise (sky, detector, the object's own
+    photons); calibration errors, residuals of sky lines and cosmic rays come on top of it, as in
+    real data. A pixel that a found cosmic ray hit has a non-zero mask and keeps its ivar, which is
+    what desispec's coaddition of a single exposure does.
+
+    Args:
+        rng: one generator a camera and exposure.
+        cam: the camera.
+        signal: shape [n, PIXELS], 1e-17 erg/s/cm²/Å; zero for a sky fibre.
+        noise: noise of each row relative to the camera's typical one, shape [n].
+        config: strengths of the defects.
+    """
+    n, npix = len(signal), len(cam.wave)
+    flux = rng.standard_normal((n, npix), np.float32)
+    ivar = np.empty((n, npix), np.float32)
+    mask = np.zeros((n, npix), np.int32)
+    gain = (1 + config.calibration * rng.normal(size=n)).astype(np.float32)
+    residual = (config.sky_residual * rng.normal(size=(n, 3))).astype(np.float32)
+    scale = (noise**2).astype(np.float32)
+    for start in range(0, n, CHUNK):
+        rows = slice(start, start + CHUNK)
+        left = signal[rows].take(cam.pixel, axis=1)
+        right = signal[rows].take(cam.pixel + 1, axis=1)
+        right -= left
+        right *= cam.fraction
+        left += right
+        np.maximum(left, 0, out=right)
+        right *= np.float32(1 / SKY_LEVEL)
+        right += 1
+        right *= cam.variance
+        right *= scale[rows, None]
+        np.reciprocal(right, out=ivar[rows])
+        flux[rows] *= np.sqrt(right, out=right)
+        left *= gain[rows, None]
+        flux[rows] += left
+        if config.sky_residual:
+            flux[rows] += residual[rows] @ cam.residual
+    _hit(rng, flux, ivar, mask, config)
+    return Frame(flux, ivar, mask)
+
+
+def _hit(
+    rng: np.random.Generator, flux: F4, ivar: F4, mask: NDArray[np.int32], config: MockConfig
+) -> None:
+    """Let cosmic rays hit two neighbouring pixels each, in place; the bright ones are found."""
+    n, npix = flux.shape
+    hits = rng.poisson(config.cosmic_rays * n * npix / DESI_PIXELS)
+    row, pixel = rng.integers(0, n, hits), rng.integers(0, npix - 1, hits)
+    found = rng.random(hits) < config.cosmics_found
+    height = np.where(found, 10 + rng.exponential(60.0, hits), rng.exponential(8.0, hits))
+    for offset, part in ((0, 1.0), (1, 0.4)):
+        at = pixel + offset
+        with np.errstate(divide="ignore"):
+            flux[row, at] += (part * height / np.sqrt(ivar[row, at])).astype(np.float32)
+        mask[row[found], at[found]] |= COSMIC

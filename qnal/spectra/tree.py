@@ -1,0 +1,81 @@
+"""Where spectra lie: folders, files and globs, and what their paths tell."""
+
+import glob
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from qnal.errors import InputError
+
+# File names of the four DESI trees (FORMATS.md section 2), with what each tells.
+_NAMES = [
+    re.compile(r"coadd-(?P<PETAL_LOC>\d+)-(?P<TILEID>\d+)-exp(?P<EXPID>\d+)$"),
+    re.compile(r"coadd-(?P<PETAL_LOC>\d+)-(?P<TILEID>\d+)-thru(?P<NIGHT>\d{8})$"),
+    re.compile(r"coadd-(?P<PETAL_LOC>\d+)-(?P<TILEID>\d+)-(?P<NIGHT>\d{8})$"),
+    re.compile(r"coadd-(?P<SURVEY>[a-z0-9]+)-(?P<PROGRAM>[a-z0-9]+)-(?P<HPXPIXEL>\d+)$"),
+]
+
+
+@dataclass(frozen=True, order=True)
+class SpectraFile:
+    """One file of spectra: where it is, and its name within the tree it was found in."""
+
+    name: str
+    path: Path
+
+    def identity(self) -> dict[str, int | str]:
+        """What the file's name tells of TILEID, EXPID, NIGHT, HPXPIXEL, PETAL_LOC, … ."""
+        stem = self.path.name.removesuffix(".gz").removesuffix(".fits")
+        for pattern in _NAMES:
+            if found := pattern.match(stem):
+                return {k: int(v) if v.isdigit() else v for k, v in found.groupdict().items()}
+        return {}
+
+
+def paths_of(value: str | Sequence[str] | None, key: str) -> list[Path]:
+    """Existing files and folders of a config value: a path, a glob, or several of either.
+
+    Raises:
+        InputError: a path does not exist or a glob matches nothing; names ``key``.
+    """
+    values = [] if value is None else [value] if isinstance(value, str) else list(value)
+    found: list[Path] = []
+    for item in values:
+        pattern = os.path.expanduser(str(item))
+        matches = [pattern] if os.path.exists(pattern) else sorted(glob.glob(pattern, recursive=True))
+        if not matches:
+            raise InputError(f"{key}={item}: there is no such file or folder, and no match.")
+        found += [Path(os.path.abspath(m)) for m in matches]
+    return list(dict.fromkeys(found))
+
+
+def find_coadds(value: str | Sequence[str] | None, key: str) -> list[SpectraFile]:
+    """Every coadd below the given folders, and every file given itself, in the order of names.
+
+    Folders are searched to any depth for ``coadd-*.fits`` and ``coadd-*.fits.gz``. Names are
+    relative to the folder given, or to the folder common to all that was given.
+
+    Raises:
+        InputError: nothing was given, or nothing was found.
+    """
+    roots = paths_of(value, key)
+    if not roots:
+        raise InputError(f"{key} is not set; give a folder of coadds, a file, a glob or a list.")
+    base = Path(os.path.commonpath([r if r.is_dir() else r.parent for r in roots]))
+    found: set[Path] = set()
+    for root in roots:
+        found.update(_walk(root) if root.is_dir() else [root])
+    if not found:
+        raise InputError(f"{key}={value}: no file called coadd-*.fits or coadd-*.fits.gz is in it.")
+    return sorted(SpectraFile(path.relative_to(base).as_posix(), path) for path in found)
+
+
+def _walk(root: Path) -> list[Path]:
+    return [
+        Path(folder, name)
+        for folder, _, names in os.walk(root, followlinks=True)
+        for name in names
+        if name.startswith("coadd-") and name.endswith((".fits", ".fits.gz"))
+    ]

@@ -1,0 +1,114 @@
+"""What a stage reads: the labelled set and the pool, of files or of the mock survey."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from qnal.config import Config, DataKind
+from qnal.errors import ConfigError
+from qnal.progress import progress, say
+from qnal.spectra.grid import Grid
+from qnal.spectra.labelled import (
+    LabelledSet,
+    merged,
+    one_exposure_each,
+    read_boss,
+    read_desi,
+    thinned,
+)
+from qnal.spectra.mock import MockSurvey, survey_at, write_survey
+from qnal.spectra.tree import SpectraFile, find_coadds, paths_of
+from qnal.stages.places import fingerprint, place, plain
+
+MOCK_VERSION = 1  # raised when the same configuration gives another survey
+MOCK_DONE = "complete"
+
+
+def with_survey(config: Config) -> Config:
+    """The configuration with the mock survey's files filled in, if it asks for one.
+
+    The survey is written once and found again; keys that are set win over it.
+    """
+    if config.data.kind is not DataKind.mock:
+        return config
+    survey, _ = mock_survey(config)
+    data, mock = config.data, config.data.mock
+    assert mock is not None  # noqa: S101 (mock_survey has seen to it)
+    desi, boss = data.desi, data.boss
+    if desi.spectra is None and mock.labelled:
+        desi = replace(desi, spectra=str(survey.desi_spectra), truth=str(survey.desi_truth))
+    if boss.spectra is None and mock.boss:
+        boss = replace(boss, spectra=str(survey.boss_spectra), truth=str(survey.boss_truth))
+    pool = str(survey.pool) if data.pool is None and mock.pool else data.pool
+    return replace(config, data=replace(data, desi=desi, boss=boss, pool=pool))
+
+
+def mock_survey(config: Config) -> tuple[MockSurvey, bool]:
+    """The mock survey of the configuration, and whether it had to be written."""
+    mock = config.data.mock
+    if mock is None:
+        raise ConfigError("stage=mock needs data=mock, which says what the survey contains.")
+    mock.validate()
+    root = place(config.work, "mock", fingerprint({"version": MOCK_VERSION} | plain(mock)))
+    if (root / MOCK_DONE).exists():
+        return survey_at(root), False
+    with progress("mock survey", mock.labelled + mock.boss + mock.pool) as advance:
+        survey = write_survey(mock, root, advance)
+    (root / MOCK_DONE).touch()
+    return survey, True
+
+
+def labelled_set(config: Config, grid: Grid) -> LabelledSet:
+    """The labelled spectra of all sources, in canonical order.
+
+    Raises:
+        ConfigError: no source is given, or one lacks its truth.
+        InputError: a file is missing or broken, or nothing matches.
+    """
+    data, high_z = config.data, config.ensemble.high_z
+    sets = []
+    for name, source in (("boss", data.boss), ("desi", data.desi)):
+        if (source.spectra is None) != (source.truth is None):
+            lacking = "truth" if source.truth is None else "spectra"
+            raise ConfigError(
+                f"data.{name}.{lacking} is not set, but its "
+                f"{'spectra' if lacking == 'truth' else 'truth'} are; training needs both."
+            )
+    # Draws of their own streams, so that one source does not change what is drawn of the other.
+    desi_rng, boss_rng = (
+        np.random.default_rng(s) for s in np.random.SeedSequence(config.seed).spawn(2)
+    )
+    if data.desi.spectra is not None:
+        desi = read_desi(
+            find_coadds(data.desi.spectra, "data.desi.spectra"),
+            paths_of(data.desi.truth, "data.desi.truth"),
+            grid,
+            high_z=high_z,
+            use_mask=data.use_mask,
+            bal_recorded=data.desi.bal_recorded,
+        )
+        sets.append(one_exposure_each(desi, desi_rng) if data.desi.single_exposure else desi)
+    if data.boss.spectra is not None:
+        boss = read_boss(
+            paths_of(data.boss.spectra, "data.boss.spectra"),
+            paths_of(data.boss.truth, "data.boss.truth"),
+            grid,
+            high_z=high_z,
+        )
+        outnumbers = len(boss) > (len(sets[0]) if sets else 0)
+        sets.append(thinned(boss, data.boss.most, boss_rng) if outnumbers else boss)
+    if not sets:
+        raise ConfigError(
+            "no labelled spectra: set data.desi.spectra and data.desi.truth, or data.boss.spectra "
+            "and data.boss.truth, or take data=mock."
+        )
+    return merged(sets)
+
+
+def pool(config: Config) -> list[SpectraFile]:
+    """The files of the pool, in the order of their names."""
+    if config.data.pool is None:
+        raise ConfigError("data.pool is not set; give a tree of coadds, or take data=mock.")
+    files = find_coadds(config.data.pool, "data.pool")
+    say(f"data.pool: {len(files):,} files of spectra")
+    return files

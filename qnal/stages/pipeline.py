@@ -1,0 +1,37 @@
+"""stage=pipeline: train, som, infer and query, each on what the one before made."""
+
+from dataclasses import replace
+
+from qnal.config import Config, Stage
+from qnal.stages import Job, stage_function
+from qnal.stages.inputs import with_survey
+from qnal.stages.places import plain
+from qnal.summary import Summary
+
+STAGES = (Stage.train, Stage.som, Stage.infer, Stage.query)
+
+
+def pipeline(config: Config, job: Job) -> Summary:
+    """Run the stages in turn; each one's summary is in ``summary/STAGE.json``."""
+    config = with_survey(config)
+    with job.recorder.run("pipeline", job.parent, {"qnal.stage": "pipeline"}) as run:
+        run.config(plain(config))
+        total = Summary("pipeline", mlflow_run_id=run.id)
+        for stage in STAGES:
+            part = stage_function(stage)(config, replace(job, parent=run))
+            part.write(job.folder / "summary" / f"{stage.value}.json")
+            total.absorb(part)
+            config = _handed_on(config, part)
+        run.metrics(total.metrics)
+    return total
+
+
+def _handed_on(config: Config, part: Summary) -> Config:
+    """The configuration of the next stage, with the paths that this one made."""
+    if part.stage == Stage.train:
+        return replace(config, ensemble=replace(config.ensemble, path=part.paths["ensemble"]))
+    if part.stage == Stage.som:
+        return replace(config, som=replace(config.som, path=part.paths["som"]))
+    if part.stage == Stage.infer:
+        return replace(config, query=replace(config.query, scores=part.paths["scores"]))
+    return config

@@ -1,0 +1,106 @@
+"""stage=query: the spectra most worth inspecting."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+
+from qnal.config import Config
+from qnal.ensemble.scores import ScoresFolder
+from qnal.errors import ConfigError, InputError
+from qnal.progress import say
+from qnal.selection.figures import entropy_histogram, funnel, gallery
+from qnal.selection.query import select
+from qnal.selection.selected import Selection
+from qnal.spectra.coadd import read_coadd
+from qnal.spectra.grid import Grid, named_grid
+from qnal.spectra.tree import SpectraFile, find_coadds, paths_of
+from qnal.stages import Job
+from qnal.stages.places import given_or_latest, plain, remember
+from qnal.summary import Summary
+from qnal.tracking import Run
+
+GALLERY = 6  # spectra shown in the picture
+
+
+def query(config: Config, job: Job) -> Summary:
+    """Rank, filter and write out the targets for inspection."""
+    options = config.query
+    path = given_or_latest(config, options.scores, "query.scores", "scores")
+    if path is None:
+        raise ConfigError(
+            "query.scores is not set and nothing was scored in this work_dir; give a scores "
+            "dataset or a table, or run stage=infer first."
+        )
+    parts, bmu, cells, pool = _scores(config, path)
+    with job.recorder.run("query", job.parent, {"qnal.stage": "query"}) as run:
+        run.config(plain(config))
+        selection = select(
+            parts,
+            n=options.n,
+            bmu=bmu,
+            strategy=options.strategy,
+            som_percentile=options.som_percentile,
+            cells=cells,
+            som_counts=options.som_counts,
+            camera=options.camera,
+            exclude=paths_of(options.exclude, "query.exclude"),
+            bad_camera_targetids=paths_of(options.bad_cameras, "query.bad_cameras"),
+        )
+        targets, table = selection.write(job.folder)
+        metrics = {
+            "selected": len(selection),
+            "cut": selection.cut,
+            "on_several_tiles": selection.on_several_tiles,
+        }
+        run.metrics(metrics | {f"funnel_{i}": rows for i, (_, rows) in enumerate(selection.funnel)})
+        run.dictionary({"funnel": selection.funnel, "notes": selection.notes}, "funnel.json")
+        run.file(targets)
+        run.file(table)
+        run.figure(entropy_histogram(selection), job.folder / "entropy.png")
+        run.figure(funnel(selection), job.folder / "funnel.png")
+        _record_gallery(selection, pool, config, job, run)
+        remember(config.work, "selection", table)
+    return Summary(
+        "query",
+        mlflow_run_id=run.id,
+        paths={"selection": str(table), "targetids": str(targets), "scores": str(path)},
+        metrics=metrics,
+        funnel=selection.funnel,
+        notes=selection.notes,
+    )
+
+
+def _scores(config: Config, path: Path) -> tuple[Path, Path | None, int | None, object]:
+    """Where scores and best cells are, how many cells the map has, and the pool they are of."""
+    if path.is_file():  # a table of the reference's columns
+        return path, None, math.prod(config.som.shape), None
+    folder = ScoresFolder(path)
+    description = folder.description()
+    som = description.get("som")
+    pool = description.get("pool")
+    if som is None:
+        return folder.parts, None, None, pool
+    return folder.parts, folder.best_cells(som["fingerprint"]), som["cells"], pool
+
+
+def _record_gallery(
+    selection: Selection, pool: object, config: Config, job: Job, run: Run
+) -> None:
+    """A picture of the first spectra; without their files the query is as good."""
+    if pool is None or "FILE" not in selection.table.column_names:
+        return
+    first = selection.table.slice(0, GALLERY).to_pylist()
+    grid = named_grid(config.network.grid)
+    try:
+        files = {file.name: file for file in find_coadds(pool, "data.pool")}  # type: ignore[arg-type]
+        spectra = [_spectrum(files[row["FILE"]], row["ROW"], grid, config) for row in first]
+    except (InputError, KeyError) as error:
+        say(f"no picture of the selected spectra: {error}")
+        return
+    run.figure(gallery(first, spectra, grid.wave), job.folder / "selected_spectra.png")
+
+
+def _spectrum(file: SpectraFile, row: int, grid: Grid, config: Config) -> np.ndarray:
+    spectrum: np.ndarray = read_coadd(file, grid, config.data.use_mask).x[row]
+    return spectrum

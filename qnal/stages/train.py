@@ -1,0 +1,203 @@
+"""stage=train: an ensemble of QuasarNETs on bootstrapped labels."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from qnal.config import Config
+from qnal.ensemble.evaluation import combined_answer, evaluate
+from qnal.ensemble.figures import loss_curves, out_of_bag_redshifts
+from qnal.ensemble.folder import EnsembleFolder
+from qnal.ensemble.member import DivergedError, MemberRecipe, MemberTrainer, versions
+from qnal.errors import ConfigError, InputError
+from qnal.files import written_aside
+from qnal.network.training import Schedule, Structure
+from qnal.progress import progress, say
+from qnal.spectra.grid import named_grid
+from qnal.spectra.label import is_quasar
+from qnal.spectra.labelled import LabelledSet, class_counts
+from qnal.stages import Job
+from qnal.stages.inputs import labelled_set, with_survey
+from qnal.stages.places import fingerprint, place, plain, remember
+from qnal.summary import Number, Summary, prefixed
+from qnal.tracking import Run
+
+PRECISION = "float32"
+BAL_NEEDED = 20  # positive and negative quasars from which a BAL head learns anything
+
+
+def train(config: Config, job: Job) -> Summary:
+    """Train the members that are not there yet, and judge the ensemble out of bag."""
+    config = with_survey(config)
+    recipe = _recipe(config)
+    labelled = labelled_set(config, recipe.structure.grid)
+    description = _description(config, recipe, labelled)
+    folder = _folder(config, description["fingerprint"])
+    with job.recorder.run("train", job.parent, {"qnal.stage": "train"}) as run:
+        run.config(plain(config))
+        folder.start(description, labelled.table)
+        failed = _train_members(config, recipe, labelled, folder, run)
+        folder.finish(description)
+        remember(config.work, "ensemble", folder.path)
+        summary = _judged(config, recipe, labelled, folder, job, run)
+        summary.failed = failed
+        summary.status = "incomplete" if failed else "done"
+        if not description["bal_trained"] and config.lines.bal:
+            summary.notes.append(
+                f"The BAL head is untrained: it takes {BAL_NEEDED} quasars with and {BAL_NEEDED} "
+                "without BALs; C_BAL will be empty."
+            )
+        return summary
+
+
+def _recipe(config: Config) -> MemberRecipe:
+    network, schedule = config.network, config.train
+    return MemberRecipe(
+        Structure(
+            named_grid(network.grid),
+            tuple(config.lines.names),
+            tuple(config.lines.bal),
+            network.layers,
+            network.filters,
+            boxes=network.boxes,
+            padding=network.padding,
+            offset_activation=network.offset_activation,
+        ),
+        Schedule(
+            schedule.epochs,
+            schedule.min_steps,
+            schedule.batch_size,
+            schedule.learning_rate,
+            schedule.amsgrad,
+            network.dropout,
+            network.reg_conv,
+            network.reg_dense,
+        ),
+        config.ensemble.thresholds(),
+        config.ensemble.bootstrap,
+        config.seed,
+        schedule.threads,
+    )
+
+
+def _description(config: Config, recipe: MemberRecipe, labelled: LabelledSet) -> dict[str, Any]:
+    """What ``ensemble.json`` says besides the members; its fingerprint leaves ``n`` out."""
+    schedule = plain(config.train)
+    threads = schedule.pop("threads")
+    made_from = {
+        "training_set": labelled.fingerprint(),
+        "network": plain(config.network),
+        "lines": plain(config.lines),
+        "train": schedule | {"precision": PRECISION},
+        "bootstrap": config.ensemble.bootstrap,
+        "seed": config.seed,
+    }
+    bal_of_quasars = labelled.column("BAL")[is_quasar(labelled.column("LABEL"))]
+    positive, negative = (int((bal_of_quasars == sign).sum()) for sign in (1, -1))
+    return {
+        "fingerprint": fingerprint(made_from),
+        **made_from,
+        "thresholds": vars(config.ensemble.thresholds()),
+        "bal_trained": bool(config.lines.bal) and min(positive, negative) >= BAL_NEEDED,
+        "training_spectra": len(labelled),
+        "classes": class_counts(labelled),
+        "threads": threads,
+        "versions": versions(),
+    }
+
+
+def _folder(config: Config, print_: str) -> EnsembleFolder:
+    if config.ensemble.path is None:
+        return EnsembleFolder(place(config.work, "ensembles", print_))
+    folder = EnsembleFolder(Path(config.ensemble.path).expanduser().absolute())
+    there = folder.fingerprint()
+    if there != print_ and folder.path.exists() and any(folder.path.iterdir()):
+        raise ConfigError(
+            f"ensemble.path={folder.path} holds something else, made from other spectra or "
+            "options; name a new folder, or leave it out."
+        )
+    return folder
+
+
+def _train_members(
+    config: Config, recipe: MemberRecipe, labelled: LabelledSet, folder: EnsembleFolder, run: Run
+) -> list[str]:
+    """Train what is missing; returns a sentence for each member that diverged."""
+    missing = [k for k in range(config.ensemble.n) if folder.record(k) is None]
+    there = config.ensemble.n - len(missing)
+    if there:
+        say(f"{there} of {config.ensemble.n} members are there already, in {folder.path}")
+    epochs = recipe.schedule.epochs_for(len(labelled))
+    if missing and epochs > recipe.schedule.epochs:
+        say(
+            f"{len(labelled)} spectra are few: training for {epochs} epochs, so that there are "
+            f"train.min_steps={recipe.schedule.min_steps} steps, not for {recipe.schedule.epochs}"
+        )
+    if not missing:
+        return []
+    failed = []
+    trainer = MemberTrainer(recipe, labelled, folder)
+    with progress("training", len(missing)) as advance:
+        for k in missing:
+
+            def on_epoch(done: int, total: int, loss: float, k: int = k) -> None:
+                advance(1 / total, f"member {k}, epoch {done}/{total}, loss {loss:.3f}")
+
+            try:
+                record = trainer.train(k, on_epoch)
+            except DivergedError as error:
+                failed.append(str(error))
+                continue
+            _record_member(run, folder, record)
+    if not folder.records():
+        raise InputError("no member could be trained: " + "; ".join(failed))
+    return failed
+
+
+def _record_member(run: Run, folder: EnsembleFolder, record: dict[str, Any]) -> None:
+    k = record["member"]
+    tags = {"qnal.stage": "member", "qnal.member": str(k)}
+    with run.recorder.run(f"member {k:04d}", run, tags) as child:
+        child.curves({"loss": record["loss"]})
+        child.metrics(prefixed("oob_", record["oob"]))
+        child.metrics({name: record[name] for name in ("epochs", "bag_rows", "oob_rows")})
+        for path in (folder.weights(k), folder.out_of_bag_file(k)):
+            child.file(path)
+
+
+def _judged(
+    config: Config,
+    recipe: MemberRecipe,
+    labelled: LabelledSet,
+    folder: EnsembleFolder,
+    job: Job,
+    run: Run,
+) -> Summary:
+    """Out-of-bag metrics of the ensemble, with tables and figures."""
+    records = [r for r in folder.records() if r["member"] < config.ensemble.n]
+    tables = [folder.out_of_bag(r["member"]) for r in records]
+    answer = combined_answer(tables, len(labelled), recipe.thresholds)
+    metrics: dict[str, Number] = {"members": len(records), "training_spectra": len(labelled)}
+    metrics |= prefixed("oob_", evaluate(labelled.table, answer))
+    run.metrics(metrics | prefixed("labels_", labelled.counts | class_counts(labelled)))
+    members = pd.DataFrame(
+        [{k: r[k] for k in ("member", "epochs", "bag_rows", "oob_rows")}
+         | {"loss": r["loss"][-1]} | prefixed("oob_", r["oob"]) for r in records]
+    )  # fmt: skip
+    tables_to_log = {
+        "members.csv": members,
+        "oob_predictions.csv": labelled.table.join(answer, rsuffix="_ANSWER"),
+    }
+    paths = {"ensemble": str(folder.path)}
+    for name, table in tables_to_log.items():
+        path = job.folder / name
+        with written_aside(path) as scratch:
+            table.to_csv(scratch, index=False)
+        run.file(path, "tables")
+    run.figure(loss_curves([r["loss"] for r in records]), job.folder / "loss.png")
+    figure = out_of_bag_redshifts(labelled.table, answer)
+    run.figure(figure, job.folder / "oob_redshifts.png")
+    run.file(folder.path / "ensemble.json")
+    metrics |= prefixed("labels_", labelled.counts | class_counts(labelled))
+    return Summary("train", mlflow_run_id=run.id, paths=paths, metrics=metrics)

@@ -1,0 +1,186 @@
+"""MLflow: the only module that knows it.
+
+All goes through explicit run ids, never through MLflow's active run, so that nothing leaks from
+one job of a multirun into the next. If the store fails, the science goes on: the failure is said
+once, and the rest of the job is not recorded.
+"""
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+from matplotlib.figure import Figure
+
+from qnal.config import TrackingConfig, TrackingKind, flattened
+from qnal.errors import ConfigError
+from qnal.progress import say
+
+PARAM_LIMIT = 6000  # characters that MLflow takes in one value
+BATCH_METRICS, BATCH_PARAMS = 1000, 100
+FIGURE_DPI = 150
+
+
+@dataclass
+class Recorder:
+    """A tracking store, or none.
+
+    Attributes:
+        client: MLflow's client; None where nothing is recorded.
+        experiment: id of the experiment that runs belong to.
+        uri: the store, for the user interface.
+    """
+
+    client: Any = None
+    experiment: str = ""
+    uri: str | None = None
+    failed: bool = field(default=False, init=False)
+
+    def attempt(self, action: Callable[[Any], Any]) -> Any:
+        """Do something with the client; after a failure, nothing any more."""
+        if self.client is None or self.failed:
+            return None
+        try:
+            return action(self.client)
+        except Exception as error:  # whatever a store may raise
+            self.failed = True
+            reason = str(error).strip().splitlines()[:1] or [repr(error)]
+            say(f"warning: {self.uri} takes no records ({reason[0]}); going on without tracking.")
+            return None
+
+    @contextmanager
+    def run(
+        self, name: str, parent: "Run | None" = None, tags: Mapping[str, str] | None = None
+    ) -> Iterator["Run"]:
+        """A run that ends as FINISHED, or as FAILED if the block raises."""
+        all_tags = {"mlflow.runName": name, **(tags or {})}
+        if parent is not None and parent.id:
+            all_tags["mlflow.parentRunId"] = parent.id
+        made = self.attempt(lambda c: c.create_run(self.experiment, tags=all_tags))
+        run = Run(self, made.info.run_id if made else None)
+        try:
+            yield run
+        except BaseException:
+            self.attempt(lambda c: run.id and c.set_terminated(run.id, "FAILED"))
+            raise
+        self.attempt(lambda c: run.id and c.set_terminated(run.id, "FINISHED"))
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a recorder; its methods do nothing where nothing is recorded."""
+
+    recorder: Recorder
+    id: str | None
+
+    def _do(self, action: Callable[[Any, str], Any]) -> None:
+        if (run := self.id) is not None:
+            self.recorder.attempt(lambda client: action(client, run))
+
+    def config(self, config: Mapping[str, Any]) -> None:
+        """The resolved configuration: as an artifact, and flattened as params."""
+        from mlflow.entities import Param
+
+        flat = {k: str(v)[:PARAM_LIMIT] for k, v in flattened(config).items()}
+        params = [Param(k, v) for k, v in flat.items()]
+        for i in range(0, len(params), BATCH_PARAMS):
+            batch = params[i : i + BATCH_PARAMS]
+            self._do(lambda c, run, batch=batch: c.log_batch(run, params=batch))
+        self.dictionary(config, "config.yaml")
+
+    def metrics(self, metrics: Mapping[str, float | int | None]) -> None:
+        """Numbers; undefined ones are left out."""
+        self._log({k: [v] for k, v in metrics.items() if v is not None})
+
+    def curves(self, curves: Mapping[str, Sequence[float]]) -> None:
+        """Numbers by epoch, counted from 1."""
+        self._log(curves, first=1)
+
+    def _log(self, series: Mapping[str, Sequence[float]], first: int = 0) -> None:
+        from mlflow.entities import Metric
+
+        now = int(time.time() * 1000)
+        metrics = [
+            Metric(name, float(value), now, step)
+            for name, values in series.items()
+            for step, value in enumerate(values, start=first)
+        ]
+        for i in range(0, len(metrics), BATCH_METRICS):
+            batch = metrics[i : i + BATCH_METRICS]
+            self._do(lambda c, run, batch=batch: c.log_batch(run, metrics=batch))
+
+    def file(self, path: Path, folder: str | None = None) -> None:
+        """A file as an artifact."""
+        self._do(lambda c, run: c.log_artifact(run, str(path), folder))
+
+    def dictionary(self, content: Mapping[str, Any], name: str) -> None:
+        """A mapping as an artifact; the ending of ``name`` chooses JSON or YAML."""
+        plain = json.loads(json.dumps(content, default=str))
+        self._do(lambda c, run: c.log_dict(run, plain, name))
+
+    def figure(self, figure: Figure, path: Path) -> None:
+        """Save a figure and log it under ``figures``."""
+        save_figure(figure, path)
+        self.file(path, "figures")
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Save a figure as the ending of ``path`` says."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=FIGURE_DPI, bbox_inches="tight")
+
+
+def open_recorder(config: TrackingConfig, work: Path) -> Recorder:
+    """The store that the configuration names.
+
+    ``sqlite`` is a database in the working folder unless MLFLOW_TRACKING_URI is set; ``server``
+    takes ``tracking.uri`` or that variable; ``none`` records nothing whatever the environment.
+    """
+    if config.kind is TrackingKind.none:
+        return Recorder()
+    uri = config.uri or os.environ.get("MLFLOW_TRACKING_URI")
+    if config.kind is TrackingKind.server and not uri:
+        raise ConfigError(
+            "tracking=server needs tracking.uri=http://… or the variable MLFLOW_TRACKING_URI."
+        )
+    artifacts = None
+    if not uri:
+        uri, artifacts = f"sqlite:///{work / 'mlflow.db'}", (work / "mlartifacts").as_uri()
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    recorder = Recorder(uri=uri)
+    work.mkdir(parents=True, exist_ok=True)
+    with _quiet(), FileLock(work / ".mlflow.lock"):  # parallel first use of a new database races
+        from mlflow import MlflowClient
+
+        recorder.client = True  # so that attempt() works while the client is being made
+        recorder.client = recorder.attempt(lambda _: MlflowClient(uri))
+        recorder.experiment = recorder.attempt(
+            lambda c: _experiment(c, config.experiment, artifacts)
+        ) or ""
+    return recorder
+
+
+def _experiment(client: Any, name: str, artifacts: str | None) -> str:
+    found = client.get_experiment_by_name(name)
+    made: str = found.experiment_id if found else client.create_experiment(name, artifacts)
+    return made
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the store's own start-up messages off the terminal; errors are raised, not printed."""
+    import logging
+
+    level = logging.root.manager.disable
+    logging.disable(logging.INFO)
+    try:
+        yield
+    finally:
+        logging.disable(level)
+
