@@ -12,7 +12,7 @@ from pathlib import Path
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import ChoiceSweep, Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 
@@ -93,10 +93,11 @@ def run(raw: DictConfig, folder: Path) -> int:
     Returns:
         The exit code: 0 done, 1 refused, 3 done but incomplete.
     """
-    from qnal.config import Stage, validated
+    from qnal.config import Stage
     from qnal.stages import Job, stage_function
     from qnal.summary import Summary
     from qnal.tracking import open_recorder
+    from qnal.validation import validated
 
     stage = raw.get("stage")
     try:
@@ -158,19 +159,21 @@ def _check_arguments(arguments: list[str]) -> None:
         if key in _groups():
             _check_choice(key, override)
         elif not override.is_add():
-            from qnal.config import is_known_key, unknown_key
+            from qnal.validation import is_known_key, unknown_key
 
             if not is_known_key(key):
                 raise ConfigError(unknown_key(key))
 
 
 def _check_choice(group: str, override: Override) -> None:
-    values = override.value() if override.is_sweep_override() else [override.value()]
+    value = override.value()
+    values = value.list if isinstance(value, ChoiceSweep) else [value]
     choices = _choices(group)
-    for value in getattr(values, "list", values):
-        if isinstance(value, str) and not value.startswith("$") and value not in choices:
-            raise ConfigError(f"{group}={value}: there is no such choice; valid ones: "
-                              f"{', '.join(choices)}.")  # fmt: skip
+    for one in values:
+        if isinstance(one, str) and not one.startswith("$") and one not in choices:
+            raise ConfigError(
+                f"{group}={one}: there is no such choice; valid ones: {', '.join(choices)}."
+            )
 
 
 def _overrides(arguments: list[str]) -> Iterator[Override]:

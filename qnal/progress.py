@@ -26,7 +26,10 @@ def progress(description: str, total: float) -> Iterator[Advance]:
         task = bar.add_task(description, total=total, note="")
 
         def advance(steps: float = 1, note: str | None = None) -> None:
-            bar.update(task, advance=steps, **({} if note is None else {"note": note}))
+            if note is None:
+                bar.update(task, advance=steps)
+            else:
+                bar.update(task, advance=steps, note=note)
 
         yield advance
 

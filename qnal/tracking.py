@@ -11,13 +11,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
 from matplotlib.figure import Figure
 
-from qnal.config import TrackingConfig, TrackingKind, flattened
+from qnal.config import TrackingConfig, TrackingKind
 from qnal.errors import ConfigError
 from qnal.progress import say
 
@@ -90,7 +91,7 @@ class Run:
         params = [Param(k, v) for k, v in flat.items()]
         for i in range(0, len(params), BATCH_PARAMS):
             batch = params[i : i + BATCH_PARAMS]
-            self._do(lambda c, run, batch=batch: c.log_batch(run, params=batch))
+            self._do(partial(_log_params, batch))
         self.dictionary(config, "config.yaml")
 
     def metrics(self, metrics: Mapping[str, float | int | None]) -> None:
@@ -112,7 +113,7 @@ class Run:
         ]
         for i in range(0, len(metrics), BATCH_METRICS):
             batch = metrics[i : i + BATCH_METRICS]
-            self._do(lambda c, run, batch=batch: c.log_batch(run, metrics=batch))
+            self._do(partial(_log_metrics, batch))
 
     def file(self, path: Path, folder: str | None = None) -> None:
         """A file as an artifact."""
@@ -127,6 +128,14 @@ class Run:
         """Save a figure and log it under ``figures``."""
         save_figure(figure, path)
         self.file(path, "figures")
+
+
+def _log_params(batch: list[Any], client: Any, run: str) -> None:
+    client.log_batch(run, params=batch)
+
+
+def _log_metrics(batch: list[Any], client: Any, run: str) -> None:
+    client.log_batch(run, metrics=batch)
 
 
 def save_figure(figure: Figure, path: Path) -> None:
@@ -160,9 +169,9 @@ def open_recorder(config: TrackingConfig, work: Path) -> Recorder:
 
         recorder.client = True  # so that attempt() works while the client is being made
         recorder.client = recorder.attempt(lambda _: MlflowClient(uri))
-        recorder.experiment = recorder.attempt(
-            lambda c: _experiment(c, config.experiment, artifacts)
-        ) or ""
+        recorder.experiment = (
+            recorder.attempt(lambda c: _experiment(c, config.experiment, artifacts)) or ""
+        )
     return recorder
 
 
@@ -184,3 +193,9 @@ def _quiet() -> Iterator[None]:
     finally:
         logging.disable(level)
 
+
+def flattened(value: Any, prefix: str = "") -> dict[str, Any]:
+    """A nested mapping as one level of dotted keys."""
+    if isinstance(value, Mapping) and value:
+        return {k: v for n, w in value.items() for k, v in flattened(w, f"{prefix}{n}.").items()}
+    return {prefix.rstrip("."): value}

@@ -1,0 +1,1 @@
+"""Many networks: bootstrap, members on disk, forward passes, votes and scores."""

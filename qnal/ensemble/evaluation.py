@@ -23,8 +23,8 @@ def quality(
 
     Completeness is the share of confident quasars called quasar; purity the share of confident
     quasars among the confidently labelled spectra called quasar; the ``_z`` variants also ask for
-    \\|Δz\\| < 0.05(1+z). BAD labels are left out of all. ``z_nmad`` is 1.4826 × the median of
-    \\|Δz/(1+z) − median\\| of the quasars found.
+    |Δz| < 0.05(1+z). BAD labels are left out of all. ``z_nmad`` is 1.4826 × the median of
+    |Δz/(1+z) − median| of the quasars found.
 
     Args:
         label: :class:`Label`, shape [rows].
@@ -87,9 +87,7 @@ def combined_answer(
             z_best[of_size][picked].reshape(shape), vote[of_size][picked].reshape(shape)
         )
     share = np.divide(quasars, count, out=np.full(rows, np.nan), where=count > 0)
-    return pd.DataFrame(
-        {"MEMBERS": count, "SHARE": share, "QUASAR": 2 * quasars > count, "Z": z}
-    )
+    return pd.DataFrame({"MEMBERS": count, "SHARE": share, "QUASAR": 2 * quasars > count, "Z": z})
 
 
 def evaluate(training_set: pd.DataFrame, answer: pd.DataFrame) -> Metrics:

@@ -74,7 +74,9 @@ def _tensorflow(network: Network) -> Forward:
         for (stride, padding), kernel, bias in zip(
             layout, weights[::2], weights[1::2], strict=False
         ):
-            y = tf.nn.relu(tf.nn.bias_add(tf.nn.conv2d(y, kernel[None], [1, stride], padding), bias))
+            y = tf.nn.relu(
+                tf.nn.bias_add(tf.nn.conv2d(y, kernel[None], [1, stride], padding), bias)
+            )
         kernel, bias, head_kernel, head_bias = weights[2 * len(layout) :]
         y = tf.nn.relu(tf.reshape(y, [-1, kernel.shape[0]]) @ kernel + bias)
         y = tf.reshape(y @ head_kernel + head_bias, [-1, heads, 2, boxes])

@@ -15,8 +15,9 @@ from qnal.ensemble.folder import EnsembleFolder
 from qnal.ensemble.forward import Backend, answers, forward
 from qnal.ensemble.votes import MemberAnswers, Thresholds, votes
 from qnal.errors import ConfigError
+from qnal.network.structure import Structure
 from qnal.network.targets import targets
-from qnal.network.training import Schedule, Structure, Trainer
+from qnal.network.training import Schedule, Trainer
 from qnal.spectra.labelled import LabelledSet
 
 ATTEMPTS = 2
@@ -41,9 +42,7 @@ class MemberRecipe:
 class MemberTrainer:
     """Trains members of one ensemble in this process, into its folder."""
 
-    def __init__(
-        self, recipe: MemberRecipe, labelled: LabelledSet, folder: EnsembleFolder
-    ) -> None:
+    def __init__(self, recipe: MemberRecipe, labelled: LabelledSet, folder: EnsembleFolder) -> None:
         use_threads(recipe.threads)
         self.recipe = recipe
         self.labelled = labelled
@@ -127,9 +126,7 @@ class MemberTrainer:
         return self.folder.add(network, oob, record)
 
     def _quality(self, rows: np.ndarray, oob: pd.DataFrame) -> dict[str, float | None]:
-        vote = votes(
-            oob["DECIDING"].to_numpy(), oob["Z_BEST"].to_numpy(), self.recipe.thresholds
-        )
+        vote = votes(oob["DECIDING"].to_numpy(), oob["Z_BEST"].to_numpy(), self.recipe.thresholds)
         return quality(
             self.labelled.column("LABEL")[rows],
             self.labelled.column("Z")[rows],

@@ -197,5 +197,3 @@ def _stat(file: SpectraFile) -> list[int] | None:
     except OSError:
         return None
     return [stat.st_size, stat.st_mtime_ns]
-
-

@@ -68,9 +68,7 @@ def shares(vote: NDArray[np.int8]) -> NDArray[np.float64]:
     return np.stack([(vote == c).mean(axis=1) for c in range(len(CLASSES))], axis=1)
 
 
-def soft_classes(
-    deciding: NDArray, z_best: NDArray, thresholds: Thresholds
-) -> NDArray[np.float64]:
+def soft_classes(deciding: NDArray, z_best: NDArray, thresholds: Thresholds) -> NDArray[np.float64]:
     """Soft class probabilities of every member, shape [rows, members, 3].
 
     P(NOT) is 1 − c with c the confidence that decides the vote; c goes to the class of the

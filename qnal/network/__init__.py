@@ -1,0 +1,1 @@
+"""QuasarNET: its lines, targets, training, weight files and what its answers mean."""

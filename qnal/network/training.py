@@ -1,4 +1,4 @@
-"""Fitting one QuasarNET: initial weights, the training step and the epochs around it.
+"""Fitting one QuasarNET: the training step and the epochs around it.
 
 The step is one ``tf.function`` over plain convolutions rather than ``keras.Model.fit``: all heads
 are one matrix product, and dropout takes two masks from every 32 random bits. Loss, optimizer
@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from qnal.errors import ConfigError
 from qnal.network.loss import quasarnet_loss
 from qnal.network.network import (
     BATCH_NORM_EPSILON,
@@ -22,79 +21,11 @@ from qnal.network.network import (
     Conv,
     Network,
     OffsetActivation,
-    Padding,
 )
 from qnal.network.targets import Targets
 from qnal.network.tf import tf
-from qnal.spectra.grid import Grid
 
 BETA_1, BETA_2, ADAM_EPSILON = 0.9, 0.999, 1e-7
-
-
-@dataclass(frozen=True)
-class Structure:
-    """What a new network looks like."""
-
-    grid: Grid
-    lines: tuple[str, ...]
-    bal_lines: tuple[str, ...]
-    layers: int = 4
-    filters: int = 100
-    width: int = 10
-    stride: int = 2
-    units: int = 100
-    boxes: int = 13
-    padding: Padding = Padding.auto
-    offset_activation: OffsetActivation = OffsetActivation.rescaled_sigmoid
-
-    def initial(self, rng: np.random.Generator) -> Network:
-        """A network with Glorot-uniform kernels, drawn from ``rng``."""
-        padding = self.padding
-        if padding is Padding.auto:
-            padding = Padding.same if self.layers >= 6 else Padding.valid
-        convs: list[Conv] = []
-        pixels, channels = len(self.grid), 1
-        for _ in range(self.layers):
-            shape = (self.width, channels, self.filters)
-            fan_in, fan_out = self.width * channels, self.width * self.filters
-            kernel = _glorot(rng, shape, fan_in, fan_out)
-            conv = Conv(kernel, _zeros(self.filters), _norm(self.filters), self.stride, padding)
-            pixels, channels = conv.pixels(pixels), self.filters
-            if pixels < 1:
-                raise ConfigError(
-                    f"network.layers={self.layers} leaves no pixels with network.padding="
-                    f"{padding}; use network.padding=same or fewer layers."
-                )
-            convs.append(conv)
-        flat, heads = pixels * channels, len(self.lines) + len(self.bal_lines)
-        return Network(
-            tuple(convs),
-            _glorot(rng, (flat, self.units), flat, self.units),
-            _zeros(self.units),
-            _norm(self.units),
-            _glorot(rng, (self.units, heads, 2, self.boxes), self.units, self.boxes),
-            _zeros(heads, 2, self.boxes),
-            self.offset_activation,
-            self.grid,
-            self.lines,
-            self.bal_lines,
-        )
-
-
-def _zeros(*shape: int) -> NDArray[np.float32]:
-    return np.zeros(shape, np.float32)
-
-
-def _norm(channels: int) -> BatchNorm:
-    one = np.ones(channels, np.float32)
-    return BatchNorm(one, 0 * one, 0 * one, one)
-
-
-def _glorot(
-    rng: np.random.Generator, shape: tuple[int, ...], fan_in: int, fan_out: int
-) -> NDArray[np.float32]:
-    limit = np.sqrt(6 / (fan_in + fan_out))
-    return rng.uniform(-limit, limit, shape).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -198,9 +129,7 @@ class Trainer:
             loss = quasarnet_loss(
                 output, tf.gather(self.boxes, rows), tf.gather(self.offsets, rows)
             )
-            loss = tf.reduce_mean(
-                tf.reduce_sum(loss * tf.gather(self.weights, rows), axis=1)
-            )
+            loss = tf.reduce_mean(tf.reduce_sum(loss * tf.gather(self.weights, rows), axis=1))
             loss += self._regularisation()
         gradients = tape.gradient(loss, self.trained)
         for variable, value in zip(self.averages, averages, strict=True):

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import fitsio
 import numpy as np
@@ -19,7 +20,7 @@ LOG_WAVE_START, LOG_WAVE_STEP = 3.555, 1e-4
 DROPPED_TARGETID = -1
 
 # (column, code of a confident answer, codes of STAR, GALAXY, QSO) of the two truth dialects.
-_DIALECTS = {
+_DIALECTS: dict[str, dict[str, Any]] = {
     "THING_ID": {
         "z": "Z_VI",
         "class": "CLASS_PERSON",

@@ -176,7 +176,9 @@ def _fill_identity(
 
 def _if_unique(key: NDArray, values: NDArray, targetid: NDArray) -> NDArray | None:
     """The value of each target where all its exposures agree; None unless that holds for all."""
-    pairs = np.unique(np.rec.fromarrays([key, values], names="key,value"))
+    pairs = np.zeros(len(key), [("key", np.int64), ("value", values.dtype)])
+    pairs["key"], pairs["value"] = key, values
+    pairs = np.unique(pairs)
     if len(np.unique(pairs["key"])) != len(pairs) or not np.isin(targetid, pairs["key"]).all():
         return None
     return pairs["value"][np.searchsorted(pairs["key"], targetid)]

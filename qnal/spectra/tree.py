@@ -43,11 +43,12 @@ def paths_of(value: str | Sequence[str] | None, key: str) -> list[Path]:
     values = [] if value is None else [value] if isinstance(value, str) else list(value)
     found: list[Path] = []
     for item in values:
-        pattern = os.path.expanduser(str(item))
-        matches = [pattern] if os.path.exists(pattern) else sorted(glob.glob(pattern, recursive=True))
+        pattern = str(Path(str(item)).expanduser())
+        there = Path(pattern).exists()
+        matches = [pattern] if there else sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207
         if not matches:
             raise InputError(f"{key}={item}: there is no such file or folder, and no match.")
-        found += [Path(os.path.abspath(m)) for m in matches]
+        found += [Path(os.path.abspath(m)) for m in matches]  # noqa: PTH100 (drops ..)
     return list(dict.fromkeys(found))
 
 

@@ -111,7 +111,7 @@ def _read_one(path: Path) -> pd.DataFrame:
     except Exception as error:
         reason = str(error).strip().splitlines()[:1] or [repr(error)]
         raise InputError(f"{path}: not a readable truth table ({reason[0]}).") from error
-    found = {}
+    found: dict[str, str] = {}
     for name, aliases in _ALIASES.items():
         plain = {str(c).lower().replace("_", "").replace(" ", ""): c for c in raw.columns}
         # On raw pages "VI class" is the quality; in QuasarNET's tables VI_CLASS is the class.

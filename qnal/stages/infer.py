@@ -12,11 +12,9 @@ from filelock import FileLock, Timeout
 from qnal.config import Config
 from qnal.ensemble.folder import StoredEnsemble, read_ensemble
 from qnal.ensemble.forward import forward
-from qnal.ensemble.scores import Scorer, ScoresFolder, read_scores
-from qnal.ensemble.votes import CLASSES
+from qnal.ensemble.scores import Scorer, ScoresFolder
 from qnal.errors import ConfigError, InputError
 from qnal.progress import progress, say
-from qnal.selection.figures import som_map
 from qnal.selection.som import SelfOrganizingMap
 from qnal.spectra.coadd import Coadd, read_coadd
 from qnal.spectra.grid import Grid
@@ -25,8 +23,8 @@ from qnal.spectra.tree import SpectraFile
 from qnal.stages import Job
 from qnal.stages.inputs import pool, with_survey
 from qnal.stages.places import fingerprint, given_or_latest, place, plain, remember
+from qnal.stages.scored_pool import map_of_pool, pool_metrics, uncertainty_by_class
 from qnal.summary import Number, Summary
-from qnal.tracking import Run
 
 
 @dataclass(frozen=True)
@@ -82,12 +80,17 @@ def infer(config: Config, job: Job) -> Summary:
                 work.folder.forget_all_but(files)
             failed = _score_all(work, files, config.infer.strict)
         remember(config.work, "scores", work.folder.path)
-        metrics = _metrics(work.folder, stored, len(files), len(failed))
+        metrics: dict[str, Number] = {
+            "files": len(files),
+            "files_failed": len(failed),
+            "members": len(stored.networks),
+        }
+        metrics |= pool_metrics(work.folder)
         run.metrics(metrics)
         if som is not None:
-            figure = _map_figure(work.folder, som)
+            figure = map_of_pool(work.folder, som)
             run.figure(figure, job.folder / "som_of_pool.png")
-        run.dictionary(_uncertainty_by_class(work.folder), "uncertainty.json")
+        run.dictionary(uncertainty_by_class(work.folder), "uncertainty.json")
         run.file(work.folder.path / "dataset.json")
     paths = {"scores": str(work.folder.path), "ensemble": str(path)}
     notes = [] if som else ["There is no map, so best cells (BMU) are unknown."]
@@ -210,60 +213,3 @@ def _without_sky(coadd: Coadd) -> Coadd:
     )
     keep = ~np.asarray(sky)
     return Coadd(coadd.x[keep], coadd.table.filter(pa.array(keep)), coadd.digest)
-
-
-def _metrics(
-    folder: ScoresFolder, stored: StoredEnsemble, files: int, failed: int
-) -> dict[str, Number]:
-    columns = ["STATUS", "VOTE_ENTROPY", "MUTUAL_INFO", *(f"C_{c}" for c in CLASSES)]
-    table = read_scores(folder.parts, columns)
-    ok = table.filter(pc.equal(table["STATUS"], Status.OK.value))
-    metrics: dict[str, Number] = {
-        "files": files,
-        "files_failed": failed,
-        "members": len(stored.networks),
-        "spectra": len(table),
-        "scored": len(ok),
-    }
-    for status in list(Status)[1:]:
-        metrics[status.value] = pc.sum(pc.equal(table["STATUS"], status.value)).as_py() or 0
-    if len(ok):
-        vote_entropy = np.asarray(ok["VOTE_ENTROPY"])
-        metrics["disagreement"] = float((vote_entropy > 0).mean())
-        metrics["vote_entropy_mean"] = float(vote_entropy.mean())
-        metrics["mutual_info_mean"] = float(np.asarray(ok["MUTUAL_INFO"]).mean())
-        metrics["quasar_share"] = float((np.asarray(ok["C_NOT"]) < 0.5).mean())
-    return metrics
-
-
-def _uncertainty_by_class(folder: ScoresFolder) -> dict[str, dict[str, float]]:
-    """Spectra by their most voted class, and how uncertain they are."""
-    measures = ["VOTE_ENTROPY", "ENTROPY", "MUTUAL_INFO"]
-    table = read_scores(folder.parts, [f"C_{c}" for c in CLASSES] + measures).drop_null()
-    winner = np.argmax([np.asarray(table[f"C_{c}"]) for c in CLASSES], axis=0) if len(table) else []
-    summary = {}
-    for k, name in enumerate(CLASSES):
-        of_class = np.asarray(winner) == k
-        numbers = {"spectra": float(of_class.sum())}
-        if of_class.any():
-            for measure in measures:
-                values = np.asarray(table[measure])[of_class]
-                numbers[f"{measure}_mean"] = float(values.mean())
-                numbers[f"{measure}_90"] = float(np.percentile(values, 90))
-        summary[name] = numbers
-    return summary
-
-
-def _map_figure(folder: ScoresFolder, som: SelfOrganizingMap):  # type: ignore[no-untyped-def]
-    """The pool on the map: where its spectra, its quasars and its uncertain ones lie."""
-    scores = read_scores(folder.parts, ["C_NOT", "VOTE_ENTROPY"])
-    bmu = read_scores(folder.best_cells(som.fingerprint), ["BMU"])["BMU"]
-    known = np.asarray(pc.is_valid(bmu)) & np.asarray(pc.is_valid(scores["C_NOT"]))
-    cell = np.asarray(bmu.filter(pa.array(known)))
-    counts = np.bincount(cell, minlength=som.cells)
-    with np.errstate(invalid="ignore"):
-        quasar = np.asarray(scores["C_NOT"].filter(pa.array(known))) < 0.5
-        quasars = np.bincount(cell, quasar, som.cells) / counts
-        unsure = np.asarray(scores["VOTE_ENTROPY"].filter(pa.array(known)))
-        uncertainty = np.bincount(cell, unsure, som.cells) / counts
-    return som_map(som, counts, quasars=quasars, uncertainty=uncertainty)

@@ -84,9 +84,7 @@ def _scores(config: Config, path: Path) -> tuple[Path, Path | None, int | None, 
     return folder.parts, folder.best_cells(som["fingerprint"]), som["cells"], pool
 
 
-def _record_gallery(
-    selection: Selection, pool: object, config: Config, job: Job, run: Run
-) -> None:
+def _record_gallery(selection: Selection, pool: object, config: Config, job: Job, run: Run) -> None:
     """A picture of the first spectra; without their files the query is as good."""
     if pool is None or "FILE" not in selection.table.column_names:
         return

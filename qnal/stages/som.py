@@ -17,7 +17,7 @@ from qnal.spectra.tree import SpectraFile, find_coadds
 from qnal.stages import Job
 from qnal.stages.inputs import pool, with_survey
 from qnal.stages.places import fingerprint, place, plain, remember
-from qnal.summary import Summary
+from qnal.summary import Number, Summary
 
 
 def som(config: Config, job: Job) -> Summary:
@@ -49,7 +49,7 @@ def som(config: Config, job: Job) -> Summary:
             fitted.save(folder)
         remember(config.work, "som", folder)
         bmu, distance = fitted.find_bmu(x)
-        metrics = {
+        metrics: dict[str, Number] = {
             "som_spectra": len(x),
             "som_cells": fitted.cells,
             "quantization_error": float(distance.mean()),

@@ -12,7 +12,8 @@ from qnal.ensemble.folder import EnsembleFolder
 from qnal.ensemble.member import DivergedError, MemberRecipe, MemberTrainer, versions
 from qnal.errors import ConfigError, InputError
 from qnal.files import written_aside
-from qnal.network.training import Schedule, Structure
+from qnal.network.structure import Structure
+from qnal.network.training import Schedule
 from qnal.progress import progress, say
 from qnal.spectra.grid import named_grid
 from qnal.spectra.label import is_quasar

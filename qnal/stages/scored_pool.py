@@ -1,0 +1,63 @@
+"""What a scored pool looks like as a whole: numbers and a picture."""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from matplotlib.figure import Figure
+
+from qnal.ensemble.scores import ScoresFolder, read_scores
+from qnal.ensemble.votes import CLASSES
+from qnal.selection.figures import som_map
+from qnal.selection.som import SelfOrganizingMap
+from qnal.spectra.rebin import Status
+from qnal.summary import Number
+
+
+def pool_metrics(folder: ScoresFolder) -> dict[str, Number]:
+    """How many spectra there are, how many have an answer, and how far the members disagree."""
+    columns = ["STATUS", "VOTE_ENTROPY", "MUTUAL_INFO", "C_NOT"]
+    table = read_scores(folder.parts, columns)
+    ok = table.filter(pc.equal(table["STATUS"], Status.OK.value))
+    metrics: dict[str, Number] = {"spectra": len(table), "scored": len(ok)}
+    for status in list(Status)[1:]:
+        metrics[status.value] = pc.sum(pc.equal(table["STATUS"], status.value)).as_py() or 0
+    if len(ok):
+        vote_entropy = np.asarray(ok["VOTE_ENTROPY"])
+        metrics["disagreement"] = float((vote_entropy > 0).mean())
+        metrics["vote_entropy_mean"] = float(vote_entropy.mean())
+        metrics["mutual_info_mean"] = float(np.asarray(ok["MUTUAL_INFO"]).mean())
+        metrics["quasar_share"] = float((np.asarray(ok["C_NOT"]) < 0.5).mean())
+    return metrics
+
+
+def uncertainty_by_class(folder: ScoresFolder) -> dict[str, dict[str, float]]:
+    """Spectra by their most voted class, and how uncertain they are."""
+    measures = ["VOTE_ENTROPY", "ENTROPY", "MUTUAL_INFO"]
+    table = read_scores(folder.parts, [f"C_{c}" for c in CLASSES] + measures).drop_null()
+    winner = np.argmax([np.asarray(table[f"C_{c}"]) for c in CLASSES], axis=0) if len(table) else []
+    summary = {}
+    for k, name in enumerate(CLASSES):
+        of_class = np.asarray(winner) == k
+        numbers = {"spectra": float(of_class.sum())}
+        if of_class.any():
+            for measure in measures:
+                values = np.asarray(table[measure])[of_class]
+                numbers[f"{measure}_mean"] = float(values.mean())
+                numbers[f"{measure}_90"] = float(np.percentile(values, 90))
+        summary[name] = numbers
+    return summary
+
+
+def map_of_pool(folder: ScoresFolder, som: SelfOrganizingMap) -> Figure:
+    """The pool on the map: where its spectra, its quasars and its uncertain ones lie."""
+    scores = read_scores(folder.parts, ["C_NOT", "VOTE_ENTROPY"])
+    bmu = read_scores(folder.best_cells(som.fingerprint), ["BMU"])["BMU"]
+    known = np.asarray(pc.is_valid(bmu)) & np.asarray(pc.is_valid(scores["C_NOT"]))
+    cell = np.asarray(bmu.filter(pa.array(known)))
+    counts = np.bincount(cell, minlength=som.cells)
+    with np.errstate(invalid="ignore"):
+        quasar = np.asarray(scores["C_NOT"].filter(pa.array(known))) < 0.5
+        quasars = np.bincount(cell, quasar, som.cells) / counts
+        unsure = np.asarray(scores["VOTE_ENTROPY"].filter(pa.array(known)))
+        uncertainty = np.bincount(cell, unsure, som.cells) / counts
+    return som_map(som, counts, quasars=quasars, uncertainty=uncertainty)
