@@ -10,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import hydra
+from hydra._internal.utils import get_args_parser  # Hydra's own reading of its options
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Override
@@ -150,9 +151,10 @@ def _choices(group: str) -> list[str]:
 
 def _check_arguments(arguments: list[str]) -> None:
     """Refuse unknown keys and choices before Hydra does, naming the valid ones."""
-    if any(a.startswith(("--config", "-c", "--hydra-help", "--info", "-i")) for a in arguments):
-        return  # another configuration may have other keys
-    for override in _overrides(arguments):
+    parsed = get_args_parser().parse_args(arguments)
+    if parsed.config_dir or parsed.config_path or parsed.config_name:
+        return  # another configuration may have other keys and choices
+    for override in _overrides(parsed.overrides):
         key = override.key_or_group
         if key.split(".")[0] == "hydra" or key.startswith("hydra/"):
             continue
@@ -177,9 +179,8 @@ def _check_choice(group: str, override: Override) -> None:
 
 
 def _overrides(arguments: list[str]) -> Iterator[Override]:
-    texts = [a for a in arguments if not a.startswith("-")]
     parser = OverridesParser.create()
-    for text in texts:
+    for text in arguments:
         if "=" not in text and not text.startswith("~"):
             raise ConfigError(f"{text!r} is no setting; one reads key=value, such as stage=train.")
         try:

@@ -67,7 +67,11 @@ def _tensorflow(network: Network) -> Forward:
 
     units, heads, _, boxes = network.head_kernel.shape
     layout = tuple((c.stride, c.padding.value.upper()) for c in network.convs)
-    key = (layout, network.offset_activation, heads, boxes)
+    arrays = [array for conv in network.convs for array in conv.folded()]
+    arrays += [*network.folded_dense(), network.head_kernel.reshape(units, -1)]
+    arrays += [network.head_bias.reshape(-1)]
+    shapes = tuple(array.shape for array in arrays)
+    key = (layout, network.offset_activation, boxes, len(network.grid), shapes)
 
     def run(x: Any, *weights: Any) -> Any:
         y = x[:, None, :, None]
@@ -86,9 +90,12 @@ def _tensorflow(network: Network) -> Forward:
             y = y * [[1.0], [RESCALE[0]]] + [[0.0], [RESCALE[1]]]
         return y
 
-    function = _compiled.setdefault(key, tf.function(run, reduce_retracing=True))
-    arrays = [array for conv in network.convs for array in conv.folded()]
-    arrays += [*network.folded_dense(), network.head_kernel.reshape(units, -1)]
-    arrays += [network.head_bias.reshape(-1)]
+    if key not in _compiled:
+        # Any number of rows, but the shapes of this structure: networks of other widths in the
+        # same process have functions of their own.
+        spectra = tf.TensorSpec([None, len(network.grid)], tf.float32)
+        signature = [spectra, *(tf.TensorSpec(shape, tf.float32) for shape in shapes)]
+        _compiled[key] = tf.function(run, signature)
+    function = _compiled[key]
     weights = [tf.constant(a, tf.float32) for a in arrays]
     return lambda x: function(tf.constant(x, tf.float32), *weights).numpy()

@@ -1,6 +1,7 @@
 """Training one member: the unit of work of the train stage."""
 
 import importlib.metadata
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -150,7 +151,11 @@ def _table(labelled: LabelledSet, rows: np.ndarray, said: MemberAnswers | None) 
 
 
 def use_threads(threads: int) -> None:
-    """Fix TensorFlow's threads in this process, on which the last bit of a member depends."""
+    """Fix TensorFlow's threads in this process, on which the last bit of a member depends.
+
+    Raises:
+        ConfigError: TensorFlow has already computed with another number of threads.
+    """
     from qnal.network.tf import tf
 
     if tf.config.threading.get_intra_op_parallelism_threads() == threads:
@@ -159,11 +164,14 @@ def use_threads(threads: int) -> None:
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         tf.config.threading.set_inter_op_parallelism_threads(1)
     except RuntimeError as error:
+        # 0 stands for as many as there are processors.
         used = tf.config.threading.get_intra_op_parallelism_threads()
-        raise ConfigError(
-            f"train.threads={threads}, but this process has already computed with {used}; "
-            "use one value in all jobs of a multirun."
-        ) from error
+        used = used or len(os.sched_getaffinity(0))
+        if used != threads:
+            raise ConfigError(
+                f"train.threads={threads}, but this process has already computed with {used}; "
+                "use one value in all jobs of a multirun."
+            ) from error
 
 
 def versions() -> dict[str, str]:

@@ -188,7 +188,7 @@ def _judged(
     )  # fmt: skip
     tables_to_log = {
         "members.csv": members,
-        "oob_predictions.csv": labelled.table.join(answer, rsuffix="_ANSWER"),
+        "oob_predictions.csv": labelled.table.join(answer.add_prefix("OOB_")),
     }
     paths = {"ensemble": str(folder.path)}
     for name, table in tables_to_log.items():

@@ -1,0 +1,103 @@
+"""What all tests share: the real data, composed configurations, a small survey already run."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import DictConfig
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.pop("MLFLOW_TRACKING_URI", None)
+ROOT = Path(__file__).parents[1]
+SHARED = (ROOT / ".." / "shared" / "data").resolve()
+
+# A survey, an ensemble and a map as small as they can be and still do something.
+TINY = [
+    "data=mock",
+    "train=small",
+    "data.mock.labelled=300",
+    "data.mock.boss=100",
+    "data.mock.pool=200",
+    "data.mock.fibres=50",
+    "data.mock.snr_min=2",
+    "network.filters=16",
+    "train.epochs=1",
+    "train.min_steps=200",
+    "ensemble.n=3",
+    "ensemble.line_threshold=0.6",
+    "som.shape=[4,4]",
+    "som.epochs=5",
+    "query.n=10",
+]
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder of the real data; the test is skipped where it is absent."""
+    if not SHARED.is_dir():
+        pytest.skip("the real data is absent: no ../shared/data beside the checkout")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def tiny() -> list[str]:
+    """Overrides of a survey that runs in seconds."""
+    return TINY
+
+
+@pytest.fixture(scope="session")
+def composed() -> Callable[..., DictConfig]:
+    """Compose the configuration with overrides; Hydra's global state stays as it was."""
+
+    def compose_with(*overrides: str) -> DictConfig:
+        GlobalHydra.instance().clear()
+        with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+            return compose("config", list(overrides))
+
+    return compose_with
+
+
+@pytest.fixture(scope="session")
+def qnal_job(composed: Callable[..., DictConfig]) -> Callable[..., tuple[int, dict]]:
+    """Run a job in this process; returns the exit code and ``summary.json``."""
+    from qnal.cli import run
+
+    def job(folder: Path, *overrides: str) -> tuple[int, dict]:
+        code = run(composed(*overrides), folder)
+        return code, json.loads((folder / "summary.json").read_text())
+
+    return job
+
+
+@pytest.fixture(scope="session")
+def qnal_command() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run ``qnal`` as a user does, in a process of its own."""
+
+    def command(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "qnal", *arguments],
+            cwd=cwd,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+        )
+
+    return command
+
+
+@pytest.fixture(scope="session")
+def pipeline(
+    tmp_path_factory: pytest.TempPathFactory, qnal_job: Callable[..., tuple[int, dict]]
+) -> tuple[Path, dict]:
+    """A tiny pipeline that has run: its working folder and its summary. Do not change it."""
+    work = tmp_path_factory.mktemp("pipeline")
+    code, summary = qnal_job(work / "job", *TINY, "stage=pipeline", f"work_dir={work}")
+    assert code == 0, summary
+    return work, summary

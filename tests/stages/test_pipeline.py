@@ -1,0 +1,138 @@
+"""The main job, end to end, on a tiny mock survey that goes through real files and readers."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from qnal.spectra.label import Label
+
+
+def test_summary_has_what_programs_look_for(pipeline):
+    work, summary = pipeline
+    assert summary["stage"] == "pipeline"
+    assert summary["status"] == "done"
+    assert {"ensemble", "som", "scores", "selection"} <= set(summary["paths"])
+    assert all(Path(path).exists() for path in summary["paths"].values())
+    metrics = summary["metrics"]
+    assert metrics["members"] == 3
+    # 100 BOSS rows of which 1 % lack a TARGETID, and 300 DESI rows that all have a label.
+    assert metrics["training_spectra"] == metrics["labels_boss_labelled"] + 300
+    assert 90 <= metrics["labels_boss_labelled"] <= 100
+    assert metrics["oob_spectra"] + metrics["oob_without"] == metrics["training_spectra"]
+    assert 0 <= metrics["oob_completeness"] <= 1
+    assert 0 <= metrics["oob_purity"] <= 1
+    assert metrics["spectra"] == 200
+    unusable = sum(metrics[s] for s in ("no_signal", "non_finite", "zero_variance"))
+    assert metrics["scored"] == 200 - unusable
+    assert summary["funnel"][0] == ["scored", 200]
+    rows = [n for _, n in summary["funnel"]]
+    assert rows == sorted(rows, reverse=True)
+    assert rows[-1] == metrics["selected"]
+    for stage in ("train", "som", "infer", "query"):
+        part = json.loads((work / "job" / "summary" / f"{stage}.json").read_text())
+        assert part["status"] == "done"
+        assert part["stage"] == stage
+
+
+def test_label_counts_add_up(pipeline):
+    metrics = pipeline[1]["metrics"]
+    assert sum(metrics[f"labels_{label.name}"] for label in Label) == metrics["training_spectra"]
+    for source, left_out in (("boss", ("without_targetid",)), ("desi", ("absurd_jump",))):
+        parts = (*left_out, "unusable", "without_label", "labelled")
+        total = sum(metrics[f"labels_{source}_{part}"] for part in parts)
+        assert total == metrics[f"labels_{source}_spectra"]
+
+
+def test_scores_have_every_fibre_once(pipeline):
+    _, summary = pipeline
+    parts = sorted(Path(summary["paths"]["scores"], "parts").rglob("*.parquet"))
+    tables = [pq.read_table(part).to_pandas() for part in parts]
+    assert sum(len(t) for t in tables) == 200
+    for part, table in zip(parts, tables, strict=True):
+        assert (table["ROW"] == np.arange(len(table))).all()
+        assert table["FILE"].nunique() == 1
+        assert part.name == Path(table["FILE"][0]).name + ".parquet"
+        assert table["EXPID"].notna().all()  # perexp: from EXP_FIBERMAP or the path
+        shares = table[["C_NOT", "C_QSO_LZ", "C_QSO_HZ"]].sum(axis=1)
+        soft = table[["P_NOT", "P_QSO_LZ", "P_QSO_HZ"]].sum(axis=1)
+        ok = table["STATUS"] == "ok"
+        assert np.allclose(shares[ok], 1, atol=1e-6)
+        assert np.allclose(soft[ok], 1, atol=1e-6)
+        assert (table.loc[ok, "MUTUAL_INFO"] <= table.loc[ok, "ENTROPY"] + 1e-6).all()
+
+
+def test_selection_is_of_the_pool_and_in_order(pipeline):
+    _, summary = pipeline
+    with Path(summary["paths"]["selection"]).open() as file:
+        rows = list(csv.DictReader(file))
+    listed = Path(summary["paths"]["targetids"]).read_text().split()
+    assert [row["TARGETID"] for row in rows] == listed
+    scores = [float(row["SCORE"]) for row in rows]
+    assert scores == sorted(scores, reverse=True)
+    parts = Path(summary["paths"]["scores"], "parts").rglob("*.parquet")
+    pool = {t for part in parts for t in pq.read_table(part)["TARGETID"].to_pylist()}
+    assert {int(t) for t in listed} <= pool
+    assert all(int(t) > 0 for t in listed)  # no sky fibres
+
+
+def test_figures_and_tables_are_there(pipeline):
+    folder = pipeline[0] / "job"
+    for name in ("entropy", "funnel", "loss", "oob_redshifts", "som", "som_of_pool"):
+        assert (folder / f"{name}.png").stat().st_size > 5000
+    assert (folder / "selected_spectra.png").exists()
+
+
+def test_the_same_command_makes_nothing_again(pipeline, qnal_job, tiny, tmp_path):
+    work, summary = pipeline
+    made = {
+        p: p.stat().st_mtime_ns
+        for kind in ("ensembles", "soms", "scores", "mock")
+        for p in (work / kind).rglob("*.*")
+        if p.suffix in (".h5", ".npy", ".parquet", ".fits")
+    }
+    code, again = qnal_job(tmp_path, *tiny, "stage=pipeline", f"work_dir={work}")
+    assert code == 0
+    assert {p: p.stat().st_mtime_ns for p in made} == made
+    same = ("members", "spectra", "scored", "selected", "cut", "oob_completeness")
+    assert {k: again["metrics"][k] for k in same} == {k: summary["metrics"][k] for k in same}
+    lists = [Path(s["paths"]["targetids"]).read_text() for s in (summary, again)]
+    assert lists[0] == lists[1]
+
+
+def test_more_members_are_added_to_those_there(pipeline, qnal_job, tiny, tmp_path):
+    work, summary = pipeline
+    folder = Path(summary["paths"]["ensemble"])
+    before = [(folder / "members" / f"{k:04d}.h5").read_bytes() for k in range(3)]
+    code, more = qnal_job(
+        tmp_path, *tiny, "stage=train", f"work_dir={work}", "ensemble.n=4", "tracking=none"
+    )
+    assert code == 0
+    assert more["paths"]["ensemble"] == summary["paths"]["ensemble"]
+    assert more["metrics"]["members"] == 4
+    after = [(folder / "members" / f"{k:04d}.h5").read_bytes() for k in range(3)]
+    assert after == before
+    described = json.loads((folder / "ensemble.json").read_text())
+    assert [m["member"] for m in described["members"]] == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("option", ["train.learning_rate=3e-4", "network.dropout=0.1", "seed=7"])
+def test_other_options_make_another_ensemble(pipeline, qnal_job, tiny, tmp_path, option):
+    work, summary = pipeline
+    survey = [o for o in tiny if not o.startswith("ensemble.n")]
+    code, other = qnal_job(
+        tmp_path,
+        *survey,
+        "data.mock.seed=91701",
+        "stage=train",
+        f"work_dir={work}",
+        "ensemble.n=1",
+        "train.min_steps=10",
+        "tracking=none",
+        option,
+    )
+    assert code == 0
+    assert other["paths"]["ensemble"] != summary["paths"]["ensemble"]

@@ -1,0 +1,121 @@
+"""What MLflow holds after a job, and what happens without it."""
+
+import json
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from qnal.config import TrackingConfig, TrackingKind
+from qnal.errors import ConfigError
+from qnal.tracking import flattened, open_recorder
+
+
+@pytest.fixture(scope="module")
+def store(pipeline):
+    work, summary = pipeline
+    client = MlflowClient(f"sqlite:///{work / 'mlflow.db'}")
+    (experiment,) = [e for e in client.search_experiments() if e.name == "qnal"]
+    return client, client.search_runs([experiment.experiment_id]), summary
+
+
+def test_a_run_a_stage_and_a_child_a_member(store):
+    client, runs, summary = store
+    stages = {
+        r.data.tags["qnal.stage"]: r
+        for r in runs
+        if r.data.tags.get("mlflow.parentRunId") == summary["mlflow_run_id"]
+    }
+    assert set(stages) == {"train", "som", "infer", "query"}
+    members = [r for r in runs if r.data.tags["qnal.stage"] == "member"]
+    train = stages["train"].info.run_id
+    mine = [r for r in members if r.data.tags["mlflow.parentRunId"] == train]
+    assert len(mine) == 3
+    for run in mine:
+        artifacts = {a.path for a in client.list_artifacts(run.info.run_id)}
+        k = int(run.data.tags["qnal.member"])
+        assert artifacts == {f"{k:04d}.h5", f"{k:04d}_oob.parquet"}
+        curve = client.get_metric_history(run.info.run_id, "loss")
+        assert [m.step for m in curve] == list(range(1, len(curve) + 1))
+        assert len(curve) == run.data.metrics["epochs"]
+        assert "oob_completeness" in run.data.metrics
+    assert {r.info.status for r in runs} == {"FINISHED"}
+
+
+def test_artifacts_params_and_metrics_of_stages(store):
+    client, runs, summary = store
+    wanted = {
+        "train": {"config.yaml", "ensemble.json", "figures", "tables"},
+        "som": {"config.yaml", "figures", "som"},
+        "infer": {"config.yaml", "dataset.json", "figures", "uncertainty.json"},
+        "query": {"config.yaml", "figures", "funnel.json", "selection.csv",
+                  "targetid_selection.txt"},
+    }  # fmt: skip
+    for stage, names in wanted.items():
+        (run,) = [
+            r
+            for r in runs
+            if r.data.tags["qnal.stage"] == stage
+            and r.data.tags["mlflow.parentRunId"] == summary["mlflow_run_id"]
+        ]
+        assert {a.path for a in client.list_artifacts(run.info.run_id)} == names
+        assert run.data.params["ensemble.n"] == "3"
+        assert run.data.params["train.batch_size"] == "32"
+    (pipeline_run,) = [r for r in runs if r.info.run_id == summary["mlflow_run_id"]]
+    assert pipeline_run.data.metrics["selected"] == summary["metrics"]["selected"]
+
+
+def test_no_tracking_whatever_the_environment_says(monkeypatch, tmp_path):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    recorder = open_recorder(TrackingConfig(TrackingKind.none, None, "qnal"), tmp_path)
+    with recorder.run("nothing") as run:
+        run.metrics({"a": 1})
+        run.config({"b": 2})
+    assert run.id is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_environments_store_wins_over_the_default_one(monkeypatch, tmp_path):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'other.db'}")
+    recorder = open_recorder(TrackingConfig(TrackingKind.sqlite, None, "qnal"), tmp_path)
+    with recorder.run("here") as run:
+        run.metrics({"a": 1.5, "undefined": None})
+    assert not (tmp_path / "mlflow.db").exists()
+    stored = MlflowClient(f"sqlite:///{tmp_path / 'other.db'}").get_run(run.id)
+    assert stored.data.metrics == {"a": 1.5}
+    assert stored.info.status == "FINISHED"
+
+
+def test_a_dead_server_does_not_stop_the_science(monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    config = TrackingConfig(TrackingKind.server, "http://127.0.0.1:9", "qnal")
+    recorder = open_recorder(config, tmp_path)
+    with recorder.run("lost") as run:
+        run.metrics({"a": 1})
+    assert run.id is None
+    assert capsys.readouterr().err.count("going on without tracking") == 1
+
+
+def test_a_server_needs_an_address(monkeypatch, tmp_path):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    with pytest.raises(ConfigError, match=r"tracking\.uri"):
+        open_recorder(TrackingConfig(TrackingKind.server, None, "qnal"), tmp_path)
+
+
+def test_a_failed_block_is_a_failed_run(tmp_path):
+    recorder = open_recorder(TrackingConfig(TrackingKind.sqlite, None, "qnal"), tmp_path)
+    with pytest.raises(ZeroDivisionError), recorder.run("bad") as run:
+        raise ZeroDivisionError
+    stored = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}").get_run(run.id)
+    assert stored.info.status == "FAILED"
+
+
+def test_flattened():
+    nested = {"a": {"b": 1, "c": {"d": [1, 2]}}, "e": None, "f": {}}
+    assert flattened(nested) == {"a.b": 1, "a.c.d": [1, 2], "e": None, "f": {}}
+
+
+def test_summary_is_json_without_nan(pipeline):
+    work, _ = pipeline
+    for path in Path(work).rglob("summary*/*.json"):
+        json.loads(path.read_text(), parse_constant=lambda name: pytest.fail(name))
