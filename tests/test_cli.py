@@ -43,7 +43,7 @@ def test_help_imports_nothing_heavy():
         (["stage=train", "trian.epochs=3"], ["trian", "Did you mean train?"]),
         (["stage=train", "data=moc"], ["data=moc", "files", "mock"]),
         (["experiment=dmeo"], ["experiment=dmeo", "demo"]),
-        (["stage=train", "data=mock,moc", "-m"], ["data=moc", "mock"]),
+        (["-m", "stage=train", "data=mock,moc"], ["data=moc", "mock"]),
         (["train"], ["'train'", "key=value"]),
         (["data=mock"], ["stage is not set", "train"]),
         (["stage=train", "ensemble.n=0"], ["ensemble.n=0", "from 1"]),

@@ -47,6 +47,10 @@ REST_WAVELENGTH: dict[str, float] = {
     "LYB": 1025.72,
 }
 
+# Heads of the reference's networks, whose files do not name them.
+QUASARNET_LINES = ("LYA", "CIV(1548)", "CIII(1909)", "MgII(2796)", "Hbeta", "Halpha")
+QUASARNET_BAL_LINES = ("CIV(1548)",)
+
 
 def rest_wavelength(name: str) -> float:
     """Rest wavelength of a line in Å; a :class:`ConfigError` names the valid ones."""

@@ -17,8 +17,10 @@ def quasarnet_loss(output: tf.Tensor, boxes: tf.Tensor, offsets: tf.Tensor) -> t
         offsets: position of the line within its box, shape as ``boxes``.
     """
     p = tf.clip_by_value(output[:, :, 0], EPSILON, 1 - EPSILON)
+    # Clipped for itself as the reference does: in float32, 1 − (1 − ε) is not ε.
+    q = tf.clip_by_value(1 - output[:, :, 0], EPSILON, 1 - EPSILON)
     n1 = tf.reduce_sum(boxes, axis=2) + EPSILON
     n2 = tf.reduce_sum(1 - boxes, axis=2) + EPSILON
     hit = boxes * (tf.square(offsets - output[:, :, 1]) - tf.math.log(p))
-    miss = (boxes - 1) * tf.math.log(1 - p)
+    miss = (boxes - 1) * tf.math.log(q)
     return tf.reduce_sum(hit, axis=2) / n1 + tf.reduce_sum(miss, axis=2) / n2

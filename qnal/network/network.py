@@ -41,8 +41,8 @@ class BatchNorm:
     epsilon: float = BATCH_NORM_EPSILON
 
     def scale(self) -> Array:
-        """The factor that x is multiplied by."""
-        return self.gamma / np.sqrt(self.variance + self.epsilon)
+        """The factor that x is multiplied by, in float64."""
+        return self.gamma / np.sqrt(self.variance.astype(np.float64) + self.epsilon)
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Conv:
     padding: Padding = Padding.valid
 
     def folded(self) -> tuple[Array, Array]:
-        """Kernel and bias with the batch norm of inference folded in."""
+        """Kernel and bias with the batch norm of inference folded in, in float64."""
         scale = self.norm.scale()
         return self.kernel * scale, (self.bias - self.norm.mean) * scale + self.norm.beta
 
@@ -104,7 +104,7 @@ class Network:
         return self.head_bias.shape[2]
 
     def folded_dense(self) -> tuple[Array, Array]:
-        """Kernel and bias of the dense layer with its batch norm folded in."""
+        """Kernel and bias of the dense layer with its batch norm folded in, in float64."""
         scale = self.dense_norm.scale()
         norm = self.dense_norm
         return self.dense_kernel * scale, (self.dense_bias - norm.mean) * scale + norm.beta

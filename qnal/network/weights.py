@@ -1,137 +1,160 @@
-"""Weight files: QuasarNP's HDF5 layout, read in all its dialects and written in one.
+"""Weight files: QuasarNET's, Keras's and our own, read in all their dialects and written in one.
 
-The layout is FORMATS.md section 6. Structure (depth, width, padding, strides, the rescaling of
-offsets) is read from ``model_config``, never from the names of groups; nothing in a file is run.
+The layouts are described in FORMATS.md section 6. Structure (depth, width, boxes, padding,
+strides, the rescaling of offsets) is read from the JSON description in the file, never from the
+names of groups; nothing in a file is run.
 """
 
 import json
+import zipfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
 
 from qnal.errors import InputError
 from qnal.files import written_aside
-from qnal.network.network import BatchNorm, Conv, Network, OffsetActivation, Padding
+from qnal.network.model_config import ModelConfig, model_config
+from qnal.network.network import BatchNorm, Conv, Network
+from qnal.network.weight_arrays import LayerArrays, arrays_of_h5, arrays_of_keras, opened_keras
 from qnal.spectra.grid import Grid, grid_of, named_grid
 
 LINES_ATTRIBUTE = "qnal_lines"
+SUFFIXES = (".h5", ".hdf5", ".keras")
 
 
 def read_network(path: Path, lines: Sequence[str], bal_lines: Sequence[str]) -> Network:
     """Read one network.
 
     Args:
-        path: an ``.h5`` file that QuasarNET, Keras or qnal wrote.
+        path: an ``.h5`` or ``.keras`` file that QuasarNET, Keras or qnal wrote.
         lines, bal_lines: names of the heads, for files that do not say.
 
     Raises:
         InputError: the file is broken, is no QuasarNET, or has another number of heads.
     """
     try:
+        if zipfile.is_zipfile(path):
+            with opened_keras(path) as (text, file):
+                config = model_config(text)
+                return _read(config, arrays_of_keras(file, config), None, (lines, bal_lines))
         with h5py.File(path, "r") as file:
-            return _read(file, tuple(lines), tuple(bal_lines))
+            if "model_config" not in file.attrs or "model_weights" not in file:
+                raise InputError(
+                    "it has no model_config or no model_weights, which a saved QuasarNET has."
+                )
+            config = model_config(file.attrs["model_config"])
+            if LINES_ATTRIBUTE in file.attrs:
+                stored = json.loads(file.attrs[LINES_ATTRIBUTE])
+                lines, bal_lines = stored["names"], stored["bal"]
+            grid = file["model_grid"][()] if "model_grid" in file else None
+            arrays = arrays_of_h5(file["model_weights"])
+            return _read(config, arrays, grid, (lines, bal_lines))
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
-    except (OSError, KeyError, ValueError, TypeError, IndexError, AttributeError) as error:
+    except Exception as error:  # whatever the HDF5, zip and JSON readers make of broken bytes
         reason = str(error).strip().splitlines()[:1] or [repr(error)]
         what = "there is no such file" if not path.exists() else reason[0]
         raise InputError(f"{path}: not a readable QuasarNET weight file ({what}).") from error
 
 
-def _read(file: h5py.File, lines: tuple[str, ...], bal_lines: tuple[str, ...]) -> Network:
-    if "model_config" not in file.attrs or "model_weights" not in file:
-        raise InputError("it has no model_config or no model_weights, which a saved QuasarNET has.")
-    layers = json.loads(file.attrs["model_config"])["config"]["layers"]
-    weights = file["model_weights"]
-    kinds: dict[str, list[dict[str, Any]]] = {}
-    for layer in layers:
-        kinds.setdefault(layer["class_name"], []).append(layer["config"])
-    conv_configs, norm_configs = kinds.get("Conv1D", []), kinds.get("BatchNormalization", [])
-    if not conv_configs or len(norm_configs) != len(conv_configs) + 1:
+def _read(
+    config: ModelConfig,
+    arrays: LayerArrays,
+    grid: np.ndarray | None,
+    names: tuple[Sequence[str], Sequence[str]],
+) -> Network:
+    lines, bal_lines = (tuple(n) for n in names)
+    if config.heads != len(lines) + len(bal_lines):
         raise InputError(
-            f"it has {len(conv_configs)} convolutions and {len(norm_configs)} batch norms; a "
-            "QuasarNET has one norm for each convolution and one more."
-        )
-    norms = [_norm(weights, config) for config in norm_configs]
-    convs = tuple(
-        Conv(*_kernel_bias(weights, c["name"]), norm, c["strides"][0], Padding(c["padding"]))
-        for c, norm in zip(conv_configs, norms[:-1], strict=True)
-    )
-    heads = sum(c["name"].startswith("fc_box_") for c in kinds.get("Dense", []))
-    if LINES_ATTRIBUTE in file.attrs:
-        stored = json.loads(file.attrs[LINES_ATTRIBUTE])
-        lines, bal_lines = tuple(stored["names"]), tuple(stored["bal"])
-    if heads != len(lines) + len(bal_lines):
-        raise InputError(
-            f"it has {heads} heads, but lines.names ({len(lines)}) and lines.bal "
+            f"it has {config.heads} heads, but lines.names ({len(lines)}) and lines.bal "
             f"({len(bal_lines)}) name {len(lines) + len(bal_lines)}."
         )
-    box = [_kernel_bias(weights, f"fc_box_{i}") for i in range(heads)]
-    offset = [_kernel_bias(weights, f"fc_offset_{i}") for i in range(heads)]
+    convs, channels = [], 1
+    for conv, norm in zip(config.convs, config.norms[:-1], strict=True):
+        kernel, bias = _kernel_bias(arrays, conv.name, 3)
+        if kernel.shape[1] != channels:
+            raise InputError(f"{conv.name} takes {kernel.shape[1]} channels, not {channels}.")
+        channels = kernel.shape[2]
+        batch_norm = _norm(arrays, norm.name, channels, norm.epsilon)
+        convs.append(Conv(kernel, bias, batch_norm, conv.stride, conv.padding))
+    dense_kernel, dense_bias = _kernel_bias(arrays, "fc_common", 2)
+    units = len(dense_bias)
+    heads = [
+        [_kernel_bias(arrays, f"fc_{part}_{i}", 2) for part in ("box", "offset")]
+        for i in range(config.heads)
+    ]
+    shapes = {kernel.shape for head in heads for kernel, _ in head}
+    if len(shapes) != 1 or min(shapes)[0] != units or min(shapes)[1] < 1:
+        raise InputError(f"its heads have kernels of shape {sorted(shapes)}, for {units} units.")
     network = Network(
-        convs,
-        *_kernel_bias(weights, "fc_common"),
-        norms[-1],
-        np.stack([np.stack([b[0], o[0]], axis=1) for b, o in zip(box, offset, strict=True)], 1),
-        np.stack([np.stack([b[1], o[1]]) for b, o in zip(box, offset, strict=True)]),
-        _offset_activation(layers),
+        tuple(convs),
+        dense_kernel,
+        dense_bias,
+        _norm(arrays, config.norms[-1].name, units, config.norms[-1].epsilon),
+        np.stack([np.stack([kernel for kernel, _ in head], axis=1) for head in heads], axis=1),
+        np.stack([np.stack([bias for _, bias in head]) for head in heads]),
+        config.offset_activation,
         named_grid("log"),
         lines,
         bal_lines,
     )
-    return _on_grid(network, file)
+    return _on_grid(network, grid, config.pixels)
 
 
-def _offset_activation(layers: list[dict[str, Any]]) -> OffsetActivation:
-    by_name = {layer["config"]["name"]: layer for layer in layers}
-    # Only the layers behind fc_offset_* may be Lambda or Rescaling ones.
-    rescaled = any(layer["class_name"] in ("Lambda", "Rescaling") for layer in layers)
-    if by_name["fc_offset_0"]["config"]["activation"] == "linear":
-        return OffsetActivation.linear
-    return OffsetActivation.rescaled_sigmoid if rescaled else OffsetActivation.sigmoid
-
-
-def _on_grid(network: Network, file: h5py.File) -> Network:
+def _on_grid(network: Network, wave: np.ndarray | None, pixels: int | None) -> Network:
     """The network with the grid its dense layer fits; a stored grid must fit."""
-    if "model_grid" in file:
-        candidates: list[Grid] = [grid_of(file["model_grid"][:])]
+    if wave is not None:
+        candidates: list[Grid] = [grid_of(_checked("model_grid", wave, 1))]
     else:
-        candidates = [named_grid("log"), named_grid("linear")]
+        named = [named_grid("log"), named_grid("linear")]
+        candidates = [grid for grid in named if pixels in (None, len(grid))]
     for grid in candidates:
-        placed = Network(**(vars(network) | {"grid": grid}))
+        placed = replace(network, grid=grid)
         if placed.flat_size() == len(network.dense_kernel):
             return placed
     sizes = " or ".join(str(len(grid)) for grid in candidates)
-    raise InputError(f"its dense layer does not fit spectra of {sizes} pixels.")
+    raise InputError(
+        f"its dense layer does not fit spectra of {sizes} pixels."
+        if candidates
+        else f"it takes spectra of {pixels} pixels and has no model_grid that says which."
+    )
 
 
-def _datasets(weights: h5py.Group, layer: str) -> dict[str, np.ndarray]:
-    """Arrays of a layer by variable name, however deep they lie and with or without ``:0``."""
-    found: dict[str, np.ndarray] = {}
-
-    def visit(name: str, item: h5py.Dataset | h5py.Group) -> None:
-        if isinstance(item, h5py.Dataset):
-            found[name.rpartition("/")[2].removesuffix(":0")] = item[()]
-
-    weights[layer].visititems(visit)
-    for name, array in found.items():
-        if not np.isfinite(array).all():
-            raise InputError(f"{layer}/{name} holds values that are not finite.")
-    return found
+def _checked(name: str, array: object, dimensions: int) -> np.ndarray:
+    """An array from a file that has the right number of dimensions and finite numbers."""
+    if not isinstance(array, np.ndarray) or array.dtype.kind != "f" or array.ndim != dimensions:
+        raise InputError(f"{name} is no array of {dimensions} dimensions of decimal numbers.")
+    if not array.size or not np.isfinite(array).all():
+        raise InputError(f"{name} holds {'values that are not finite' if array.size else 'none'}.")
+    return array
 
 
-def _kernel_bias(weights: h5py.Group, layer: str) -> tuple[np.ndarray, np.ndarray]:
-    arrays = _datasets(weights, layer)
-    return arrays["kernel"], arrays["bias"]
+def _kernel_bias(arrays: LayerArrays, layer: str, dimensions: int) -> tuple[np.ndarray, np.ndarray]:
+    kernel = _variable(arrays(layer), layer, "kernel", dimensions)
+    return kernel, _variable(arrays(layer), layer, "bias", 1, kernel.shape[-1])
 
 
-def _norm(weights: h5py.Group, config: dict[str, Any]) -> BatchNorm:
-    a = _datasets(weights, config["name"])
-    mean, variance = a["moving_mean"], a["moving_variance"]
-    return BatchNorm(a["gamma"], a["beta"], mean, variance, config["epsilon"])
+def _norm(arrays: LayerArrays, layer: str, channels: int, epsilon: float) -> BatchNorm:
+    found = arrays(layer)
+    names = ("gamma", "beta", "moving_mean", "moving_variance")
+    gamma, beta, mean, variance = (_variable(found, layer, n, 1, channels) for n in names)
+    if not epsilon > 0 or (variance < 0).any():
+        raise InputError(f"{layer} has a negative variance or no epsilon.")
+    return BatchNorm(gamma, beta, mean, variance, epsilon)
+
+
+def _variable(
+    found: dict[str, np.ndarray], layer: str, name: str, dimensions: int, size: int | None = None
+) -> np.ndarray:
+    if name not in found:
+        raise InputError(f"layer {layer} has no {name}.")
+    array = _checked(f"{layer}/{name}", found[name], dimensions)
+    if size is not None and len(array) != size:
+        raise InputError(f"{layer}/{name} has {len(array)} values, not {size}.")
+    return array
 
 
 def write_network(network: Network, path: Path) -> None:

@@ -23,7 +23,9 @@ VOTES = ("C_NOT", "C_QSO_LZ", "C_QSO_HZ")
 
 @dataclass(frozen=True)
 class ScoreTable:
-    """An open database that holds
+    """An open database.
+
+    It holds
 
     * ``source``, all columns as they lie, and ``source_part``, ``source_row``, which name a row;
     * ``compared``, one short row a spectrum: ``target, score, expid, file, row, source_part,
