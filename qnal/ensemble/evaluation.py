@@ -67,7 +67,8 @@ def combined_answer(
 
     Returns:
         One row a spectrum: MEMBERS (how many answered), SHARE (of them that vote quasar), QUASAR
-        (more than half do) and Z (NaN where no member may answer).
+        (more than half do; of a tie, whether their mean confidence is above a half, which is the
+        class of the larger mean soft probability) and Z (NaN where no member may answer).
     """
     deciding = np.full((rows, len(members)), np.nan, np.float32)
     z_best = np.full((rows, len(members)), np.nan)
@@ -87,7 +88,10 @@ def combined_answer(
             z_best[of_size][picked].reshape(shape), vote[of_size][picked].reshape(shape)
         )
     share = np.divide(quasars, count, out=np.full(rows, np.nan), where=count > 0)
-    return pd.DataFrame({"MEMBERS": count, "SHARE": share, "QUASAR": 2 * quasars > count, "Z": z})
+    # Few members may answer for a spectrum, so ties are common; they are not all non-quasars.
+    mean_confidence = np.nansum(deciding, axis=1) / np.maximum(count, 1)
+    quasar = (share > 0.5) | ((share == 0.5) & (mean_confidence > 0.5))
+    return pd.DataFrame({"MEMBERS": count, "SHARE": share, "QUASAR": quasar, "Z": z})
 
 
 def evaluate(training_set: pd.DataFrame, answer: pd.DataFrame) -> Metrics:
