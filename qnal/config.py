@@ -165,7 +165,7 @@ class QueryConfig:
     scores: str | None
     strategy: Strategy
     n: int
-    som_percentile: float
+    som_percentile: float | None
     som_counts: SomCounts
     camera: CameraRule
     bad_cameras: Any

@@ -68,9 +68,12 @@ class Summary:
                 table.add_row(name, _readable(value))
         for step, rows in self.funnel:
             table.add_row(f"  {step}", f"{rows:,}")
-        for name, path in self.paths.items():
-            table.add_row(name, path)
         console.print(table)
+        # Outside the table, so that a long path stays in one piece to be copied.
+        width = max(map(len, self.paths), default=0)
+        for name, path in self.paths.items():
+            line = f" {name:{width}}  {_from_here(path)}"
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
         for note in self.notes:
             console.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
         for failure in self.failed:
@@ -80,6 +83,12 @@ class Summary:
 def prefixed(prefix: str, metrics: Mapping[str, Number]) -> dict[str, Number]:
     """Metrics with a prefix before each name."""
     return {f"{prefix}{name}": value for name, value in metrics.items()}
+
+
+def _from_here(path: str) -> str:
+    """The path relative to the current folder, if it is below."""
+    here = Path.cwd()
+    return str(Path(path).relative_to(here)) if Path(path).is_relative_to(here) else path
 
 
 def _finite(value: Number) -> Number:

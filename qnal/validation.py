@@ -67,7 +67,10 @@ _BOUNDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "infer.batch_size": (lambda v: v >= 1, "a number of spectra from 1 on"),
     "infer.limit": (lambda v: v is None or v >= 1, "a number of files from 1 on, or null for all"),
     "query.n": (lambda v: v >= 1, "a number of targets from 1 on"),
-    "query.som_percentile": (lambda v: 0 <= v < 100, "a percentile from 0 up to 100"),
+    "query.som_percentile": (
+        lambda v: v is None or 0 <= v < 100,
+        "a percentile from 0 up to 100, or null to keep rare spectra",
+    ),
     "lines.names": (lambda v: len(v) >= 1, "at least one line"),
     "lines.bal": (lambda v: len(v) <= 1, "one BAL line or none"),
 }

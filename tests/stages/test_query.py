@@ -1,0 +1,77 @@
+"""The query stage: on the peers' table, and where there is nothing to rank."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+
+def test_the_notebooks_answer_from_the_references_table(shared_data, qnal_job, tmp_path):
+    golden = shared_data / "golden"
+    expected = np.load(golden / "query_expected.npz")
+    code, summary = qnal_job(
+        tmp_path / "job",
+        "stage=query",
+        f"query.scores={golden / 'query_table.csv'}",
+        f"query.bad_cameras={golden / 'query_bad_targetids.txt'}",
+        f"query.exclude={golden / 'query_other_campaign.txt'}",
+        "query.n=2000",
+        f"work_dir={tmp_path}",
+        "tracking=none",
+    )
+    assert code == 0
+    rows = [n for _, n in summary["funnel"]]
+    # The notebook counts after each of its steps; `science targets` takes nothing from its table.
+    assert [n for n in expected["counts"] if n in rows] == list(expected["counts"])
+    listed = Path(summary["paths"]["targetids"]).read_text().split()
+    at_cut = np.round(expected["entropy"], 12) == np.round(expected["entropy"][-1], 12)
+    sure = set(expected["targetid"][~at_cut].tolist())
+    assert sure <= {int(t) for t in listed}
+    assert len(listed) == 2000
+
+
+def table(path: Path, shares: list[tuple[float, float, float]]) -> Path:
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        names = ["TARGETID", "TILEID", "EXPID", "C_NOT", "C_QSO_LZ", "C_QSO_HZ", "BMU"]
+        writer.writerow(names)
+        for k, share in enumerate(shares):
+            writer.writerow([2**53 + 1 + 2 * k, 1, k, *share, k % 3])
+    return path
+
+
+def test_no_entropy_anywhere_is_refused(qnal_job, tmp_path):
+    scores = table(tmp_path / "scores.csv", [(1, 0, 0), (0, 1, 0), (0, 0, 1)] * 5)
+    code, summary = qnal_job(
+        tmp_path / "job", "stage=query", f"query.scores={scores}", f"work_dir={tmp_path}",
+        "tracking=none",
+    )  # fmt: skip
+    assert code == 1
+    assert summary["status"] == "refused"
+    assert "vote_entropy" in summary["error"]
+    assert not (tmp_path / "job" / "targetid_selection.txt").exists()
+
+
+def test_fewer_than_asked_for_is_said(qnal_job, tmp_path):
+    scores = table(tmp_path / "scores.csv", [(0.5, 0.5, 0), (1, 0, 0), (0.4, 0.4, 0.2)])
+    code, summary = qnal_job(
+        tmp_path / "job", "stage=query", f"query.scores={scores}", f"work_dir={tmp_path}",
+        "tracking=none", "query.som_percentile=null", "query.n=10", "som.shape=[1,3]",
+    )  # fmt: skip
+    assert code == 0
+    assert summary["metrics"]["selected"] <= 3
+    assert summary["notes"]
+    listed = Path(summary["paths"]["targetids"]).read_text().split()
+    assert [int(t) for t in listed][:2] == [2**53 + 5, 2**53 + 1]
+
+
+@pytest.mark.parametrize("content", ["", "TARGETID,C_NOT\n", "a,b\n1,2\n"])
+def test_a_table_without_scores_is_refused(qnal_job, tmp_path, content):
+    (tmp_path / "scores.csv").write_text(content)
+    code, summary = qnal_job(
+        tmp_path / "job", "stage=query", f"query.scores={tmp_path / 'scores.csv'}",
+        f"work_dir={tmp_path}", "tracking=none",
+    )  # fmt: skip
+    assert code == 1
+    assert "scores.csv" in summary["error"]
