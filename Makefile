@@ -37,7 +37,7 @@ wheel: install ## build the wheel into dist/
 	$(BIN)/python -m build --wheel --no-isolation
 
 lock: ## pin the newest versions again (needs uv)
-	uv pip compile --quiet --universal --python-version 3.11 --extra dev --extra dask \
+	uv pip compile --quiet --universal --python-version 3.11 --extra dev \
 	  --no-annotate --no-header --no-emit-index-url --no-emit-find-links \
 	  pyproject.toml --output-file requirements.lock
 

@@ -3,6 +3,7 @@
 Nothing else in qnal knows Hydra.
 """
 
+import os
 import sys
 import traceback
 from collections.abc import Iterator
@@ -68,6 +69,8 @@ def main() -> None:
     if arguments[0] == "--version":
         print(f"qnal {version('qnal')}")
         return
+    # Hydra then raises what goes wrong, for us to say it, instead of printing a part of it.
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     codes: list[int] = []
 
     @hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
@@ -77,10 +80,18 @@ def main() -> None:
 
     try:
         _check_arguments(arguments)
-    except ConfigError as error:
+        job()
+    except QnalError as error:
         _refuse(error)
         sys.exit(REFUSED)
-    job()
+    except HydraException as error:
+        _refuse(ConfigError(" ".join(str(error).split())))
+        sys.exit(REFUSED)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        _refuse(ConfigError(f"{error.filename}: {error.strerror}."))
+        sys.exit(REFUSED)
     sys.exit(max(codes, key=(DONE, INCOMPLETE, REFUSED).index, default=DONE))
 
 

@@ -19,7 +19,7 @@ from filelock import FileLock
 from matplotlib.figure import Figure
 
 from qnal.config import TrackingConfig, TrackingKind
-from qnal.errors import ConfigError
+from qnal.errors import ConfigError, InputError
 from qnal.progress import say
 
 PARAM_LIMIT = 6000  # characters that MLflow takes in one value
@@ -175,10 +175,26 @@ def open_recorder(config: TrackingConfig, work: Path) -> Recorder:
     return recorder
 
 
+def downloaded(uri: str) -> Path:
+    """Local copy of an artifact or model (``runs:/…``, ``models:/…``) of the store in use.
+
+    That is the one of MLFLOW_TRACKING_URI, or what ``mlflow.set_tracking_uri`` chose.
+    """
+    from mlflow.artifacts import download_artifacts
+
+    try:
+        return Path(download_artifacts(artifact_uri=uri))
+    except Exception as error:  # whatever a store may raise
+        reason = str(error).strip().splitlines()[:1] or [repr(error)]
+        raise InputError(f"{uri}: MLflow has no such artifact ({reason[0]}).") from error
+
+
 def _experiment(client: Any, name: str, artifacts: str | None) -> str:
     found = client.get_experiment_by_name(name)
-    made: str = found.experiment_id if found else client.create_experiment(name, artifacts)
-    return made
+    if found:
+        return str(found.experiment_id)
+    tags = {"mlflow.experimentKind": "custom_model_development"}  # the view for training runs
+    return str(client.create_experiment(name, artifacts, tags))
 
 
 @contextmanager

@@ -1,10 +1,12 @@
 """What a stage reads: the labelled set and the pool, of files or of the mock survey."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
+from filelock import FileLock
 
-from qnal.config import Config, DataKind
+from qnal.config import Config, DataKind, DesiConfig
 from qnal.errors import ConfigError
 from qnal.progress import progress, say
 from qnal.spectra.grid import Grid
@@ -50,11 +52,13 @@ def mock_survey(config: Config) -> tuple[MockSurvey, bool]:
         raise ConfigError("stage=mock needs data=mock, which says what the survey contains.")
     mock.validate()
     root = place(config.work, "mock", fingerprint({"version": MOCK_VERSION} | plain(mock)))
-    if (root / MOCK_DONE).exists():
-        return survey_at(root), False
-    with progress("mock survey", mock.labelled + mock.boss + mock.pool) as advance:
-        survey = write_survey(mock, root, advance)
-    (root / MOCK_DONE).touch()
+    root.mkdir(parents=True, exist_ok=True)
+    with FileLock(root / ".lock"):
+        if (root / MOCK_DONE).exists():
+            return survey_at(root), False
+        with progress("mock survey", mock.labelled + mock.boss + mock.pool) as advance:
+            survey = write_survey(mock, root, advance)
+        (root / MOCK_DONE).touch()
     return survey, True
 
 
@@ -85,7 +89,8 @@ def labelled_set(config: Config, grid: Grid) -> LabelledSet:
             grid,
             high_z=high_z,
             use_mask=data.use_mask,
-            bal_recorded=data.desi.bal_recorded,
+            bal_recorded=_bal_recorded(data.desi),
+            bad=data.bad,
         )
         sets.append(one_exposure_each(desi, desi_rng) if data.desi.single_exposure else desi)
     if data.boss.spectra is not None:
@@ -94,6 +99,7 @@ def labelled_set(config: Config, grid: Grid) -> LabelledSet:
             paths_of(data.boss.truth, "data.boss.truth"),
             grid,
             high_z=high_z,
+            bad=data.bad,
         )
         outnumbers = len(boss) > (len(sets[0]) if sets else 0)
         sets.append(thinned(boss, data.boss.most, boss_rng) if outnumbers else boss)
@@ -103,6 +109,21 @@ def labelled_set(config: Config, grid: Grid) -> LabelledSet:
             "and data.boss.truth, or take data=mock."
         )
     return merged(sets)
+
+
+def _bal_recorded(desi: DesiConfig) -> list[Path] | bool:
+    """For which of the truth tables inspectors noted every BAL."""
+    value = desi.bal_recorded
+    if value is None or isinstance(value, bool):
+        return bool(value)
+    recorded = paths_of(value, "data.desi.bal_recorded")
+    foreign = set(recorded) - set(paths_of(desi.truth, "data.desi.truth"))
+    if foreign:
+        raise ConfigError(
+            f"data.desi.bal_recorded: {min(foreign)} is not one of data.desi.truth; it takes true, "
+            "false, or some of these tables."
+        )
+    return recorded
 
 
 def pool(config: Config) -> list[SpectraFile]:
