@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 WORK ?= work
 
 .DEFAULT_GOAL := help
-.PHONY: help install run ui test lint wheel lock clean
+.PHONY: help install run ui test lint wheel agreement lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -35,6 +35,9 @@ lint: install ## style, formatting and types
 
 wheel: install ## build the wheel into dist/
 	$(BIN)/python -m build --wheel --no-isolation
+
+agreement: install ## measure the agreement with the reference again; writes docs/agreement.md
+	$(BIN)/python experiments/agreement.py
 
 lock: ## pin the newest versions again (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --extra dev \

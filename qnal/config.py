@@ -15,6 +15,7 @@ from qnal.ensemble.votes import Thresholds
 from qnal.network.network import OffsetActivation, Padding
 from qnal.selection.query import CameraRule, SomCounts
 from qnal.selection.uncertainty import Strategy
+from qnal.spectra.label import BadRows
 from qnal.spectra.mock.config import MockConfig
 
 
@@ -43,6 +44,13 @@ class GridName(StrEnum):
     linear = "linear"
 
 
+class SomBackend(StrEnum):
+    """What fits a map."""
+
+    qnal = "qnal"
+    somviz = "somviz"
+
+
 class TrackingKind(StrEnum):
     """Where results are recorded."""
 
@@ -59,7 +67,7 @@ class DesiConfig:
     spectra: Any
     truth: Any
     single_exposure: bool
-    bal_recorded: bool
+    bal_recorded: Any  # true, false, or the tables for which it is
 
 
 @dataclass
@@ -80,6 +88,7 @@ class DataConfig:
     boss: BossConfig
     pool: Any
     use_mask: bool
+    bad: BadRows
     mock: MockConfig | None
 
 
@@ -138,6 +147,7 @@ class EnsembleConfig:
 class SomConfig:
     """The self-organising map."""
 
+    backend: SomBackend
     shape: list[int]
     wrap: bool
     epochs: int

@@ -5,12 +5,18 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
+
+if TYPE_CHECKING:
+    from qnal.network.network import Network
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.pop("MLFLOW_TRACKING_URI", None)
@@ -101,3 +107,65 @@ def pipeline(
     code, summary = qnal_job(work / "job", *TINY, "stage=pipeline", f"work_dir={work}")
     assert code == 0, summary
     return work, summary
+
+
+@pytest.fixture(scope="session")
+def random_network() -> Callable[..., "Network"]:
+    """Networks of a structure with random weights, batch norms and biases among them."""
+    from qnal.network.lines import QUASARNET_BAL_LINES, QUASARNET_LINES
+    from qnal.network.network import BatchNorm
+    from qnal.network.structure import Structure
+    from qnal.spectra.grid import named_grid
+
+    def make(seed: int = 0, grid: str = "log", **structure: object) -> "Network":
+        rng = np.random.default_rng(seed)
+        given = {"lines": QUASARNET_LINES, "bal_lines": QUASARNET_BAL_LINES, "filters": 6}
+        network = Structure(named_grid(grid), **given | structure).initial(rng)
+
+        def drawn(size: int, low: float, high: float) -> np.ndarray:
+            return rng.uniform(low, high, size).astype(np.float32)
+
+        def norm(size: int) -> BatchNorm:
+            bounds = ((0.5, 1.5), (-0.3, 0.3), (-0.2, 0.2), (0.3, 2.0))
+            return BatchNorm(*(drawn(size, *b) for b in bounds))
+
+        return replace(
+            network,
+            convs=tuple(
+                replace(c, bias=drawn(len(c.bias), -0.1, 0.1), norm=norm(len(c.bias)))
+                for c in network.convs
+            ),
+            dense_bias=drawn(len(network.dense_bias), -0.1, 0.1),
+            dense_norm=norm(len(network.dense_bias)),
+            head_bias=drawn(network.head_bias.size, -0.5, 0.5).reshape(network.head_bias.shape),
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def peer_networks(shared_data: Path) -> dict[str, "Network"]:
+    """QuasarNP's two trained test networks, by their names in the goldens."""
+    from qnal.network.lines import QUASARNET_BAL_LINES, QUASARNET_LINES
+    from qnal.network.weights import read_network
+
+    files = {"net4": "test_weights.h5", "net6": "test_weights_6_layer.h5"}
+    return {
+        name: read_network(shared_data / "quasarnet" / file, QUASARNET_LINES, QUASARNET_BAL_LINES)
+        for name, file in files.items()
+    }
+
+
+@pytest.fixture(scope="session")
+def peer_answers(shared_data: Path) -> dict[str, np.ndarray]:
+    """Answers of the peers on all real spectra, rows of DESI and BOSS in one array a name."""
+    boss = np.load(shared_data / "golden" / "quasarnp_boss.npz")
+    desi = np.load(shared_data / "golden" / "quasarnp_desi.npz")
+    coadds = sorted({name.split("/")[0] for name in desi})
+    return {
+        name: np.concatenate(
+            [*(desi[f"{coadd}/{name}"] for coadd in coadds), boss[name]],
+            axis=0 if name == "X" or boss[name].ndim == 1 else 1,
+        )
+        for name in boss
+    }

@@ -7,7 +7,8 @@ members/0007.h5               weights, in QuasarNP's layout
 members/0007.json             record: seed, sha256, loss a epoch, out-of-bag metrics
 members/0007_oob.parquet      out-of-bag answers
 ```
-A member counts from the moment its record exists, which is written last.
+A member counts from the moment its record exists, which is written last, and as long as its
+weights have the checksum in it.
 """
 
 import json
@@ -19,10 +20,11 @@ from typing import Any
 
 import pandas as pd
 
+from qnal.ensemble.votes import Thresholds
 from qnal.errors import InputError
 from qnal.files import sha256, write_text, written_aside
 from qnal.network.network import Network
-from qnal.network.weights import read_network, write_network
+from qnal.network.weights import SUFFIXES, read_network, write_network
 
 FORMAT_VERSION = 1
 MANIFEST = "ensemble.json"
@@ -39,7 +41,7 @@ class EnsembleFolder:
         """Fingerprint of what the ensemble is made from; None where there is none."""
         try:
             found: str | None = json.loads((self.path / MANIFEST).read_text()).get("fingerprint")
-        except (OSError, ValueError):
+        except (OSError, ValueError, AttributeError):
             return None
         return found
 
@@ -53,7 +55,8 @@ class EnsembleFolder:
         try:
             record: dict[str, Any] = json.loads(path.read_text())
             intact = sha256(self.weights(member)) == record["sha256"]
-        except (OSError, ValueError, KeyError):
+            intact &= record["member"] == member and {"seed", "attempt"} <= record.keys()
+        except (OSError, ValueError, KeyError, TypeError):
             return None
         return record if intact and self.out_of_bag_file(member).exists() else None
 
@@ -125,14 +128,22 @@ class StoredEnsemble:
         """Whether the BAL head has learnt anything; unknown ones are believed."""
         return bool(self.description.get("bal_trained", True))
 
+    @property
+    def thresholds(self) -> Thresholds:
+        """The thresholds it was trained and judged with; the reference's if it does not say."""
+        stored = self.description.get("thresholds", {})
+        known = {k: stored[k] for k in vars(Thresholds()) if k in stored}
+        return Thresholds(**known)
+
 
 def read_ensemble(
     path: Path, lines: Sequence[str], bal_lines: Sequence[str], n: int | None = None
 ) -> StoredEnsemble:
-    """Read the first ``n`` members (None: all) of an ensemble folder or of bare ``.h5`` files.
+    """Read the first ``n`` members (None: all) of an ensemble folder or of bare weight files.
 
     Args:
-        path: a folder that qnal trained, a folder of QuasarNET weight files, or one such file.
+        path: a folder that qnal trained, a folder of QuasarNET weight files (``net_*.h5`` or
+            ``.keras``, in the order of their numbers), or one such file.
         lines, bal_lines: names of the heads, for files that do not say.
 
     Raises:
@@ -145,17 +156,13 @@ def read_ensemble(
         description = _manifest(path / MANIFEST)
         files = [path / member["file"] for member in description["members"]]
     else:
-        files = sorted(path.glob("*.h5"), key=_by_number) if path.is_dir() else [path]
-    if not files:
-        raise InputError(
-            f"ensemble.path={path}: it has neither {MANIFEST} nor any .h5 weight file."
-        )
+        files = _weight_files(path) if path.is_dir() else [path]
     files = files[:n]
-    networks = tuple(read_network(file, lines, bal_lines) for file in files)
-    checksums = tuple(sha256(file) for file in files)
+    checksums = tuple(_checksum(file) for file in files)
     for known, found, file in zip(description.get("members", []), checksums, files, strict=False):
         if known["sha256"] != found:
             raise InputError(f"{file}: its content does not match the checksum in {MANIFEST}.")
+    networks = tuple(read_network(file, lines, bal_lines) for file in files)
     first = networks[0]
     for network, file in zip(networks, files, strict=True):
         if (network.grid.name, len(network.grid)) != (first.grid.name, len(first.grid)):
@@ -173,13 +180,38 @@ def _manifest(path: Path) -> dict[str, Any]:
     try:
         document: dict[str, Any] = json.loads(path.read_text())
         version, members = document["format_version"], document["members"]
-    except (OSError, ValueError, KeyError) as error:
+        if not all(isinstance(member[k], str) for member in members for k in ("file", "sha256")):
+            raise ValueError("a member's file or checksum is no text")
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: not a readable ensemble description ({error}).") from error
     if version != FORMAT_VERSION:
         raise InputError(f"{path}: format version {version}; this qnal reads {FORMAT_VERSION}.")
     if not members:
         raise InputError(f"{path}: the ensemble has no members yet; run stage=train first.")
     return document
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    """The weight files of a bare folder, one a member."""
+    files = sorted((f for f in folder.iterdir() if f.suffix in SUFFIXES), key=_by_number)
+    if not files:
+        endings = ", ".join(SUFFIXES)
+        raise InputError(
+            f"ensemble.path={folder}: it has neither {MANIFEST} nor a weight file ({endings})."
+        )
+    stems = [file.stem for file in files]
+    if twice := {stem for stem in stems if stems.count(stem) > 1}:
+        raise InputError(
+            f"ensemble.path={folder}: {min(twice)} is there with several endings; leave one."
+        )
+    return files
+
+
+def _checksum(file: Path) -> str:
+    try:
+        return sha256(file)
+    except OSError as error:
+        raise InputError(f"{file}: cannot be read ({error.strerror}).") from error
 
 
 def _by_number(path: Path) -> tuple[list[int], str]:

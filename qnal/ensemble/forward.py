@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from qnal.ensemble.quasarnp_backend import quasarnp_forward
 from qnal.ensemble.votes import MemberAnswers, Thresholds, gather
+from qnal.errors import InputError
 from qnal.network.decode import decode
 from qnal.network.network import RESCALE, Network, OffsetActivation, apply_numpy
 
@@ -17,17 +19,30 @@ class Backend(StrEnum):
 
     tensorflow = "tensorflow"
     numpy = "numpy"
+    quasarnp = "quasarnp"
 
 
 # Answers of a network, shape [rows, heads, 2, boxes], to spectra of shape [rows, npix].
 Forward = Callable[[NDArray], NDArray]
 
 
-def forward(network: Network, backend: Backend) -> Forward:
-    """The network as a function, with batch norm folded in, in float32."""
-    if backend is Backend.numpy:
-        return lambda x: apply_numpy(network, x, np.float32)
-    return _tensorflow(network)
+def forward(network: Network, backend: Backend, dtype: type[np.floating] = np.float32) -> Forward:
+    """The network as a function, with batch norm folded in (but for QuasarNP's own code).
+
+    Args:
+        network: the network.
+        backend: what computes it.
+        dtype: precision of the computation, float32 or float64.
+
+    Raises:
+        ConfigError: QuasarNP is not installed, or cannot run such a network.
+    """
+    match backend:
+        case Backend.numpy:
+            return lambda x: apply_numpy(network, x, dtype)
+        case Backend.quasarnp:
+            return quasarnp_forward(network, dtype)
+    return _tensorflow(network, dtype)
 
 
 def answers(
@@ -42,14 +57,20 @@ def answers(
         members: networks and their functions; they must share grid and lines.
         x: renormalised spectra, shape [rows, npix].
         batch_size: rows in one pass; it bounds memory.
+
+    Raises:
+        InputError: an answer is not finite.
     """
     lines = []
     x = np.ascontiguousarray(x, np.float32)
     for network, function in members:
         parts = [function(x[i : i + batch_size]) for i in range(0, len(x), batch_size)]
+        output = np.concatenate(parts)
+        if not np.isfinite(output).all():
+            raise InputError("a member's answer is not finite; its weight file must be corrupt.")
         lines.append(
             decode(
-                np.concatenate(parts),
+                output,
                 lines=network.lines,
                 bal_lines=network.bal_lines,
                 grid=network.grid,
@@ -61,7 +82,7 @@ def answers(
 _compiled: dict[tuple[Any, ...], Any] = {}
 
 
-def _tensorflow(network: Network) -> Forward:
+def _tensorflow(network: Network, dtype: type[np.floating]) -> Forward:
     """One compiled function serves all networks of a structure; weights are its arguments."""
     from qnal.network.tf import tf
 
@@ -71,7 +92,8 @@ def _tensorflow(network: Network) -> Forward:
     arrays += [*network.folded_dense(), network.head_kernel.reshape(units, -1)]
     arrays += [network.head_bias.reshape(-1)]
     shapes = tuple(array.shape for array in arrays)
-    key = (layout, network.offset_activation, boxes, len(network.grid), shapes)
+    kind = tf.as_dtype(dtype)
+    key = (layout, network.offset_activation, boxes, len(network.grid), shapes, kind)
 
     def run(x: Any, *weights: Any) -> Any:
         y = x[:, None, :, None]
@@ -87,15 +109,16 @@ def _tensorflow(network: Network) -> Forward:
         if network.offset_activation is not OffsetActivation.linear:
             y = tf.sigmoid(y)
         if network.offset_activation is not OffsetActivation.sigmoid:
-            y = y * [[1.0], [RESCALE[0]]] + [[0.0], [RESCALE[1]]]
+            factor = tf.constant([[1.0], [RESCALE[0]]], kind)
+            y = y * factor + tf.constant([[0.0], [RESCALE[1]]], kind)
         return y
 
     if key not in _compiled:
         # Any number of rows, but the shapes of this structure: networks of other widths in the
         # same process have functions of their own.
-        spectra = tf.TensorSpec([None, len(network.grid)], tf.float32)
-        signature = [spectra, *(tf.TensorSpec(shape, tf.float32) for shape in shapes)]
+        spectra = tf.TensorSpec([None, len(network.grid)], kind)
+        signature = [spectra, *(tf.TensorSpec(shape, kind) for shape in shapes)]
         _compiled[key] = tf.function(run, signature)
     function = _compiled[key]
-    weights = [tf.constant(a, tf.float32) for a in arrays]
-    return lambda x: function(tf.constant(x, tf.float32), *weights).numpy()
+    weights = [tf.constant(a, kind) for a in arrays]
+    return lambda x: function(tf.constant(x, kind), *weights).numpy()

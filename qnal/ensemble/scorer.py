@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from qnal.ensemble.folder import StoredEnsemble
 from qnal.ensemble.forward import Backend, Forward, answers, forward
 from qnal.ensemble.votes import Thresholds, score_columns, score_schema
-from qnal.errors import InputError
 from qnal.network.network import Network
 from qnal.spectra.grid import Grid
 from qnal.spectra.rebin import Status
@@ -73,8 +72,6 @@ class Scorer:
         for field, values in zip(schema, columns, strict=True):
             array = pa.nulls(len(ok), field.type)
             if values is not None:
-                if not np.isfinite(values).all():
-                    raise InputError(f"{field.name} is not finite; a weight file is corrupt.")
                 array = pa.array(values, field.type).take(where)
             table = table.append_column(field, array)
         return table

@@ -21,11 +21,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from qnal.ensemble.forward import Forward, answers
-from qnal.ensemble.votes import Thresholds, score_columns, score_schema
 from qnal.errors import InputError
 from qnal.files import write_text, written_aside
-from qnal.network.network import Network
 from qnal.spectra.coadd import Coadd
 from qnal.spectra.rebin import Status
 from qnal.spectra.tree import SpectraFile
@@ -39,51 +36,6 @@ BMU_SCHEMA = pa.schema(
         ("BMU_DISTANCE", pa.float32()),
     ]
 )
-
-
-@dataclass(frozen=True)
-class Scorer:
-    """Scores spectra with one ensemble.
-
-    Attributes:
-        members: networks and their functions, on one grid and with the same lines.
-        thresholds: when a member votes quasar.
-        bal_trained: whether C_BAL means anything.
-        batch_size: spectra in one pass of a member.
-    """
-
-    members: Sequence[tuple[Network, Forward]]
-    thresholds: Thresholds
-    bal_trained: bool = True
-    batch_size: int = 512
-
-    def table(self, identity: pa.Table, x: NDArray[np.floating]) -> pa.Table:
-        """The table of spectra with its score columns; null where STATUS is not ``ok``.
-
-        Args:
-            identity: columns that describe the spectra, STATUS among them.
-            x: renormalised spectra, shape [rows, npix].
-        """
-        network = self.members[0][0]
-        schema = score_schema(network.lines, network.bal_lines)
-        ok = np.asarray(identity["STATUS"]) == Status.OK
-        rows = np.flatnonzero(ok)
-        # Row i of the table is answer `where[i]`, or null.
-        where = pa.array(np.cumsum(ok) - 1, mask=~ok)
-        if len(rows):
-            said = answers(self.members, x[rows], self.thresholds, self.batch_size)
-            columns = score_columns(said, self.thresholds, self.bal_trained)
-        else:
-            columns = [None] * len(schema)
-        table = identity
-        for field, values in zip(schema, columns, strict=True):
-            array = pa.nulls(len(ok), field.type)
-            if values is not None:
-                if not np.isfinite(values).all():
-                    raise InputError(f"{field.name} is not finite; a weight file is corrupt.")
-                array = pa.array(values, field.type).take(where)
-            table = table.append_column(field, array)
-        return table
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from qnal.ensemble.information import entropy, mutual_information
 from qnal.network.decode import Lines
 from qnal.network.lines import column_names
 
@@ -72,18 +73,11 @@ def soft_classes(deciding: NDArray, z_best: NDArray, thresholds: Thresholds) -> 
     """Soft class probabilities of every member, shape [rows, members, 3].
 
     P(NOT) is 1 − c with c the confidence that decides the vote; c goes to the class of the
-    redshift.
+    redshift. Linear heads may give a confidence beyond 0 or 1, which counts as 0 or 1 here.
     """
-    c = deciding.astype(np.float64)
+    c = np.clip(deciding.astype(np.float64), 0, 1)
     high = z_best >= thresholds.high_z
     return np.stack([1 - c, np.where(high, 0, c), np.where(high, c, 0)], axis=2)
-
-
-def entropy(p: NDArray[np.floating], axis: int = -1) -> NDArray[np.float64]:
-    """−Σ p ln p in nats, with 0 ln 0 = 0; equal for any order of the classes."""
-    p = np.sort(np.clip(p, 0, 1).astype(np.float64), axis=axis)
-    terms = np.where(p > 0, p * np.log(np.where(p > 0, p, 1)), 0)
-    return np.maximum(-terms.sum(axis=axis), 0)
 
 
 def consensus_z(
@@ -122,10 +116,9 @@ def score_columns(
     share = shares(vote)
     soft = soft_classes(answers.deciding, answers.z_best, thresholds)
     mean = soft.mean(axis=1)
-    total = entropy(mean)
     z, spread = consensus_z(answers.z_best, vote)
-    columns = [*share.T, *mean.T, entropy(share), total]
-    columns += [np.maximum(total - entropy(soft).mean(axis=1), 0), z, spread]
+    columns = [*share.T, *mean.T, entropy(share), entropy(mean)]
+    columns += [mutual_information(soft.swapaxes(0, 1)), z, spread]
     for line in range(answers.z.shape[1]):
         columns += [answers.confidence[:, line].mean(axis=1), np.median(answers.z[:, line], axis=1)]
     narrow: list[NDArray[np.float32] | None] = [c.astype(np.float32) for c in columns]

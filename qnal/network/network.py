@@ -109,6 +109,32 @@ class Network:
         norm = self.dense_norm
         return self.dense_kernel * scale, (self.dense_bias - norm.mean) * scale + norm.beta
 
+    def norms(self) -> list[BatchNorm]:
+        """The batch norms of the convolutions, then the one of the dense layer."""
+        return [*(conv.norm for conv in self.convs), self.dense_norm]
+
+    def arrays(self) -> dict[str, dict[str, Array]]:
+        """All weights by QuasarNP's names of layers and Keras's names of variables."""
+        arrays = {
+            f"conv_{k}": {"kernel": conv.kernel, "bias": conv.bias}
+            for k, conv in enumerate(self.convs, start=1)
+        }
+        arrays["fc_common"] = {"kernel": self.dense_kernel, "bias": self.dense_bias}
+        for k, norm in enumerate(self.norms(), start=1):
+            arrays[f"batch_normalization_{k}"] = {
+                "gamma": norm.gamma,
+                "beta": norm.beta,
+                "moving_mean": norm.mean,
+                "moving_variance": norm.variance,
+            }
+        for head in range(len(self.head_bias)):
+            for part, name in enumerate(("box", "offset")):
+                arrays[f"fc_{name}_{head}"] = {
+                    "kernel": self.head_kernel[:, head, part],
+                    "bias": self.head_bias[head, part],
+                }
+        return arrays
+
     def flat_size(self) -> int:
         """Number of values that reach the dense layer."""
         pixels = len(self.grid)

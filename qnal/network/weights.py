@@ -107,7 +107,10 @@ def _read(
 def _on_grid(network: Network, wave: np.ndarray | None, pixels: int | None) -> Network:
     """The network with the grid its dense layer fits; a stored grid must fit."""
     if wave is not None:
-        candidates: list[Grid] = [grid_of(_checked("model_grid", wave, 1))]
+        wave = _checked("model_grid", wave, 1)
+        if wave[0] <= 0 or (np.diff(wave) <= 0).any():
+            raise InputError("model_grid is no list of increasing wavelengths.")
+        candidates: list[Grid] = [grid_of(wave)]
     else:
         named = [named_grid("log"), named_grid("linear")]
         candidates = [grid for grid in named if pixels in (None, len(grid))]
@@ -129,7 +132,7 @@ def _checked(name: str, array: object, dimensions: int) -> np.ndarray:
         raise InputError(f"{name} is no array of {dimensions} dimensions of decimal numbers.")
     if not array.size or not np.isfinite(array).all():
         raise InputError(f"{name} holds {'values that are not finite' if array.size else 'none'}.")
-    return array
+    return array.astype(array.dtype.newbyteorder("="))
 
 
 def _kernel_bias(arrays: LayerArrays, layer: str, dimensions: int) -> tuple[np.ndarray, np.ndarray]:
@@ -166,24 +169,7 @@ def write_network(network: Network, path: Path) -> None:
     from qnal.network.keras_model import keras_config  # imports TensorFlow
 
     config = keras_config(network)
-    arrays: dict[str, dict[str, np.ndarray]] = {
-        f"conv_{k}": {"kernel": conv.kernel, "bias": conv.bias}
-        for k, conv in enumerate(network.convs, start=1)
-    }
-    arrays["fc_common"] = {"kernel": network.dense_kernel, "bias": network.dense_bias}
-    for k, norm in enumerate([*(c.norm for c in network.convs), network.dense_norm], start=1):
-        arrays[f"batch_normalization_{k}"] = {
-            "gamma": norm.gamma,
-            "beta": norm.beta,
-            "moving_mean": norm.mean,
-            "moving_variance": norm.variance,
-        }
-    for head in range(len(network.head_bias)):
-        for part, name in enumerate(("box", "offset")):
-            arrays[f"fc_{name}_{head}"] = {
-                "kernel": network.head_kernel[:, head, part],
-                "bias": network.head_bias[head, part],
-            }
+    arrays = network.arrays()
     with written_aside(path) as scratch, h5py.File(scratch, "w") as file:
         file.attrs["model_config"] = json.dumps(config)
         file.attrs["backend"] = "tensorflow"

@@ -11,6 +11,18 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from qnal.ensemble.information import entropy, mutual_information
+
+__all__ = [
+    "SCORES",
+    "Score",
+    "Strategy",
+    "entropy",
+    "least_confidence",
+    "margin",
+    "mutual_information",
+]
+
 CLASSES = 3  # not a quasar, low redshift, high redshift
 
 
@@ -39,32 +51,6 @@ class Score:
     sql: str
     highest: float
     label: str
-
-
-def entropy(p: NDArray[np.floating], axis: int = -1) -> NDArray[np.float64]:
-    """Shannon entropy in nats, with 0 ln 0 = 0, along ``axis``.
-
-    Summed in order of size, so that permuted probabilities have the same entropy to the bit.
-    """
-    p = np.asarray(p, np.float64)
-    terms = 0.0 - p * np.log(np.where(p == 0, 1.0, p))
-    # Not np.sum, whose order of summation depends on the memory layout.
-    summed = np.cumsum(np.sort(terms, axis=axis), axis=axis)
-    return np.asarray(np.take(summed, -1, axis=axis))
-
-
-def mutual_information(member_probs: NDArray[np.floating]) -> NDArray[np.float64]:
-    """What the members disagree about: entropy of their mean less their mean entropy, in nats.
-
-    Args:
-        member_probs: class probabilities, shape [members, ..., classes].
-
-    Returns:
-        Array of shape [...]; 0 where rounding would make it negative.
-    """
-    member_probs = np.asarray(member_probs, np.float64)
-    information = entropy(member_probs.mean(axis=0)) - entropy(member_probs).mean(axis=0)
-    return np.asarray(np.maximum(information, 0.0))
 
 
 def margin(p: NDArray[np.floating], axis: int = -1) -> NDArray[np.float64]:

@@ -1,6 +1,6 @@
 """What an inspector said a spectrum is."""
 
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,13 @@ class Label(IntEnum):
     QSO_LZ = 2
     QSO_HZ = 3
     BAD = 4
+
+
+class BadRows(StrEnum):
+    """What becomes of spectra of which no inspector was confident."""
+
+    negative = "negative"
+    drop = "drop"
 
 
 def is_quasar(label: NDArray[np.integer]) -> NDArray[np.bool_]:

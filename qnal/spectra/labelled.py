@@ -1,7 +1,7 @@
 """The labelled set: spectra with what inspectors said of them, in one table and one order."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,12 +10,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from qnal.errors import InputError
-from qnal.spectra.boss import DROPPED_TARGETID, read_boss_spectra, read_boss_truth
+from qnal.spectra.boss import read_boss_spectra
+from qnal.spectra.boss_truth import NO_TARGETID, read_boss_truth
 from qnal.spectra.coadd import read_coadd
 from qnal.spectra.grid import Grid
-from qnal.spectra.label import Label
+from qnal.spectra.label import BadRows, Label
 from qnal.spectra.rebin import Status
-from qnal.spectra.tree import SpectraFile
+from qnal.spectra.sdss import is_sdss, read_sdss
+from qnal.spectra.tree import SpectraFile, expanded
 from qnal.spectra.truth import Truth, read_truth
 
 # The reference drops DESI spectra that jump by this much between neighbouring pixels.
@@ -60,10 +62,25 @@ class LabelledSet:
 
 
 def read_desi(
-    files: Sequence[SpectraFile], truth_paths: Sequence[Path], grid: Grid, *, high_z: float,
-    use_mask: bool = True, bal_recorded: bool = False,
-) -> LabelledSet:  # fmt: skip
+    files: Sequence[SpectraFile],
+    truth_paths: Sequence[Path],
+    grid: Grid,
+    *,
+    high_z: float,
+    use_mask: bool = True,
+    bal_recorded: Collection[Path] | bool = False,
+    bad: BadRows = BadRows.negative,
+) -> LabelledSet:
     """The labelled DESI spectra of these coadds.
+
+    Args:
+        files: the coadds.
+        truth_paths: inspection tables.
+        grid: the grid to rebin to.
+        high_z: redshift from which a quasar is QSO_HZ.
+        use_mask: ignore pixels whose ``X_MASK`` is not 0.
+        bal_recorded: tables whose inspectors noted every BAL; True for all.
+        bad: what becomes of spectra of which no inspector was confident.
 
     Raises:
         InputError: no spectrum has a label, or a file is broken.
@@ -83,19 +100,31 @@ def read_desi(
         table["EXPID"] = table["EXPID"].fillna(UNKNOWN_EXPID).astype(np.int64)
         parts.append((coadd.x[use].astype(np.float32), table[use]))
     counts = {"spectra": spectra, "unusable": unusable, "absurd_jump": jumps}
-    return _labelled("desi", parts, truth, counts, truth_paths)
+    return _labelled("desi", parts, truth, counts, truth_paths, bad)
 
 
 def read_boss(
-    paths: Sequence[Path], truth_paths: Sequence[Path], grid: Grid, *, high_z: float
+    paths: Sequence[Path],
+    truth_paths: Sequence[Path],
+    grid: Grid,
+    *,
+    high_z: float,
+    bad: BadRows = BadRows.negative,
 ) -> LabelledSet:
-    """The labelled spectra of BOSS training files; raises as :func:`read_desi`."""
+    """The labelled spectra of BOSS training files and of SDSS files of one spectrum each.
+
+    An SDSS file is matched with the truth by its THING_ID, or by PLATE, MJD and FIBERID where it
+    has none. Arguments and errors are those of :func:`read_desi`; a folder stands for the
+    ``spec-*.fits`` below it.
+    """
     truth = read_boss_truth(truth_paths, high_z)
     parts, spectra, unusable, dropped = [], 0, 0, 0
-    for path in paths:
-        x, status, targetid = read_boss_spectra(path, grid)
+    for path in expanded(paths):
+        x, status, targetid = (
+            _one_sdss(path, grid, truth) if is_sdss(path) else read_boss_spectra(path, grid)
+        )
         spectra += len(x)
-        kept = targetid != DROPPED_TARGETID
+        kept = targetid != NO_TARGETID
         dropped += int((~kept).sum())
         known = kept & np.isin(targetid, truth.table.index)
         unusable += int((known & (status != Status.OK)).sum())
@@ -110,7 +139,15 @@ def read_boss(
         )
         parts.append((x[use].astype(np.float32), table[use]))
     counts = {"spectra": spectra, "without_targetid": dropped, "unusable": unusable}
-    return _labelled("boss", parts, truth, counts, truth_paths)
+    return _labelled("boss", parts, truth, counts, truth_paths, bad)
+
+
+def _one_sdss(path: Path, grid: Grid, truth: Truth) -> tuple[NDArray, NDArray, NDArray[np.int64]]:
+    spectrum = read_sdss(path, grid)
+    targetid = spectrum.thing_id
+    if targetid == NO_TARGETID and spectrum.plate_mjd_fiber is not None:
+        targetid = truth.spectra.get(spectrum.plate_mjd_fiber, NO_TARGETID)
+    return spectrum.x[None], np.array([spectrum.status]), np.array([targetid], np.int64)
 
 
 def _labelled(
@@ -119,6 +156,7 @@ def _labelled(
     truth: Truth,
     counts: dict[str, int],
     truth_paths: Sequence[Path],
+    bad: BadRows,
 ) -> LabelledSet:
     x = np.concatenate([part for part, _ in parts])
     table = pd.concat([part for _, part in parts], ignore_index=True)
@@ -133,6 +171,15 @@ def _labelled(
     table.insert(0, "SOURCE", source)
     left_out = sum(v for k, v in counts.items() if k != "spectra")
     counts["without_label"] = counts["spectra"] - left_out - len(table)
+    if bad is BadRows.drop:
+        keep = (table["LABEL"] != Label.BAD).to_numpy()
+        counts["bad_left_out"] = int((~keep).sum())
+        x, table = x[keep], table[keep].reset_index(drop=True)
+        if not len(table):
+            raise InputError(
+                f"data.{source}: no inspector was confident of any of its "
+                f"{counts['bad_left_out']} labelled spectra, and data.bad=drop leaves these out."
+            )
     counts["labelled"] = len(table)
     counts = {f"{source}_{k}": v for k, v in (counts | truth.counts).items()}
     order = np.lexsort([table[c] for c in ("ROW", "FILE", "EXPID", "TARGETID")])

@@ -1,5 +1,6 @@
 """From native pixels to the spectra a network sees: rebinned, then renormalised."""
 
+from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
@@ -10,7 +11,7 @@ from qnal.spectra.grid import Grid
 # A real spectrum scatters by far more than this share of its mean; below it there is only rounding.
 FLAT = 1e-6
 # Spectra taken at once, so that what is made of them on the way stays in the processor's cache.
-BLOCK = 64
+BLOCK = 32
 
 
 class Status(StrEnum):
@@ -20,6 +21,40 @@ class Status(StrEnum):
     NO_SIGNAL = "no_signal"
     NON_FINITE = "non_finite"
     ZERO_VARIANCE = "zero_variance"
+
+
+@dataclass(frozen=True)
+class Binning:
+    """Which pixels of a camera go to which bins of a grid.
+
+    Attributes:
+        pixels: those that lie on the grid.
+        starts: the first pixel of each bin, counted from the first of ``pixels``.
+        bins: numbers of the bins that have any pixels.
+    """
+
+    pixels: slice
+    starts: NDArray[np.intp]
+    bins: NDArray[np.int64] | slice
+
+    @classmethod
+    def of(cls, wave: NDArray, grid: Grid) -> "Binning":
+        """The binning of native wavelengths (Å, increasing) on a grid."""
+        bins = grid.bins(wave)
+        inside = np.flatnonzero(bins >= 0)
+        if not len(inside):
+            return cls(slice(0, 0), inside, inside)
+        pixels = slice(int(inside[0]), int(inside[-1]) + 1)
+        starts = np.flatnonzero(np.diff(bins[pixels], prepend=-1))
+        used = bins[pixels][starts]
+        if used[-1] - used[0] + 1 == len(used):  # without gaps, as a slice, which is faster
+            return cls(pixels, starts, slice(int(used[0]), int(used[-1]) + 1))
+        return cls(pixels, starts, used)
+
+    def sums(self, values: NDArray) -> NDArray[np.float64]:
+        """Sums in float64 over the pixels of each bin, shape [rows, bins]."""
+        sums: NDArray[np.float64] = np.add.reduceat(values, self.starts, axis=1, dtype=np.float64)
+        return sums
 
 
 class Rebinner:
@@ -43,39 +78,36 @@ class Rebinner:
         self.non_finite = np.zeros(rows, bool)
 
     def add(
-        self, flux: NDArray, ivar: NDArray, wave: NDArray, mask: NDArray | None = None
+        self,
+        flux: NDArray,
+        ivar: NDArray,
+        wave: NDArray | Binning,
+        mask: NDArray | None = None,
+        first: int = 0,
     ) -> NDArray[np.bool_]:
-        """Add one camera; returns which objects are alive in it (any pixel with weight).
+        """Add one camera of some objects; returns which are alive in it (any pixel with weight).
 
         Args:
             flux: shape [rows, n], any unit.
             ivar: inverse variance of ``flux``, shape [rows, n]; pixels with ivar ≤ 0 are ignored.
-            wave: shape [n], Å, in increasing order.
+            wave: shape [n], Å, in increasing order; or its :class:`Binning` on the grid.
             mask: shape [rows, n], non-zero where a pixel is bad and to be ignored.
+            first: number of the object that the first row belongs to.
         """
+        binning = wave if isinstance(wave, Binning) else Binning.of(wave, self.grid)
         alive = np.zeros(len(flux), bool)
-        bins = self.grid.bins(wave)
-        inside = np.flatnonzero(bins >= 0)
-        if not len(inside):
-            return alive
-        pixels = slice(inside[0], inside[-1] + 1)
-        bins = bins[pixels]
-        starts = np.flatnonzero(np.diff(bins, prepend=-1))
-        target = bins[starts]
-        for first in range(0, len(flux), BLOCK):
-            rows = slice(first, first + BLOCK)
-            product, weight, bad = _weighted(
-                flux[rows, pixels],
-                ivar[rows, pixels],
-                None if mask is None else mask[rows, pixels],
+        for start in range(0, len(flux) if len(binning.starts) else 0, BLOCK):
+            block = slice(start, start + BLOCK)
+            pixels = (block, binning.pixels)
+            product, weight, broken = _weighted(
+                flux[pixels], ivar[pixels], None if mask is None else mask[pixels]
             )
-            self.non_finite[rows] |= bad
-            total = np.add.reduceat(weight, starts, axis=1, dtype=np.float64)
-            alive[rows] = (total > 0).any(axis=1)
-            self.ivar[rows, target] += total
-            self.weighted[rows, target] += np.add.reduceat(
-                product, starts, axis=1, dtype=np.float64
-            )
+            rows = slice(first + start, first + start + len(product))
+            self.non_finite[rows] |= broken
+            total = binning.sums(weight)
+            alive[block] = (total > 0).any(axis=1)
+            self.ivar[rows, binning.bins] += total
+            self.weighted[rows, binning.bins] += binning.sums(product)
         return alive
 
     def renormalised(self) -> tuple[NDArray[np.float64], NDArray[np.str_]]:
@@ -112,8 +144,9 @@ def _weighted(
 ) -> tuple[NDArray, NDArray, NDArray[np.bool_]]:
     """``flux*ivar`` and ``ivar`` with what does not count set to 0, and which rows are broken."""
     with np.errstate(invalid="ignore", over="ignore", under="ignore"):
-        weight = np.maximum(ivar, 0)
+        weight = np.maximum(ivar, 0) if (ivar < 0).any() else ivar  # maximum is slow
         if mask is not None:
+            weight = weight.copy() if weight is ivar else weight
             weight[mask != 0] = 0
         product = flux * weight
         # Finite products have finite factors: nearly always there is nothing more to look at.
@@ -121,7 +154,7 @@ def _weighted(
             return product, weight, np.zeros(len(flux), bool)
         used = weight != 0  # a NaN counts as used
         broken = used & ~(np.isfinite(flux) & np.isfinite(weight))
-        weight[broken] = 0
+        weight = np.where(broken, 0, weight)
         product = np.where(weight != 0, flux, 0) * weight
     return product, weight, broken.any(axis=1)
 
@@ -132,7 +165,7 @@ def _renormalised(weighted: NDArray, ivar: NDArray) -> tuple[NDArray, ...]:
         flux = weighted / ivar
         flux[ivar == 0] = 0
         total = ivar.sum(axis=1)
-        weight = ivar / total[:, None]
+        weight = ivar / np.where(total == 0, 1, total)[:, None]
         mean = np.einsum("ij,ij->i", flux, weight)
         flux -= mean[:, None]
         rms = np.sqrt(np.einsum("ij,ij,ij->i", flux, flux, weight))

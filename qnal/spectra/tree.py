@@ -13,8 +13,10 @@ from qnal.errors import InputError
 _NAMES = [
     re.compile(r"coadd-(?P<PETAL_LOC>\d+)-(?P<TILEID>\d+)-exp(?P<EXPID>\d+)$"),
     re.compile(r"coadd-(?P<PETAL_LOC>\d+)-(?P<TILEID>\d+)-thru(?P<NIGHT>\d{8})$"),
-    re.compile(r"coadd-(?P<PETAL_LOC>\d+)-(?P<TILEID>\d+)-(?P<NIGHT>\d{8})$"),
-    re.compile(r"coadd-(?P<SURVEY>[a-z0-9]+)-(?P<PROGRAM>[a-z0-9]+)-(?P<HPXPIXEL>\d+)$"),
+    re.compile(r"coadd-(?P<PETAL_LOC>\d+)-(?P<TILEID>\d+)-(?P<NIGHT>2\d{7})$"),
+    # Older perexp trees have the exposure number without "exp" before it.
+    re.compile(r"coadd-(?P<PETAL_LOC>\d+)-(?P<TILEID>\d+)-(?P<EXPID>0\d{7})$"),
+    re.compile(r"coadd-(?P<SURVEY>[a-z][a-z0-9]*)-(?P<PROGRAM>[a-z][a-z0-9]*)-(?P<HPXPIXEL>\d+)$"),
 ]
 
 
@@ -73,10 +75,31 @@ def find_coadds(value: str | Sequence[str] | None, key: str) -> list[SpectraFile
     return sorted(SpectraFile(path.relative_to(base).as_posix(), path) for path in found)
 
 
-def _walk(root: Path) -> list[Path]:
-    return [
-        Path(folder, name)
-        for folder, _, names in os.walk(root, followlinks=True)
-        for name in names
-        if name.startswith("coadd-") and name.endswith((".fits", ".fits.gz"))
-    ]
+def expanded(paths: Sequence[Path]) -> list[Path]:
+    """The same paths with the ``spec-*.fits`` and ``spec-*.fits.gz`` below folders in their place.
+
+    Raises:
+        InputError: a folder has none.
+    """
+    files: list[Path] = []
+    for path in paths:
+        found = sorted(_walk(path, "spec-")) if path.is_dir() else [path]
+        if not found:
+            raise InputError(f"{path}: no file called spec-*.fits or spec-*.fits.gz is in it.")
+        files += found
+    return list(dict.fromkeys(files))
+
+
+def _walk(root: Path, prefix: str = "coadd-") -> list[Path]:
+    """Files of that prefix; a zipped one with an unzipped twin beside it is left out."""
+    found = []
+    for folder, _, names in os.walk(root, followlinks=True):
+        there = set(names)
+        found += [
+            Path(folder, name)
+            for name in names
+            if name.startswith(prefix)
+            and name.endswith((".fits", ".fits.gz"))
+            and not (name.endswith(".gz") and name.removesuffix(".gz") in there)
+        ]
+    return found

@@ -1,32 +1,21 @@
-"""Truth tables of visual inspection: TARGETID → class, redshift, BAL (FORMATS.md section 4)."""
+"""What inspectors said of targets: TARGETID → class, redshift, BAL (FORMATS.md section 4)."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from astropy.table import Table
 
-from qnal.errors import InputError
+from qnal.spectra.bal import said_of_bal
+from qnal.spectra.inspection import read_inspections
 from qnal.spectra.label import labels
 
 GOOD_QUALITY = 2.5
-UNRESOLVED = 999
+BEST_QUALITY = 4.0  # beyond it are sentinels, 999 for "unresolved"
 CONFLICT_QUALITY = 2.0
 CONFLICT_DZ = 0.0033
 SPECTYPES = ("STAR", "GALAXY", "QSO")
-
-# Column names of all dialects, compared without case, spaces or underscores.
-_ALIASES = {
-    "TARGETID": ("targetid",),
-    "Z": ("viz", "bestz"),
-    "QUALITY": ("viquality", "bestquality", "viclass"),
-    "SPECTYPE": ("viclass", "vispectype", "bestspectype"),
-    "COMMENT": ("vicomment", "allvicomments"),
-    "REDROCK_Z": ("redrockz",),
-    "REDROCK_SPECTYPE": ("redrockspectype",),
-}
 
 
 @dataclass(frozen=True)
@@ -36,134 +25,95 @@ class Truth:
     Attributes:
         table: index TARGETID (int64, unique); columns LABEL (:class:`Label`), Z, BAL (+1 BAL,
             −1 none, 0 unknown).
-        counts: how many targets and rows were used or left out, and why.
+        counts: what became of each row of the tables. ``truth_rows`` is the sum of those left out
+            (``truth_unresolved``, ``truth_unset``, ``truth_unknown_class``,
+            ``truth_conflict_rows`` and others of their kind), ``truth_merged_rows`` (further
+            rows of a target already there) and ``truth_targets``. Beside them are numbers of
+            targets: ``truth_repeated``, ``truth_conflicts``.
+        spectra: TARGETID by (PLATE, MJD, FIBERID), where the tables have these.
     """
 
     table: pd.DataFrame
     counts: dict[str, int] = field(default_factory=dict)
+    spectra: dict[tuple[int, int, int], int] = field(default_factory=dict)
 
 
-def read_truth(paths: Sequence[Path], high_z: float, bal_recorded: bool = False) -> Truth:
+def read_truth(
+    paths: Sequence[Path], high_z: float, bal_recorded: Collection[Path] | bool = False
+) -> Truth:
     """Read and merge inspection tables (CSV or FITS) of any dialect.
 
-    Rows of several inspectors are reconciled: the mean quality; a target whose inspectors differ
-    by 2 or more in quality, by 0.0033(1+z) or more in redshift, or in class is left out as a
-    conflict. Quality 999 (unresolved) and unknown classes are left out.
+    Rows of several inspectors are reconciled: the mean quality and redshift; a target whose
+    inspectors differ by 2 or more in quality, by 0.0033(1+z) or more in redshift, or in class is
+    left out as a conflict. Left out are also rows without a quality (blank or −1), with a sentinel
+    for one (999: unresolved), and confident ones without a redshift or of an unknown class. An
+    unconfident row is BAD whatever else it says.
+
+    BAL is +1 for confident quasars with a comment that says so, −1 for confident stars and
+    galaxies and for the other confident quasars of a campaign that noted every BAL, else 0.
 
     Args:
         paths: the tables.
         high_z: redshift from which a quasar is QSO_HZ.
-        bal_recorded: the campaign noted every BAL, so that a quasar without the comment has none.
+        bal_recorded: the tables whose inspectors noted every BAL; True for all of them.
 
     Raises:
         InputError: a table is broken, or lacks the columns of every dialect.
     """
-    rows = pd.concat([_read_one(path) for path in paths], ignore_index=True)
+    complete = paths if bal_recorded is True else bal_recorded or ()
+    tables = [read_inspections(path).assign(BAL_NOTED=path in complete) for path in paths]
+    rows = pd.concat(tables, ignore_index=True)
     counts = {"truth_rows": len(rows)}
-    known = rows["SPECTYPE"].isin(SPECTYPES)
-    unresolved = rows["QUALITY"] == UNRESOLVED
-    unset = ~(rows["QUALITY"] >= 0) | ~np.isfinite(rows["Z"])
-    counts["truth_unresolved"] = int(unresolved.sum())
-    counts["truth_unset"] = int((unset & ~unresolved).sum())
-    counts["truth_unknown_class"] = int((~known & ~unresolved & ~unset).sum())
-    rows = rows[known & ~unresolved & ~unset]
-
+    rows = _usable(rows, counts)
     targets = rows.groupby("TARGETID", sort=True)
-    first = targets.first()
-    spread = targets.agg(
-        quality=("QUALITY", lambda q: q.max() - q.min()),
-        z=("Z", lambda z: (z.max() - z.min()) / (1 + z.min())),
-        classes=("SPECTYPE", "nunique"),
-    )
+    quality, z = targets["QUALITY"], targets["Z"]
     conflict = (
-        (spread["quality"] >= CONFLICT_QUALITY)
-        | (spread["z"] >= CONFLICT_DZ)
-        | (spread["classes"] > 1)
+        (quality.max() - quality.min() >= CONFLICT_QUALITY)
+        | (z.max() - z.min() >= CONFLICT_DZ * (1 + z.min()))
+        | (targets["SPECTYPE"].nunique() > 1)
     )
-    counts["truth_repeated"] = int((targets.size() > 1).sum())
+    size = targets.size()
+    counts["truth_repeated"] = int((size > 1).sum())
     counts["truth_conflicts"] = int(conflict.sum())
-    says_bal = targets["COMMENT"].agg(lambda c: c.str.contains(r"\bBAL\b", regex=True).any())
-    quality, z = targets["QUALITY"].mean(), targets["Z"].mean()
-    confident = quality >= GOOD_QUALITY
-    spectype = first["SPECTYPE"]
-    no_bal = confident & ((spectype != "QSO") | bal_recorded)
-    table = pd.DataFrame(
-        {
-            "LABEL": labels(
-                spectype.to_numpy(str), z.to_numpy(float), confident.to_numpy(bool), high_z
-            ),
-            "Z": z.astype(float),
-            "BAL": np.select([says_bal, no_bal], [1, -1], 0).astype(np.int8),
-        },
-        index=first.index,
-    )[~conflict]
-    counts["truth_targets"] = len(table)
-    return Truth(table, counts)
-
-
-def _read_one(path: Path) -> pd.DataFrame:
-    """One table in common columns; TARGETID is read as text and never passes through a float."""
-    try:
-        if path.name.endswith((".fits", ".fits.gz")):
-            raw = Table.read(path, hdu=1).to_pandas()
-        else:
-            raw = pd.read_csv(path, dtype=str, keep_default_na=False, skipinitialspace=True)
-    except Exception as error:
-        reason = str(error).strip().splitlines()[:1] or [repr(error)]
-        raise InputError(f"{path}: not a readable truth table ({reason[0]}).") from error
-    found: dict[str, str] = {}
-    for name, aliases in _ALIASES.items():
-        plain = {str(c).lower().replace("_", "").replace(" ", ""): c for c in raw.columns}
-        # On raw pages "VI class" is the quality; in QuasarNET's tables VI_CLASS is the class.
-        present = [plain[a] for a in aliases if a in plain and plain[a] not in found.values()]
-        if name == "QUALITY" and present and present[0] == plain.get("viclass"):
-            present = present if "vispectype" in plain else []
-        if present:
-            found[name] = present[0]
-    missing = [n for n in ("TARGETID", "Z", "QUALITY", "SPECTYPE") if n not in found]
-    if missing:
-        raise InputError(
-            f"{path}: no column for {', '.join(missing)}; a truth table has TARGETID, a redshift "
-            "(VI_Z, best_z), a quality (VI_QUALITY, best_quality) and a class (VI_CLASS, "
-            f"VI_SPECTYPE, best_spectype), this one has {', '.join(map(str, raw.columns))}."
-        )
-    text = {n: raw[c].map(_text) for n, c in found.items() if n != "TARGETID"}
-    spectype = text["SPECTYPE"].str.upper()
-    z = text["Z"]
-    if "REDROCK_Z" in text:
-        z = z.where(z != "", text["REDROCK_Z"])
-    if "REDROCK_SPECTYPE" in text:
-        spectype = spectype.where(spectype != "", text["REDROCK_SPECTYPE"].str.upper())
-    comment = text.get("COMMENT", pd.Series("", index=raw.index))
-    return pd.DataFrame(
-        {
-            "TARGETID": _targetids(raw[found["TARGETID"]], path),
-            "Z": _numbers(z, found["Z"], path),
-            "QUALITY": _numbers(text["QUALITY"], found["QUALITY"], path),
-            "SPECTYPE": spectype,
-            "COMMENT": comment,
-        }
+    counts["truth_conflict_rows"] = int(size[conflict].sum())
+    counts["truth_merged_rows"] = int((size[~conflict] - 1).sum())
+    counts["truth_targets"] = int((~conflict).sum())
+    confident = quality.mean() >= GOOD_QUALITY
+    spectype = targets["SPECTYPE"].first().fillna("")  # of those who gave one
+    said = labels(
+        spectype.to_numpy(str), z.mean().to_numpy(float), confident.to_numpy(bool), high_z
     )
+    table = pd.DataFrame({"LABEL": said, "Z": z.mean().astype(float)}, index=size.index)
+    table["BAL"] = _bal(targets, confident, spectype)
+    return Truth(table[~conflict], counts)
 
 
-def _text(value: object) -> str:
-    return (value.decode() if isinstance(value, bytes) else str(value)).strip()
+def _usable(rows: pd.DataFrame, counts: dict[str, int]) -> pd.DataFrame:
+    """Leave out and count what says nothing; a class that an unconfident row lacks is None."""
+    known = rows["SPECTYPE"].isin(SPECTYPES)
+    has_z = np.isfinite(rows["Z"]) & (rows["Z"] > -1)
+    unresolved = rows["QUALITY"] > BEST_QUALITY
+    confident = rows["QUALITY"] >= GOOD_QUALITY
+    unset = ~(rows["QUALITY"] >= 0) | (confident & ~unresolved & ~has_z)
+    unknown = confident & ~known & ~unresolved & ~unset
+    counts["truth_unresolved"] = int(unresolved.sum())
+    counts["truth_unset"] = int(unset.sum())
+    counts["truth_unknown_class"] = int(unknown.sum())
+    rows = rows.assign(
+        SPECTYPE=rows["SPECTYPE"].where(known, None), Z=rows["Z"].where(has_z, np.nan)
+    )
+    return rows[~(unresolved | unset | unknown)]
 
 
-def _targetids(column: pd.Series, path: Path) -> np.ndarray:
-    if pd.api.types.is_integer_dtype(column.dtype):
-        return column.to_numpy(np.int64)
-    try:
-        return np.array([int(_text(v)) for v in column], np.int64)
-    except (ValueError, OverflowError) as error:
-        raise InputError(f"{path}: a TARGETID is not a 64-bit integer ({error}).") from error
-
-
-def _numbers(column: pd.Series, name: str, path: Path) -> pd.Series:
-    """Numbers of a text column, NaN where it is empty."""
-    numbers = pd.to_numeric(column, errors="coerce")
-    wrong = numbers.isna() & ~column.str.lower().isin(["", "nan", "none", "--", "<na>"])
-    if wrong.any():
-        row = int(np.flatnonzero(wrong)[0])
-        raise InputError(f"{path}: {name} is {column.iloc[row]!r} in row {row + 1}, not a number.")
-    return numbers.astype(float)
+def _bal(
+    targets: "pd.api.typing.DataFrameGroupBy", confident: pd.Series, spectype: pd.Series
+) -> np.ndarray:
+    """BAL of each target; a comment on what is no confident quasar gives no label."""
+    said = targets.obj["COMMENT"].map(said_of_bal).astype(float).groupby(targets.obj["TARGETID"])
+    seen, doubted = said.max() == 1, said.min() == 0
+    quasar = confident & (spectype == "QSO")
+    noted = targets["BAL_NOTED"].any()
+    none = (confident & ~quasar) | (quasar & noted)
+    return np.select(
+        [seen & doubted, seen & quasar, seen | doubted, none], [0, 1, 0, -1], 0
+    ).astype(np.int8)

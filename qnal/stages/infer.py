@@ -11,8 +11,8 @@ from filelock import FileLock, Timeout
 
 from qnal.config import Config
 from qnal.ensemble.folder import StoredEnsemble, read_ensemble
-from qnal.ensemble.forward import forward
-from qnal.ensemble.scores import Scorer, ScoresFolder
+from qnal.ensemble.scorer import Scorer
+from qnal.ensemble.scores import ScoresFolder
 from qnal.errors import ConfigError, InputError
 from qnal.progress import progress, say
 from qnal.selection.som import SelfOrganizingMap
@@ -100,9 +100,9 @@ def infer(config: Config, job: Job) -> Summary:
 
 def _pass(config: Config, stored: StoredEnsemble, som: SelfOrganizingMap | None) -> Pass:
     thresholds = config.ensemble.thresholds()
-    members = [(network, forward(network, config.infer.backend)) for network in stored.networks]
+    scorer = Scorer.of(stored, thresholds, config.infer.backend, config.infer.batch_size)
     metadata: dict[str, object] = {
-        "members": len(members),
+        "members": len(scorer.members),
         "checksums": fingerprint({"members": stored.checksums})[:12],
         **vars(thresholds),
     }
@@ -119,9 +119,9 @@ def _pass(config: Config, stored: StoredEnsemble, som: SelfOrganizingMap | None)
         }
     )
     return Pass(
-        Scorer(members, thresholds, stored.bal_trained, config.infer.batch_size),
+        scorer,
         som,
-        stored.networks[0].grid,
+        scorer.grid,
         config.data.use_mask,
         config.infer.sky,
         ScoresFolder(place(config.work, "scores", print_)),

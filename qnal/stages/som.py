@@ -5,11 +5,12 @@ import zlib
 import numpy as np
 from numpy.typing import NDArray
 
-from qnal.config import Config
+from qnal.config import Config, SomBackend
 from qnal.errors import InputError
 from qnal.progress import progress, say
 from qnal.selection.figures import som_loss, som_map
 from qnal.selection.som import SelfOrganizingMap
+from qnal.selection.somviz_backend import fit_with_somviz
 from qnal.spectra.coadd import read_coadd
 from qnal.spectra.grid import Grid, named_grid
 from qnal.spectra.rebin import Status
@@ -28,6 +29,7 @@ def som(config: Config, job: Job) -> Summary:
     files = find_coadds(options.spectra, "som.spectra") if given else pool(config)
     grid = named_grid(config.network.grid)
     made_from = {
+        "backend": options.backend,
         "shape": list(options.shape),
         "wrap": options.wrap,
         "epochs": options.epochs,
@@ -69,13 +71,16 @@ def som(config: Config, job: Job) -> Summary:
 
 def _fit(x: NDArray[np.float32], config: Config) -> SelfOrganizingMap:
     rows, columns = config.som.shape
+    wrap = (config.som.wrap, config.som.wrap)
+    if config.som.backend is SomBackend.somviz:
+        return fit_with_somviz(x, (rows, columns), wrap, config.seed, config.network.grid)
     with progress("fitting the map", config.som.epochs) as advance:
         return SelfOrganizingMap.fit(
             x,
             (rows, columns),
             seed=config.seed,
             epochs=config.som.epochs,
-            wrap=(config.som.wrap, config.som.wrap),
+            wrap=wrap,
             grid=config.network.grid,
             progress=lambda _, loss: advance(1, f"quantization error {loss:.3f}"),
         )

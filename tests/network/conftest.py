@@ -1,0 +1,71 @@
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+THREADS = 2  # as conf/train has it, for all tests that share this process
+
+
+@pytest.fixture(scope="session", autouse=True)
+def same_threads() -> None:
+    from qnal.ensemble.member import use_threads
+
+    use_threads(THREADS)
+
+
+@pytest.fixture(scope="session")
+def spectra() -> np.ndarray:
+    """Numbers in the shape of five renormalised spectra on the log grid."""
+    return np.random.default_rng(5).normal(size=(5, 443)).astype(np.float32)
+
+
+@pytest.fixture(scope="session")
+def quasarnet_of_keras() -> Callable:
+    """The reference's network as Keras builds it: norms and Lambdas are named by Keras itself."""
+    from qnal.network.tf import keras
+
+    def build(
+        layers=4, filters=5, boxes=13, heads=7, padding="valid", offset="rescaled_sigmoid",
+        pixels=443, width=10, stride=2, rescaling="lambda",
+    ):  # fmt: skip
+        la = keras.layers
+        inputs = x = keras.Input((pixels, 1))
+        for k in range(layers):
+            x = la.Conv1D(filters, width, strides=stride, padding=padding, name=f"conv_{k + 1}")(x)
+            x = la.BatchNormalization()(x)
+            x = la.Dropout(0.2)(la.Activation("relu")(x))
+        x = la.Dense(20, name="fc_common")(la.Flatten()(x))
+        x = la.Activation("relu", name="fc_activation")(la.BatchNormalization()(x))
+        outputs = []
+        for i in range(heads):
+            kind = "linear" if offset == "linear" else "sigmoid"
+            box = la.Dense(boxes, activation=kind, name=f"fc_box_{i}")(x)
+            shift = la.Dense(boxes, activation=kind, name=f"fc_offset_{i}")(x)
+            if offset != "sigmoid":
+                rescale = (
+                    la.Lambda(lambda s: -0.1 + 1.2 * s)
+                    if rescaling == "lambda"
+                    else la.Rescaling(1.2, -0.1)
+                )
+                shift = rescale(shift)
+            outputs.append(la.Concatenate(name=f"conc_box_{i}")([box, shift]))
+        model = keras.Model(inputs, outputs)
+        rng = np.random.default_rng(boxes + layers)
+        # Biases and norms as after some training; variances stay positive.
+        model.set_weights(
+            [w + rng.uniform(0, 0.3, w.shape) * (w.ndim == 1) for w in model.get_weights()]
+        )
+        return model
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def keras_answer() -> Callable:
+    """A Keras model's answer in our shape, [rows, heads, 2, boxes]."""
+
+    def answer(model, x):
+        said = model(x[:, :, None], training=False)
+        return np.stack([np.reshape(head, (len(x), 2, -1)) for head in said], axis=1)
+
+    return answer

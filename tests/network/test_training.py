@@ -1,0 +1,216 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from qnal.network.network import OffsetActivation
+from qnal.network.targets import Targets
+from qnal.network.tf import keras, tf
+from qnal.network.training import Schedule, Trainer, _dropout
+from qnal.network.weights import write_network
+
+K = keras.ops
+ROWS, HEADS, BOXES = 16, 7, 13
+NO_EPOCHS_ADDED = {"min_steps": 0, "dropout": 0.0, "batch_size": ROWS}
+
+
+@pytest.fixture(scope="module")
+def labelled():
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(ROWS, 443)).astype(np.float32)
+    boxes = np.eye(BOXES, dtype=np.float32)[rng.integers(BOXES, size=(ROWS, HEADS))]
+    boxes[rng.random((ROWS, HEADS)) < 0.4] = 0
+    offsets = rng.random((ROWS, HEADS, BOXES)).astype(np.float32)
+    weights = (rng.random((ROWS, HEADS)) < 0.8).astype(np.float32)
+    return x, Targets(boxes, offsets, weights)
+
+
+def fitted(network, labelled, seed=0, rows=None, **schedule):
+    x, targets = labelled
+    trainer = Trainer(network, Schedule(**NO_EPOCHS_ADDED | schedule), x, targets)
+    rows = np.arange(ROWS) if rows is None else rows
+    return trainer.fit(network, rows, np.random.default_rng(seed))
+
+
+def head_loss(y_true, y_pred):
+    y, offset = y_true[:, :BOXES], y_true[:, BOXES:]
+    p, shift = y_pred[:, :BOXES], y_pred[:, BOXES:]
+    n1, n2 = K.sum(y, axis=1) + 1e-7, K.sum(1 - y, axis=1) + 1e-7
+    hit = y * (K.square(offset - shift) - K.log(K.clip(p, 1e-7, 1 - 1e-7)))
+    miss = (1 - y) * K.log(K.clip(1 - p, 1e-7, 1 - 1e-7))
+    return K.sum(hit, axis=1) / n1 - K.sum(miss, axis=1) / n2
+
+
+@pytest.fixture(scope="module")
+def keras_fitted(labelled, tmp_path_factory):
+    """Keras's own training of the same network: fit(), dropout off, one batch an epoch."""
+
+    def fit(network, epochs, learning_rate, amsgrad):
+        path = tmp_path_factory.mktemp("initial") / "net.h5"
+        write_network(network, path)
+        model = keras.saving.load_model(path, compile=False)
+        for layer in model.layers:
+            if isinstance(layer, keras.layers.Dropout):
+                layer.rate = 0.0
+        optimizer = keras.optimizers.Adam(learning_rate, amsgrad=amsgrad)
+        model.compile(optimizer, loss=[head_loss] * HEADS)
+        x, t = labelled
+        y = [np.concatenate([t.boxes[:, i], t.offsets[:, i]], axis=1) for i in range(HEADS)]
+        weights = [t.weights[:, i] for i in range(HEADS)]
+        history = model.fit(
+            x[:, :, None], y, sample_weight=weights, batch_size=ROWS, epochs=epochs, verbose=0,
+            shuffle=False,
+        )  # fmt: skip
+        values = {
+            f"{layer.name}/{variable.name}": np.asarray(variable.value)
+            for layer in model.layers
+            for variable in layer.weights
+            if "seed" not in variable.name
+        }
+        return values, history.history["loss"]
+
+    return fit
+
+
+@pytest.mark.parametrize("kind", list(OffsetActivation))
+def test_a_step_is_keras_step(random_network, labelled, keras_fitted, kind):
+    """From equal weights, on one batch; norms' averages and weights of both must move alike."""
+    rate = 1e-3
+    # A convolution's bias does nothing before a batch norm, and we train none.
+    network = random_network(layers=2, filters=6, units=8, offset_activation=kind)
+    no_bias = tuple(replace(conv, bias=conv.bias * 0) for conv in network.convs)
+    network = replace(network, convs=no_bias, dense_bias=network.dense_bias * 0)
+    amsgrad = kind is OffsetActivation.rescaled_sigmoid  # the optimizers are compared below
+    values, loss = keras_fitted(network, 1, rate, amsgrad)
+    ours, losses = fitted(network, labelled, epochs=1, learning_rate=rate, amsgrad=amsgrad)
+    np.testing.assert_allclose(losses, loss, rtol=1e-6)
+    before = network.arrays()
+    for layer, arrays in ours.arrays().items():
+        for name, array in arrays.items():
+            theirs = values[f"{layer}/{name}"]
+            if name == "bias" and (layer.startswith("conv") or layer == "fc_common"):
+                continue
+            moved = np.abs(theirs - before[layer][name]).max()
+            assert moved > 0.5 * rate, f"{layer}/{name} did not move"
+            # Adam's first step magnifies rounding in gradients near its ε.
+            np.testing.assert_allclose(array, theirs, rtol=1e-6, atol=1e-2 * rate)
+            assert np.median(np.abs(array - theirs)) < 1e-4 * rate
+
+
+@pytest.mark.parametrize("amsgrad", [False, True], ids=["adam", "amsgrad"])
+def test_optimizer_is_keras_optimizer(random_network, labelled, amsgrad):
+    """Gradients that die away, so that the largest second moment is not the latest."""
+    network = random_network(layers=1, filters=2, units=3, lines=("LYA",), bal_lines=())
+    x, t = labelled
+    one = Targets(t.boxes[:, :1], t.offsets[:, :1], t.weights[:, :1])
+    trainer = Trainer(network, Schedule(learning_rate=1e-2, amsgrad=amsgrad), x, one)
+    peers = [tf.Variable(v) for v in trainer.trained]
+    optimizer = keras.optimizers.Adam(1e-2, amsgrad=amsgrad)
+    optimizer.build(peers)
+    rng = np.random.default_rng(0)
+    for step in range(40):
+        gradients = [tf.constant(rng.normal(size=v.shape) * 0.8**step, tf.float32) for v in peers]
+        trainer._adam(gradients)
+        optimizer.apply_gradients(zip(gradients, peers, strict=True))
+    for ours, theirs in zip(trainer.trained, peers, strict=True):
+        np.testing.assert_allclose(ours.numpy(), theirs.numpy(), rtol=2e-6, atol=1e-6)
+    if amsgrad:
+        late = [(m > v).numpy().mean() for v, m in zip(*trainer.moments[1:], strict=True)]
+        assert min(late) > 0.5
+
+
+def test_moving_averages_by_hand(random_network, labelled):
+    """One step: 0.99 of the old and 0.01 of the batch's mean and biased variance."""
+    network = random_network(layers=1, filters=4, units=8)
+    ours, _ = fitted(network, labelled, epochs=1)
+    x, _ = labelled
+    conv = network.convs[0]
+    windows = np.lib.stride_tricks.sliding_window_view(x, 10, axis=1)[:, ::2]
+    y = windows.astype(np.float64) @ conv.kernel[:, 0]
+    norm = conv.norm
+    np.testing.assert_allclose(
+        ours.convs[0].norm.mean, 0.99 * norm.mean + 0.01 * y.mean((0, 1)), atol=1e-7
+    )
+    np.testing.assert_allclose(
+        ours.convs[0].norm.variance, 0.99 * norm.variance + 0.01 * y.var((0, 1)), rtol=1e-6
+    )
+
+
+def test_regularisation_adds_squares(random_network, labelled):
+    network = random_network(layers=2, filters=4, units=8)
+    _, plain = fitted(network, labelled, epochs=1)
+    _, conv = fitted(network, labelled, epochs=1, reg_conv=0.03)
+    _, dense = fitted(network, labelled, epochs=1, reg_dense=0.02)
+    squares = sum(float((c.kernel.astype(float) ** 2).sum()) for c in network.convs)
+    np.testing.assert_allclose(conv[0] - plain[0], 0.03 * squares, rtol=1e-4)
+    squares = float((network.dense_kernel.astype(float) ** 2).sum())
+    np.testing.assert_allclose(dense[0] - plain[0], 0.02 * squares, rtol=1e-4)
+
+
+def test_weights_of_0_teach_nothing(random_network, labelled):
+    network = random_network(layers=1, filters=4, units=8)
+    x, t = labelled
+    _, losses = fitted(network, (x, Targets(t.boxes, t.offsets, 0 * t.weights)), epochs=1)
+    assert losses == [0.0]
+    # Rows of weight 0 are counted in the mean.
+    half = t.weights * 0
+    half[: ROWS // 2] = 1
+    _, some = fitted(network, (x, Targets(t.boxes, t.offsets, half)), epochs=1)
+    _, rest = fitted(network, (x, Targets(t.boxes, t.offsets, 1 - half)), epochs=1)
+    _, every = fitted(network, (x, Targets(t.boxes, t.offsets, 0 * half + 1)), epochs=1)
+    np.testing.assert_allclose(some[0] + rest[0], every[0], rtol=1e-5)
+
+
+def test_same_seed_same_bits_other_seed_others(random_network, labelled):
+    network = random_network(layers=2, filters=4, units=8)
+    rows = np.random.default_rng(0).integers(ROWS, size=40)
+    first, again, other = (
+        fitted(network, labelled, seed, rows, dropout=0.3, epochs=2, batch_size=8)[0]
+        for seed in (1, 1, 2)
+    )
+    np.testing.assert_array_equal(first.dense_kernel, again.dense_kernel)
+    assert (first.dense_kernel != other.dense_kernel).any()
+
+
+def test_one_trainer_fits_many_as_if_each_were_the_first(random_network, labelled):
+    x, targets = labelled
+    network = random_network(layers=2, filters=4, units=8)
+    other = random_network(9, layers=2, filters=4, units=8)
+    schedule = Schedule(**NO_EPOCHS_ADDED | {"amsgrad": True, "dropout": 0.2, "epochs": 3})
+    trainer = Trainer(other, schedule, x, targets)
+    trainer.fit(other, np.arange(ROWS), np.random.default_rng(7))
+    late, _ = trainer.fit(network, np.arange(ROWS), np.random.default_rng(1))
+    early, _ = Trainer(network, schedule, x, targets).fit(
+        network, np.arange(ROWS), np.random.default_rng(1)
+    )
+    for layer, arrays in early.arrays().items():
+        for name, array in arrays.items():
+            np.testing.assert_array_equal(array, late.arrays()[layer][name])
+
+
+def test_a_diverging_fit_stops(random_network, labelled):
+    network = random_network(layers=1, filters=4, units=8)
+    x, targets = labelled
+    _, losses = fitted(network, (x * np.float32(np.nan), targets), epochs=5)
+    assert len(losses) == 1 and np.isnan(losses[0])
+
+
+@pytest.mark.parametrize("rate", [0.2, 0.5])
+@pytest.mark.parametrize("size", [9_999, 40_000])
+def test_dropout_keeps_the_mean(rate, size):
+    y = _dropout(tf.ones([size]), rate, tf.constant([1, 2])).numpy()
+    assert set(np.unique(y)) == {0, np.float32(1 / (1 - rate))}
+    kept = (y > 0).mean()
+    assert abs(kept - (1 - rate)) < 5 * np.sqrt(rate * (1 - rate) / size)
+    # Values that share 32 random bits are independent.
+    pairs = y[: size // 2 * 2].reshape(-1, 2) > 0
+    assert abs(np.corrcoef(pairs.T)[0, 1]) < 5 / np.sqrt(size / 2)
+    assert (_dropout(tf.ones([size]), rate, tf.constant([1, 3])).numpy() != y).any()
+
+
+@pytest.mark.parametrize(
+    ("rows", "min_steps", "epochs"),
+    [(20_000, 600, 8), (149, 600, 600), (1490, 600, 100), (149, 0, 8), (256, 9, 9), (257, 9, 8)],
+)
+def test_epochs_that_make_enough_steps(rows, min_steps, epochs):
+    assert Schedule(min_steps=min_steps).epochs_for(rows) == epochs
