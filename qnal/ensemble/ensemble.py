@@ -146,9 +146,6 @@ def load_ensemble(
         raise ConfigError(f"backend={backend!r} is not known; valid ones: {valid}.") from error
     stored = read_ensemble(_folder(path), lines, bal_lines, n)
     thresholds = thresholds or stored.thresholds
-    most = len(stored.networks[0].lines)
-    if not 1 <= thresholds.min_lines <= most:
-        raise ConfigError(f"min_lines={thresholds.min_lines} cannot be used; it takes 1 to {most}.")
     return Ensemble(stored, Scorer.of(stored, thresholds, backend, batch_size))
 
 

@@ -88,7 +88,11 @@ class EnsembleFolder:
         """Write ``ensemble.json`` with the members there are."""
         members = [
             {"file": f"members/{r['member']:04d}.h5"}
-            | {k: r[k] for k in ("member", "seed", "attempt", "sha256")}
+            | {
+                k: r[k]
+                for k in ("member", "seed", "attempt", "sha256", "threads", "versions")
+                if k in r
+            }
             for r in self.records()
         ]
         document = {"format_version": FORMAT_VERSION} | description | {"members": members}

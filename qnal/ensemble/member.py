@@ -118,6 +118,8 @@ class MemberTrainer:
             "member": member,
             "seed": [recipe.seed, member],
             "attempt": attempt,
+            "threads": recipe.threads,
+            "versions": versions(),
             "epochs": len(losses),
             "bag_rows": len(bag),
             "oob_rows": len(rows),

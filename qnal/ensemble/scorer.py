@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from qnal.ensemble.folder import StoredEnsemble
 from qnal.ensemble.forward import Backend, Forward, answers, forward
 from qnal.ensemble.votes import Thresholds, score_columns, score_schema
+from qnal.errors import ConfigError
 from qnal.network.network import Network
 from qnal.spectra.grid import Grid
 from qnal.spectra.rebin import Status
@@ -39,7 +40,17 @@ class Scorer:
         backend: Backend = Backend.tensorflow,
         batch_size: int = 512,
     ) -> "Scorer":
-        """A scorer with the members of an ensemble that was read."""
+        """A scorer with the members of an ensemble that was read.
+
+        Raises:
+            ConfigError: ``min_lines`` is more than the members have lines.
+        """
+        most = len(stored.networks[0].lines)
+        if not 1 <= thresholds.min_lines <= most:
+            raise ConfigError(
+                f"ensemble.min_lines={thresholds.min_lines} cannot be used; these networks have "
+                f"{most} lines, so it takes 1 to {most}."
+            )
         members = [(network, forward(network, backend)) for network in stored.networks]
         return cls(members, thresholds, stored.bal_trained, batch_size)
 

@@ -42,16 +42,26 @@ def paths_of(value: str | Sequence[str] | None, key: str) -> list[Path]:
     Raises:
         InputError: a path does not exist or a glob matches nothing; names ``key``.
     """
-    values = [] if value is None else [value] if isinstance(value, str) else list(value)
     found: list[Path] = []
-    for item in values:
-        pattern = str(Path(str(item)).expanduser())
-        there = Path(pattern).exists()
+    for item in _several(value):
+        pattern = str(Path(item).expanduser())
+        there = item != "" and Path(pattern).exists()
         matches = [pattern] if there else sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207
         if not matches:
             raise InputError(f"{key}={item}: there is no such file or folder, and no match.")
         found += [Path(os.path.abspath(m)) for m in matches]  # noqa: PTH100 (drops ..)
     return list(dict.fromkeys(found))
+
+
+def absolute(value: str | Sequence[str] | None) -> list[str]:
+    """The paths and globs of a config value, absolute; nothing is looked up."""
+    return [os.path.abspath(Path(item).expanduser()) for item in _several(value)]  # noqa: PTH100
+
+
+def _several(value: str | Sequence[str] | None) -> list[str]:
+    if value is None:
+        return []
+    return [str(item) for item in value] if isinstance(value, list | tuple) else [str(value)]
 
 
 def find_coadds(value: str | Sequence[str] | None, key: str) -> list[SpectraFile]:

@@ -19,7 +19,7 @@ from qnal.selection.som import SelfOrganizingMap
 from qnal.spectra.coadd import Coadd, read_coadd
 from qnal.spectra.grid import Grid
 from qnal.spectra.rebin import Status
-from qnal.spectra.tree import SpectraFile
+from qnal.spectra.tree import SpectraFile, absolute
 from qnal.stages import Job
 from qnal.stages.inputs import pool, with_survey
 from qnal.stages.places import fingerprint, given_or_latest, place, plain, remember
@@ -70,7 +70,10 @@ def infer(config: Config, job: Job) -> Summary:
             "of members, or run stage=train first."
         )
     stored = read_ensemble(path, config.lines.names, config.lines.bal, config.ensemble.n)
-    som = _som(config, stored.networks[0].grid)
+    first = stored.networks[0]
+    if [*first.lines, *first.bal_lines] != [*config.lines.names, *config.lines.bal]:
+        say(f"the ensemble looks for {', '.join(first.lines)}, which its files say")
+    som = _som(config, first.grid)
     work = _pass(config, stored, som)
     with job.recorder.run("infer", job.parent, {"qnal.stage": "infer"}) as run:
         run.config(plain(config))
@@ -111,7 +114,7 @@ def _pass(config: Config, stored: StoredEnsemble, som: SelfOrganizingMap | None)
             "checksums": stored.checksums,
             "lines": stored.networks[0].lines,
             "thresholds": vars(thresholds),
-            "pool": config.data.pool,
+            "pool": absolute(config.data.pool),
             "use_mask": config.data.use_mask,
             "sky": config.infer.sky,
             "backend": config.infer.backend,
@@ -179,7 +182,7 @@ def _describe(
         "ensemble": {"path": str(path), "checksums": stored.checksums},
         "thresholds": vars(work.scorer.thresholds),
         "grid": work.grid.name,
-        "pool": config.data.pool,
+        "pool": absolute(config.data.pool),
         "som": None if som is None else {"fingerprint": som.fingerprint, "cells": som.cells},
     }
     work.folder.describe(content)

@@ -9,7 +9,7 @@ from qnal.config import Config
 from qnal.ensemble.evaluation import combined_answer, evaluate
 from qnal.ensemble.figures import loss_curves, out_of_bag_redshifts
 from qnal.ensemble.folder import EnsembleFolder
-from qnal.ensemble.member import DivergedError, MemberRecipe, MemberTrainer, versions
+from qnal.ensemble.member import DivergedError, MemberRecipe, MemberTrainer
 from qnal.errors import ConfigError, InputError
 from qnal.files import written_aside
 from qnal.network.structure import Structure
@@ -85,7 +85,7 @@ def _recipe(config: Config) -> MemberRecipe:
 def _description(config: Config, recipe: MemberRecipe, labelled: LabelledSet) -> dict[str, Any]:
     """What ``ensemble.json`` says besides the members; its fingerprint leaves ``n`` out."""
     schedule = plain(config.train)
-    threads = schedule.pop("threads")
+    del schedule["threads"]  # with other threads a member is the same but for rounding
     made_from = {
         "training_set": labelled.fingerprint(),
         "network": plain(config.network),
@@ -103,8 +103,6 @@ def _description(config: Config, recipe: MemberRecipe, labelled: LabelledSet) ->
         "bal_trained": bool(config.lines.bal) and min(positive, negative) >= BAL_NEEDED,
         "training_spectra": len(labelled),
         "classes": class_counts(labelled),
-        "threads": threads,
-        "versions": versions(),
     }
 
 
