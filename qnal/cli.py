@@ -14,7 +14,7 @@ import hydra
 from hydra._internal.utils import get_args_parser  # Hydra's own reading of its options
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import ChoiceSweep, Override
+from hydra.core.override_parser.types import ChoiceSweep, Override, QuotedString
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 
@@ -105,6 +105,7 @@ def run(raw: DictConfig, folder: Path) -> int:
     Returns:
         The exit code: 0 done, 1 refused, 3 done but incomplete.
     """
+    from qnal.alive import alive
     from qnal.config import Stage
     from qnal.stages import Job, stage_function
     from qnal.summary import Summary
@@ -116,10 +117,11 @@ def run(raw: DictConfig, folder: Path) -> int:
         config = validated(raw)
         if config.stage is None:
             raise ConfigError(f"stage is not set; choose one of {', '.join(Stage)}.")
-        job = Job(folder, open_recorder(config.tracking, config.work))
-        summary = stage_function(config.stage)(config, job)
-        if job.recorder.uri:
-            summary.notes.append(f"results: mlflow ui --backend-store-uri {job.recorder.uri}")
+        with alive(config.work / ".jobs") as lock:
+            job = Job(folder, open_recorder(config.tracking, config.work, lock))
+            summary = stage_function(config.stage)(config, job)
+        if where := job.recorder.how_to_look():
+            summary.notes.append(f"results: {where}")
     except QnalError as error:
         if raw.get("debug") is True:
             traceback.print_exc()
@@ -162,11 +164,20 @@ def _choices(group: str) -> list[str]:
 
 def _check_arguments(arguments: list[str]) -> None:
     """Refuse unknown keys and choices before Hydra does, naming the valid ones."""
-    parsed = get_args_parser().parse_args(arguments)
+    try:
+        parsed = get_args_parser().parse_args(arguments)
+    except SystemExit as error:  # it has said what it does not understand, and would exit with 2
+        sys.exit(REFUSED if error.code else DONE)
     if parsed.config_dir or parsed.config_path or parsed.config_name:
         return  # another configuration may have other keys and choices
-    for override in _overrides(parsed.overrides):
+    overrides = list(_overrides(parsed.overrides))
+    given = {override.key_or_group for override in overrides}
+    for override in overrides:
         key = override.key_or_group
+        if key.startswith("data.mock.") and not given & {"data", "experiment"}:
+            raise ConfigError(f"{key} belongs to the mock survey; add data=mock.")
+        if key == "work_dir" and not override.is_sweep_override():
+            _check_folder(override.value())
         if key.split(".")[0] == "hydra" or key.startswith("hydra/"):
             continue
         if key in _groups():
@@ -176,6 +187,12 @@ def _check_arguments(arguments: list[str]) -> None:
 
             if not is_known_key(key):
                 raise ConfigError(unknown_key(key))
+
+
+def _check_folder(value: object) -> None:
+    """Refuse what Hydra would make a folder of all the same, called None or in the root."""
+    if not isinstance(value, str | QuotedString) or not str(getattr(value, "text", value)).strip():
+        raise ConfigError(f"work_dir={value} cannot be used; it takes the path of a folder.")
 
 
 def _check_choice(group: str, override: Override) -> None:
@@ -199,6 +216,6 @@ def _overrides(arguments: list[str]) -> Iterator[Override]:
         except HydraException as error:
             reason = str(error).splitlines()[0]
             raise ConfigError(
-                f"{text!r} cannot be read ({reason}); quote values with special characters, such "
-                "as 'data.pool=\"a (1)/tiles\"'."
+                f"{text!r} cannot be read ({reason}); put values with special characters into "
+                "double quotes within single ones, such as 'lines.names=[LYA,\"CIV(1548)\"]'."
             ) from error

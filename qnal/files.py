@@ -2,9 +2,14 @@
 
 import hashlib
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from qnal.errors import QnalError
+
+FULL = 2**20  # bytes: less free space than one file takes
 
 
 @contextmanager
@@ -21,6 +26,13 @@ def written_aside(path: Path) -> Iterator[Path]:
         with scratch.open("rb") as f:
             os.fsync(f.fileno())
         scratch.replace(path)
+    except QnalError:
+        raise
+    except Exception as error:
+        # Libraries tell a full disk each in their own way, or not at all.
+        if shutil.disk_usage(path.parent).free < FULL:
+            raise QnalError(f"{path}: the disk is full; nothing of the file was kept.") from error
+        raise
     finally:
         scratch.unlink(missing_ok=True)
 

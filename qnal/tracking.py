@@ -18,10 +18,12 @@ from typing import Any
 from filelock import FileLock
 from matplotlib.figure import Figure
 
+from qnal.alive import is_alive
 from qnal.config import TrackingConfig, TrackingKind
 from qnal.errors import ConfigError, InputError
 from qnal.progress import say
 
+LOCK_TAG = "qnal.lock"
 PARAM_LIMIT = 6000  # characters that MLflow takes in one value
 BATCH_METRICS, BATCH_PARAMS = 1000, 100
 FIGURE_DPI = 150
@@ -35,12 +37,21 @@ class Recorder:
         client: MLflow's client; None where nothing is recorded.
         experiment: id of the experiment that runs belong to.
         uri: the store, for the user interface.
+        lock: held as long as this job lives; runs are tagged with it.
     """
 
     client: Any = None
     experiment: str = ""
     uri: str | None = None
+    lock: Path | None = None
     failed: bool = field(default=False, init=False)
+
+    def how_to_look(self) -> str | None:
+        """How a person sees what was recorded; None where nothing was, or not all of it."""
+        if self.uri is None or self.failed:
+            return None
+        local = not self.uri.startswith(("http:", "https:"))
+        return f"mlflow ui --backend-store-uri {self.uri}" if local else self.uri
 
     def attempt(self, action: Callable[[Any], Any]) -> Any:
         """Do something with the client; after a failure, nothing any more."""
@@ -51,7 +62,8 @@ class Recorder:
         except Exception as error:  # whatever a store may raise
             self.failed = True
             reason = str(error).strip().splitlines()[:1] or [repr(error)]
-            say(f"warning: {self.uri} takes no records ({reason[0]}); going on without tracking.")
+            said = f"{reason[0][:160]}…" if len(reason[0]) > 160 else reason[0]
+            say(f"warning: {self.uri} takes no records ({said}); going on without tracking.")
             return None
 
     @contextmanager
@@ -59,7 +71,7 @@ class Recorder:
         self, name: str, parent: "Run | None" = None, tags: Mapping[str, str] | None = None
     ) -> Iterator["Run"]:
         """A run that ends as FINISHED, or as FAILED if the block raises."""
-        all_tags = {"mlflow.runName": name, **(tags or {})}
+        all_tags = {"mlflow.runName": name, LOCK_TAG: str(self.lock), **(tags or {})}
         if parent is not None and parent.id:
             all_tags["mlflow.parentRunId"] = parent.id
         made = self.attempt(lambda c: c.create_run(self.experiment, tags=all_tags))
@@ -70,6 +82,33 @@ class Recorder:
             self.attempt(lambda c: run.id and c.set_terminated(run.id, "FAILED"))
             raise
         self.attempt(lambda c: run.id and c.set_terminated(run.id, "FINISHED"))
+
+    def close_dead_runs(self) -> None:
+        """End the runs of jobs that were killed, which MLflow would show as running for ever."""
+        for run in self._search("attributes.status = 'RUNNING'"):
+            lock = Path(run.data.tags.get(LOCK_TAG, ""))
+            # A lock in a folder that is not here belongs to another machine; it may well live.
+            if lock.name and lock.parent.is_dir() and not is_alive(lock):
+                self.attempt(partial(_terminate, run.info.run_id, "KILLED"))
+
+    def adopt(self, run: "Run", tags: Mapping[str, str]) -> None:
+        """Make finished runs of these tags children of ``run`` if their own parent was killed."""
+        which = " and ".join(f"tags.`{k}` = '{v}'" for k, v in tags.items())
+        for child in self._search(f"attributes.status = 'FINISHED' and {which}"):
+            parent = child.data.tags.get("mlflow.parentRunId")
+            found = self.attempt(partial(_get_run, parent)) if parent else None
+            if run.id and found and found.info.status == "KILLED":
+                self.attempt(partial(_set_parent, child.info.run_id, run.id))
+
+    def _search(self, what: str) -> list[Any]:
+        found: list[Any] = []
+        token = None
+        while True:
+            page = self.attempt(partial(_search_runs, self.experiment, what, token))
+            found += page or []
+            token = page.token if page else None
+            if not token:
+                return found
 
 
 @dataclass(frozen=True)
@@ -130,6 +169,22 @@ class Run:
         self.file(path, "figures")
 
 
+def _terminate(run: str, status: str, client: Any) -> None:
+    client.set_terminated(run, status)
+
+
+def _get_run(run: str, client: Any) -> Any:
+    return client.get_run(run)
+
+
+def _set_parent(child: str, parent: str, client: Any) -> None:
+    client.set_tag(child, "mlflow.parentRunId", parent)
+
+
+def _search_runs(experiment: str, what: str, token: str | None, client: Any) -> Any:
+    return client.search_runs([experiment], what, max_results=1000, page_token=token)
+
+
 def _log_params(batch: list[Any], client: Any, run: str) -> None:
     client.log_batch(run, params=batch)
 
@@ -144,11 +199,12 @@ def save_figure(figure: Figure, path: Path) -> None:
     figure.savefig(path, dpi=FIGURE_DPI, bbox_inches="tight")
 
 
-def open_recorder(config: TrackingConfig, work: Path) -> Recorder:
+def open_recorder(config: TrackingConfig, work: Path, lock: Path | None = None) -> Recorder:
     """The store that the configuration names.
 
     ``sqlite`` is a database in the working folder unless MLFLOW_TRACKING_URI is set; ``server``
     takes ``tracking.uri`` or that variable; ``none`` records nothing whatever the environment.
+    With the job's ``lock`` given, runs of jobs that no longer live are ended as KILLED.
     """
     if config.kind is TrackingKind.none:
         return Recorder()
@@ -162,7 +218,7 @@ def open_recorder(config: TrackingConfig, work: Path) -> Recorder:
         uri, artifacts = f"sqlite:///{work / 'mlflow.db'}", (work / "mlartifacts").as_uri()
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-    recorder = Recorder(uri=uri)
+    recorder = Recorder(uri=uri, lock=lock)
     work.mkdir(parents=True, exist_ok=True)
     with _quiet(), FileLock(work / ".mlflow.lock"):  # parallel first use of a new database races
         from mlflow import MlflowClient
@@ -172,6 +228,8 @@ def open_recorder(config: TrackingConfig, work: Path) -> Recorder:
         recorder.experiment = (
             recorder.attempt(lambda c: _experiment(c, config.experiment, artifacts)) or ""
         )
+        if lock is not None:
+            recorder.close_dead_runs()
     return recorder
 
 
@@ -203,7 +261,7 @@ def _quiet() -> Iterator[None]:
     import logging
 
     level = logging.root.manager.disable
-    logging.disable(logging.INFO)
+    logging.disable(logging.WARNING)  # also of every retry at a server that is not there
     try:
         yield
     finally:

@@ -34,6 +34,10 @@ def _sentence(error: OmegaConfBaseException) -> str:
     first = str(getattr(error, "msg", None) or error).strip().splitlines()[0]
     if "not in '" in first:  # an unknown key: OmegaConf names the dataclass, we its keys
         return unknown_key(key)
+    if "is not a ListConfig" in first:
+        first = "it takes a list, such as [LYA,Halpha] or [45,45]"
+    if first.startswith("Incompatible value 'None'"):
+        first = "null cannot be used here"
     return f"{key}: {first.rstrip('.')}."
 
 
@@ -73,6 +77,7 @@ _BOUNDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     ),
     "lines.names": (lambda v: len(v) >= 1, "at least one line"),
     "lines.bal": (lambda v: len(v) <= 1, "one BAL line or none"),
+    "work_dir": (lambda v: v.strip() != "", "the path of a folder"),
 }
 
 
@@ -83,6 +88,8 @@ def _check_bounds(config: Config) -> None:
             value = getattr(value, part)
         if not valid(value):
             raise ConfigError(f"{key}={value} cannot be used; it takes {meaning}.")
+    if len(set(config.lines.names)) < len(config.lines.names):
+        raise ConfigError(f"lines.names={config.lines.names} names a line twice.")
     for name in [*config.lines.names, *config.lines.bal]:
         rest_wavelength(name)
     if config.ensemble.min_lines > len(config.lines.names):

@@ -55,10 +55,11 @@ class EnsembleFolder:
         try:
             record: dict[str, Any] = json.loads(path.read_text())
             intact = sha256(self.weights(member)) == record["sha256"]
+            intact &= sha256(self.out_of_bag_file(member)) == record["oob_sha256"]
             intact &= record["member"] == member and {"seed", "attempt"} <= record.keys()
         except (OSError, ValueError, KeyError, TypeError):
             return None
-        return record if intact and self.out_of_bag_file(member).exists() else None
+        return record if intact else None
 
     def records(self) -> list[dict[str, Any]]:
         """Records of all finished members, in order."""
@@ -104,7 +105,10 @@ class EnsembleFolder:
         write_network(network, weights)
         with written_aside(self.out_of_bag_file(record["member"])) as scratch:
             oob.to_parquet(scratch)
-        record = record | {"sha256": sha256(weights)}
+        record = record | {
+            "sha256": sha256(weights),
+            "oob_sha256": sha256(self.out_of_bag_file(record["member"])),
+        }
         write_text(weights.with_suffix(".json"), json.dumps(record, indent=1) + "\n")
         return record
 

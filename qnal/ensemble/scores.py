@@ -58,7 +58,16 @@ class ScoresFolder:
         path = self.path / "dataset.json"
         try:
             content: dict[str, Any] = json.loads(path.read_text())
-        except (OSError, ValueError) as error:
+            if content["format_version"] != FORMAT_VERSION:
+                raise ValueError(f"format version {content['format_version']}")
+            content["files"] = int(content["files"])
+            if content["som"] is not None:
+                som = content["som"]
+                content["som"] = {
+                    "fingerprint": str(som["fingerprint"]),
+                    "cells": int(som["cells"]),
+                }
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(f"{path}: not a readable description of scores ({error}).") from error
         return content
 
@@ -69,11 +78,11 @@ class ScoresFolder:
 
     def is_scored(self, file: SpectraFile) -> bool:
         """Whether a file's part is there and the file has not changed since."""
-        return self._part(file).exists() and self._known_input(file) == _stat(file)
+        return self._known_input(file) == _stat(file) and _is_parquet(self._part(file))
 
     def has_best_cells(self, file: SpectraFile, som: str) -> bool:
         """Whether a file's best cells on that map are there."""
-        return _named(self.best_cells(som), file, ".parquet").exists()
+        return _is_parquet(_named(self.best_cells(som), file, ".parquet"))
 
     def write(self, file: SpectraFile, table: pa.Table, digest: str, metadata: dict) -> None:
         """Store the scores of one file."""
@@ -136,7 +145,26 @@ def read_scores(parts: Path, columns: Sequence[str]) -> pa.Table:
     files = sorted(parts.rglob("*.parquet"))
     if not files:
         return pa.table([pa.nulls(0) for _ in columns], names=list(columns))
-    return pa.concat_tables(pq.read_table(file, columns=list(columns)) for file in files)
+    return pa.concat_tables(_read_part(file, columns) for file in files)
+
+
+def _read_part(file: Path, columns: Sequence[str]) -> pa.Table:
+    try:
+        return pq.read_table(file, columns=list(columns), partitioning=None)
+    except (OSError, pa.ArrowException) as error:
+        raise InputError(
+            f"{file}: it is damaged ({str(error).splitlines()[0]}); delete it, and stage=infer "
+            "scores its spectra again."
+        ) from error
+
+
+def _is_parquet(path: Path) -> bool:
+    """Whether a part is there and its end, which is written last, can be read."""
+    try:
+        pq.read_metadata(path)
+    except (OSError, pa.ArrowException):
+        return False
+    return True
 
 
 def _named(folder: Path, file: SpectraFile, ending: str) -> Path:

@@ -144,26 +144,28 @@ class Funnel:
         self._table.connection.execute(
             "CREATE TEMP TABLE selected AS "
             f"SELECT *, row_number() OVER (ORDER BY {_ORDER}) AS rank "
-            f"FROM (FROM {self.current} ORDER BY {_ORDER} LIMIT {n})"
+            f"FROM (FROM {self.current} WHERE score > 0 ORDER BY {_ORDER} LIMIT {n})"
         )
         remaining = self.current
-        self._relation, self._conditions = "selected", ["true"]
-        self._count(Step.SELECTED)
-        best, cut = self._table.connection.execute(
-            "SELECT max(score), min(score) FROM selected"
-        ).fetchall()[0]
-        if best <= 0:
+        unsure = int(self._table.value(f"SELECT count(*) FROM {remaining} WHERE score > 0") or 0)
+        if not unsure:
             raise InputError(
                 f"no spectrum with a score above 0 is left, only arbitrary ones ({steps})"
             )
-        if left < n:
+        self._relation, self._conditions = "selected", ["true"]
+        self._count(Step.SELECTED)
+        if unsure < n:
+            of_no_score = (
+                f", and {left - unsure} others have no score, so any order of them is arbitrary"
+                if unsure < left
+                else ""
+            )
             self.notes.append(
-                f"Only {left} targets remained of the {n} asked for: all are selected."
+                f"Only {unsure} targets remained of the {n} asked for{of_no_score}: all "
+                f"{unsure} are selected."
             )
             return
-        if cut <= 0:
-            above = self._table.value("SELECT count(*) FROM selected WHERE score > 0")
-            self.notes.append(f"Only {above} of the {n} selected have a score above 0.")
+        cut = self._table.value("SELECT min(score) FROM selected")
         tied, taken = (
             self._table.value(f"SELECT count(*) FROM {spectra} WHERE score = {cut!r}")
             for spectra in (remaining, "selected")

@@ -1,6 +1,7 @@
 """FITS files: whatever is wrong with one is an error that names it."""
 
 import os
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from qnal.errors import InputError
 
 _PLAIN = {-32: ">f4", -64: ">f8", 32: ">i4"}
+_CFITSIO_SYNTAX = set("()[]{}+;!,@%$~|*? ")
 _GZIP = b"\x1f\x8b"
 
 
@@ -142,8 +144,17 @@ class Image:
 def opened(path: Path) -> Iterator[FitsFile]:
     """A FITS file for reading; whatever goes wrong inside becomes an :class:`InputError`."""
     try:
-        with path.open("rb", buffering=0) as raw, fitsio.FITS(str(path)) as hdus:
-            yield FitsFile(path, hdus, raw)
+        with (
+            path.open("rb", buffering=0) as raw,
+            plain_path(path) as plain,
+            fitsio.FITS(str(plain)) as hdus,
+        ):
+            file = FitsFile(path, hdus, raw)
+            last = len(hdus) - 1
+            # Of what is read every block is checked; this sees that a file breaks off behind it.
+            if not file.zipped and hdus[last].get_info()["data_end"] > file.size:
+                raise InputError(f"{path}: the file breaks off in HDU {last}.")
+            yield file
     except InputError:
         raise
     except Exception as error:
@@ -152,6 +163,24 @@ def opened(path: Path) -> Iterator[FitsFile]:
         if not path.exists():
             reason = "there is no such file"
         raise InputError(f"{path}: not a readable FITS file of spectra ({reason}).") from error
+
+
+@contextmanager
+def plain_path(path: Path) -> Iterator[Path]:
+    """The same file by a path without brackets, which cfitsio would take for its own syntax.
+
+    The file itself need not exist; the folder must.
+    """
+    if not _CFITSIO_SYNTAX & set(str(path)):
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="qnal-") as folder:
+        if path.exists():
+            (link := Path(folder, "file.fits")).symlink_to(path.absolute())
+            yield link
+        else:
+            (below := Path(folder, "folder")).symlink_to(path.parent.absolute())
+            yield below / path.name
 
 
 def integers(values: NDArray[Any], name: str, path: Path) -> NDArray[np.int64]:

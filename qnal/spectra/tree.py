@@ -103,7 +103,13 @@ def expanded(paths: Sequence[Path]) -> list[Path]:
 def _walk(root: Path, prefix: str = "coadd-") -> list[Path]:
     """Files of that prefix; a zipped one with an unzipped twin beside it is left out."""
     found = []
-    for folder, _, names in os.walk(root, followlinks=True):
+    seen: set[str] = set()  # a link to a folder above would otherwise give files many times
+    for folder, below, names in os.walk(root, followlinks=True):
+        if (real := os.path.realpath(folder)) in seen:
+            below.clear()
+            continue
+        seen.add(real)
+        below.sort()
         there = set(names)
         found += [
             Path(folder, name)

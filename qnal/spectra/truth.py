@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from qnal.errors import InputError
 from qnal.spectra.bal import said_of_bal
 from qnal.spectra.inspection import read_inspections
 from qnal.spectra.label import labels
@@ -65,6 +66,11 @@ def read_truth(
     rows = pd.concat(tables, ignore_index=True)
     counts = {"truth_rows": len(rows)}
     rows = _usable(rows, counts)
+    if not len(rows):
+        raise InputError(
+            f"{', '.join(map(str, paths))}: none of {counts['truth_rows']} rows says what a target "
+            "is; a usable row has a quality from 0 to 4, a class and a redshift."
+        )
     targets = rows.groupby("TARGETID", sort=True)
     quality, z = targets["QUALITY"], targets["Z"]
     conflict = (

@@ -22,7 +22,7 @@ from qnal.spectra.rebin import Status
 from qnal.spectra.tree import SpectraFile, absolute
 from qnal.stages import Job
 from qnal.stages.inputs import pool, with_survey
-from qnal.stages.places import fingerprint, given_or_latest, place, plain, remember
+from qnal.stages.places import LATEST, fingerprint, given_or_latest, place, plain, remember
 from qnal.stages.scored_pool import map_of_pool, pool_metrics, uncertainty_by_class
 from qnal.summary import Number, Summary
 
@@ -66,8 +66,8 @@ def infer(config: Config, job: Job) -> Summary:
     path = given_or_latest(config, config.ensemble.path, "ensemble.path", "ensemble")
     if path is None:
         raise ConfigError(
-            "ensemble.path is not set and no ensemble was trained in this work_dir; give a folder "
-            "of members, or run stage=train first."
+            f"ensemble.path is not set and {config.work_dir}/{LATEST} names no ensemble; give a "
+            "folder of members, or run stage=train first."
         )
     stored = read_ensemble(path, config.lines.names, config.lines.bal, config.ensemble.n)
     first = stored.networks[0]
@@ -78,7 +78,8 @@ def infer(config: Config, job: Job) -> Summary:
     with job.recorder.run("infer", job.parent, {"qnal.stage": "infer"}) as run:
         run.config(plain(config))
         with _alone(work.folder.path):
-            _describe(work, config, stored, path, som)
+            description = _description(work, config, stored, path, som)
+            work.folder.describe(description | {"files": len(files)})
             if config.infer.limit is None:
                 work.folder.forget_all_but(files)
             failed = _score_all(work, files, config.infer.strict)
@@ -175,17 +176,21 @@ def _alone(folder: Path) -> FileLock:
     return lock
 
 
-def _describe(
+def _description(
     work: Pass, config: Config, stored: StoredEnsemble, path: Path, som: SelfOrganizingMap | None
-) -> None:
-    content = {
+) -> dict[str, object]:
+    """What ``dataset.json`` says; best cells of an earlier map stay where no other is given."""
+    try:
+        earlier = work.folder.description()["som"]
+    except InputError:  # there is none yet, or it is damaged and written anew
+        earlier = None
+    return {
         "ensemble": {"path": str(path), "checksums": stored.checksums},
         "thresholds": vars(work.scorer.thresholds),
-        "grid": work.grid.name,
+        "grid": work.scorer.grid.name,
         "pool": absolute(config.data.pool),
-        "som": None if som is None else {"fingerprint": som.fingerprint, "cells": som.cells},
+        "som": {"fingerprint": som.fingerprint, "cells": som.cells} if som else earlier,
     }
-    work.folder.describe(content)
 
 
 def _score_all(work: Pass, files: list[SpectraFile], strict: bool) -> list[str]:

@@ -1,5 +1,6 @@
 """What a stage reads: the labelled set and the pool, of files or of the mock survey."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from filelock import FileLock
 
 from qnal.config import Config, DataKind, DesiConfig
 from qnal.errors import ConfigError
+from qnal.files import write_text
 from qnal.progress import progress, say
 from qnal.spectra.grid import Grid
 from qnal.spectra.labelled import (
@@ -23,7 +25,7 @@ from qnal.spectra.tree import SpectraFile, find_coadds, paths_of
 from qnal.stages.places import fingerprint, place, plain
 
 MOCK_VERSION = 1  # raised when the same configuration gives another survey
-MOCK_DONE = "complete"
+MOCK_DONE = "files.json"
 
 
 def with_survey(config: Config) -> Config:
@@ -54,12 +56,28 @@ def mock_survey(config: Config) -> tuple[MockSurvey, bool]:
     root = place(config.work, "mock", fingerprint({"version": MOCK_VERSION} | plain(mock)))
     root.mkdir(parents=True, exist_ok=True)
     with FileLock(root / ".lock"):
-        if (root / MOCK_DONE).exists():
+        if _is_whole(root):
             return survey_at(root), False
         with progress("mock survey", mock.labelled + mock.boss + mock.pool) as advance:
             survey = write_survey(mock, root, advance)
-        (root / MOCK_DONE).touch()
+        write_text(root / MOCK_DONE, json.dumps(_sizes(root), indent=0) + "\n")
     return survey, True
+
+
+def _sizes(root: Path) -> dict[str, int]:
+    """Size of every file of a survey by its name; hidden files and the list itself are none."""
+    files = (p for p in root.rglob("*") if p.is_file() and p.name[0] != "." and p.parent != root)
+    beside = (p for p in root.glob("*.csv"))
+    return {p.relative_to(root).as_posix(): p.stat().st_size for p in sorted({*files, *beside})}
+
+
+def _is_whole(root: Path) -> bool:
+    """Whether a survey was written to its end, and is still as it was written."""
+    try:
+        listed = json.loads((root / MOCK_DONE).read_text())
+    except (OSError, ValueError):
+        return False
+    return bool(listed == _sizes(root))
 
 
 def labelled_set(config: Config, grid: Grid) -> LabelledSet:
@@ -75,8 +93,8 @@ def labelled_set(config: Config, grid: Grid) -> LabelledSet:
         if (source.spectra is None) != (source.truth is None):
             lacking = "truth" if source.truth is None else "spectra"
             raise ConfigError(
-                f"data.{name}.{lacking} is not set, but its "
-                f"{'spectra' if lacking == 'truth' else 'truth'} are; training needs both."
+                f"data.{name}.{lacking} is not set; training needs data.{name}.spectra and "
+                f"data.{name}.truth, or neither."
             )
     # Draws of their own streams, so that one source does not change what is drawn of the other.
     desi_rng, boss_rng = (

@@ -47,7 +47,7 @@ def given_or_latest(config: Config, value: str | None, key: str, kind: str) -> P
             raise ConfigError(f"{key}={value}: there is no such file or folder.")
         return path
     latest = _latest(config.work).get(kind)
-    if latest is None or not Path(latest).exists():
+    if not isinstance(latest, str) or not Path(latest).exists():
         return None
     say(f"{key}: {latest} (the last one in {config.work_dir})")
     return Path(latest)
@@ -58,7 +58,7 @@ def _latest(work: Path) -> dict[str, str]:
         content: dict[str, str] = json.loads((work / LATEST).read_text())
     except (OSError, ValueError):
         return {}
-    return content
+    return content if isinstance(content, dict) else {}
 
 
 def plain(section: Any) -> dict[str, Any]:

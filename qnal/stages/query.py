@@ -16,7 +16,7 @@ from qnal.spectra.coadd import read_coadd
 from qnal.spectra.grid import Grid, named_grid
 from qnal.spectra.tree import SpectraFile, find_coadds, paths_of
 from qnal.stages import Job
-from qnal.stages.places import given_or_latest, plain, remember
+from qnal.stages.places import LATEST, given_or_latest, plain, remember
 from qnal.summary import Summary
 from qnal.tracking import Run
 
@@ -29,10 +29,11 @@ def query(config: Config, job: Job) -> Summary:
     path = given_or_latest(config, options.scores, "query.scores", "scores")
     if path is None:
         raise ConfigError(
-            "query.scores is not set and nothing was scored in this work_dir; give a scores "
-            "dataset or a table, or run stage=infer first."
+            f"query.scores is not set and {config.work_dir}/{LATEST} names no scores; give a "
+            "scores dataset or a table, or run stage=infer first."
         )
     parts, bmu, cells, pool = _scores(config, path)
+    incomplete = _unscored(path)
     with job.recorder.run("query", job.parent, {"qnal.stage": "query"}) as run:
         run.config(plain(config))
         selection = select(
@@ -47,6 +48,7 @@ def query(config: Config, job: Job) -> Summary:
             exclude=paths_of(options.exclude, "query.exclude"),
             bad_camera_targetids=paths_of(options.bad_cameras, "query.bad_cameras"),
         )
+        notes = [*incomplete, *selection.notes]
         targets, table = selection.write(job.folder)
         metrics = {
             "selected": len(selection),
@@ -54,7 +56,7 @@ def query(config: Config, job: Job) -> Summary:
             "on_several_tiles": selection.on_several_tiles,
         }
         run.metrics(metrics | {f"funnel_{i}": rows for i, (_, rows) in enumerate(selection.funnel)})
-        run.dictionary({"funnel": selection.funnel, "notes": selection.notes}, "funnel.json")
+        run.dictionary({"funnel": selection.funnel, "notes": notes}, "funnel.json")
         run.file(targets)
         run.file(table)
         run.figure(entropy_histogram(selection), job.folder / "entropy.png")
@@ -67,7 +69,7 @@ def query(config: Config, job: Job) -> Summary:
         paths={"selection": str(table), "targetids": str(targets), "scores": str(path)},
         metrics=metrics,
         funnel=selection.funnel,
-        notes=selection.notes,
+        notes=notes,
     )
 
 
@@ -82,6 +84,17 @@ def _scores(config: Config, path: Path) -> tuple[Path, Path | None, int | None, 
     if som is None:
         return folder.parts, None, None, pool
     return folder.parts, folder.best_cells(som["fingerprint"]), som["cells"], pool
+
+
+def _unscored(path: Path) -> list[str]:
+    """A note if files of the pool have no scores."""
+    if path.is_file():
+        return []
+    folder = ScoresFolder(path)
+    files, scored = folder.description()["files"], len(list(folder.parts.rglob("*.parquet")))
+    if scored >= files:
+        return []
+    return [f"{files - scored} of the pool's {files} files are not scored; run stage=infer again."]
 
 
 def _record_gallery(selection: Selection, pool: object, config: Config, job: Job, run: Run) -> None:

@@ -38,7 +38,9 @@ def train(config: Config, job: Job) -> Summary:
     with job.recorder.run("train", job.parent, {"qnal.stage": "train"}) as run:
         run.config(plain(config))
         folder.start(description, labelled.table)
-        failed = _train_members(config, recipe, labelled, folder, run)
+        of_this_ensemble = {"qnal.ensemble": description["fingerprint"]}
+        run.recorder.adopt(run, of_this_ensemble)
+        failed = _train_members(config, recipe, labelled, folder, run, of_this_ensemble)
         folder.finish(description)
         remember(config.work, "ensemble", folder.path)
         summary = _judged(config, recipe, labelled, folder, job, run)
@@ -120,7 +122,12 @@ def _folder(config: Config, print_: str) -> EnsembleFolder:
 
 
 def _train_members(
-    config: Config, recipe: MemberRecipe, labelled: LabelledSet, folder: EnsembleFolder, run: Run
+    config: Config,
+    recipe: MemberRecipe,
+    labelled: LabelledSet,
+    folder: EnsembleFolder,
+    run: Run,
+    tags: dict[str, str],
 ) -> list[str]:
     """Train what is missing; returns a sentence for each member that diverged."""
     missing = [k for k in range(config.ensemble.n) if folder.record(k) is None]
@@ -148,15 +155,17 @@ def _train_members(
             except DivergedError as error:
                 failed.append(str(error))
                 continue
-            _record_member(run, folder, record)
+            _record_member(run, folder, record, tags)
     if not folder.records():
         raise InputError("no member could be trained: " + "; ".join(failed))
     return failed
 
 
-def _record_member(run: Run, folder: EnsembleFolder, record: dict[str, Any]) -> None:
+def _record_member(
+    run: Run, folder: EnsembleFolder, record: dict[str, Any], tags: dict[str, str]
+) -> None:
     k = record["member"]
-    tags = {"qnal.stage": "member", "qnal.member": str(k)}
+    tags = tags | {"qnal.stage": "member", "qnal.member": str(k)}
     with run.recorder.run(f"member {k:04d}", run, tags) as child:
         child.curves({"loss": record["loss"]})
         child.metrics(prefixed("oob_", record["oob"]))

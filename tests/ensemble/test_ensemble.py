@@ -223,7 +223,10 @@ def test_a_folder_of_ours_knows_its_thresholds_and_lines(
     [
         ({"n": 0}, "n=0 cannot be used"),
         ({"backend": "jax"}, "'jax' is not known; valid ones: tensorflow, numpy, quasarnp"),
-        ({"thresholds": Thresholds(min_lines=7)}, "min_lines=7 cannot be used; these networks have 6 lines"),
+        (
+            {"thresholds": Thresholds(min_lines=7)},
+            "min_lines=7 cannot be used; these networks have 6 lines",
+        ),
     ],
 )
 def test_arguments_that_cannot_be_used(tmp_path, random_network, arguments, sentence):

@@ -205,9 +205,15 @@ def test_what_is_unknown_is_noted():
 
 
 def test_fewer_than_asked_for():
-    selection = select(scores([1, 2], [0.5, 1.0]), n=5)
+    selection = select(scores([1, 2], [0.5, 0.4]), n=5)
     assert selection.targetids.tolist() == [1, 2]
     assert any("Only 2 targets remained of the 5" in note for note in selection.notes)
+
+
+def test_targets_without_a_score_are_not_selected():
+    selection = select(scores([1, 2, 3], [1.0, 0.5, 1.0]), n=2)
+    assert selection.targetids.tolist() == [2]
+    assert any("2 others have no score" in note for note in selection.notes)
 
 
 def test_arbitrary_rankings_are_refused():
@@ -216,8 +222,6 @@ def test_arbitrary_rankings_are_refused():
     sky = scores([1, -2], [1.0, 0.5])
     with pytest.raises(InputError, match="no spectrum with a score above 0 is left"):
         select(sky, n=1)
-    note = select(scores([1, 2, 3], [0.5, 1.0, 1.0]), n=2).notes[-2]
-    assert note == "Only 1 of the 2 selected have a score above 0."
 
 
 @pytest.mark.parametrize("strategy", Strategy)

@@ -254,6 +254,7 @@ def test_counts_add_up_and_order_does_not_matter(
         st.sampled_from(["QSO", "GALAXY", "STAR", "", "odd"]),
     )
     rows = [",".join(map(str, r)) + "\n" for r in data.draw(st.lists(row, max_size=25))]
+    rows.append("7,1.0,4,QSO\n")  # a table of which no row says anything is refused
     folder = tmp_path_factory.mktemp("rows")
     header = "TARGETID,VI_Z,VI_QUALITY,VI_CLASS\n"
     (folder / "a.csv").write_text(header + "".join(rows))

@@ -7,6 +7,7 @@ import fitsio
 import numpy as np
 
 from qnal.files import written_aside
+from qnal.spectra.fits import plain_path
 from qnal.spectra.mock.canvas import F8
 from qnal.spectra.mock.config import MockConfig
 from qnal.spectra.mock.observation import camera, expose
@@ -56,7 +57,11 @@ def write_coadd(
     noise: F8 = np.exp(rng.normal(0, 0.15)) * np.exp(rng.normal(0, 0.1, n))
     dead = np.where(rng.random(n) < config.dead_cameras, rng.integers(0, 3, n), -1)
     status = np.zeros(n, np.int32)
-    with written_aside(path) as scratch, fitsio.FITS(scratch, "rw", clobber=True) as out:
+    with (
+        written_aside(path) as scratch,
+        plain_path(scratch) as plain,
+        fitsio.FITS(plain, "rw", clobber=True) as out,
+    ):
         out.write(None)
         out[0].write_keys(
             {

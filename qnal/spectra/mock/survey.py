@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from qnal.files import written_aside
+from qnal.spectra.fits import plain_path
 from qnal.spectra.mock.coadds import Petal, write_coadd
 from qnal.spectra.mock.config import MockConfig
 from qnal.spectra.mock.labels import boss_truth, desi_truth, pool_truth
@@ -186,7 +187,8 @@ def _write_boss(config: MockConfig, survey: MockSurvey, report: Progress) -> Non
     truths = []
     with (
         written_aside(survey.boss_spectra) as scratch,
-        fitsio.FITS(scratch, "rw", clobber=True) as out,
+        plain_path(scratch) as plain,
+        fitsio.FITS(plain, "rw", clobber=True) as out,
     ):
         out.create_image_hdu(dims=[n, len(cam.wave)], dtype="f4")
         out.create_image_hdu(dims=[n, len(cam.wave)], dtype="f4", extname="IVAR")
@@ -214,6 +216,7 @@ def _write_boss(config: MockConfig, survey: MockSurvey, report: Progress) -> Non
         out.write(table, extname="METADATA")
     with (
         written_aside(survey.boss_truth) as scratch,
-        fitsio.FITS(scratch, "rw", clobber=True) as out,
+        plain_path(scratch) as plain,
+        fitsio.FITS(plain, "rw", clobber=True) as out,
     ):
         out.write(np.concatenate(truths), extname="DR12Q")

@@ -1,0 +1,154 @@
+"""Jobs that are killed in the middle: the same command again makes what is missing, once."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+
+def killed_when(arguments: list[str], ready, limit: float = 120) -> None:
+    """Start a job in a process of its own, and kill it as soon as ``ready()``."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "qnal", *arguments],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    start = time.monotonic()
+    while not ready():
+        assert process.poll() is None, "the job ended before it could be killed"
+        assert time.monotonic() - start < limit
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def test_killed_training_goes_on(pipeline, qnal_job, tiny, tmp_path):
+    _, undisturbed = pipeline
+    whole = Path(undisturbed["paths"]["ensemble"])
+    job = [*tiny, "stage=train", f"work_dir={tmp_path}"]
+
+    def second_member_begun():
+        return any(tmp_path.glob("ensembles/*/members/.0001.lock"))
+
+    killed_when(job, second_member_begun)
+    (folder,) = (tmp_path / "ensembles").iterdir()
+    assert folder.name == whole.name
+    first = (folder / "members/0000.json").stat().st_mtime_ns
+    code, summary = qnal_job(tmp_path / "again", *job)
+    assert code == 0
+    assert summary["metrics"]["members"] == 3
+    assert (folder / "members/0000.json").stat().st_mtime_ns == first
+    for k in range(3):
+        name = f"members/{k:04d}.h5"
+        assert (folder / name).read_bytes() == (whole / name).read_bytes()
+    assert not list(folder.rglob("*.part*"))
+
+    client = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    runs = client.search_runs([client.get_experiment_by_name("qnal").experiment_id])
+    assert {r.info.status for r in runs} == {"FINISHED", "KILLED"}
+    members = [r for r in runs if r.data.tags["qnal.stage"] == "member"]
+    mine = [r for r in members if r.data.tags["mlflow.parentRunId"] == summary["mlflow_run_id"]]
+    finished = {r.data.tags["qnal.member"] for r in mine if r.info.status == "FINISHED"}
+    assert finished == {"0", "1", "2"}  # the first was adopted from the killed run
+
+
+def test_killed_scoring_goes_on(pipeline, qnal_job, tmp_path):
+    _, undisturbed = pipeline
+    (pool,) = (pipeline[0] / "mock").glob("*/pool/tiles/perexp")
+    job = [
+        "stage=infer",
+        f"ensemble.path={undisturbed['paths']['ensemble']}",
+        f"som.path={undisturbed['paths']['som']}",
+        "ensemble.line_threshold=0.6",
+        f"data.pool={pool}",
+        f"work_dir={tmp_path}",
+        "tracking=none",
+    ]
+    killed_when(job, lambda: any(tmp_path.glob("scores/*/parts/**/*.parquet")))
+    code, summary = qnal_job(tmp_path / "again", *job)
+    assert code == 0
+    ours, theirs = (Path(s["paths"]["scores"]) for s in (summary, undisturbed))
+    names = sorted(p.relative_to(theirs) for p in theirs.glob("parts/**/*.parquet"))
+    assert sorted(p.relative_to(ours) for p in ours.glob("parts/**/*.parquet")) == names
+    for name in names:
+        assert (ours / name).read_bytes() == (theirs / name).read_bytes()
+
+
+def test_a_survey_that_was_damaged_is_written_again(qnal_job, tmp_path):
+    job = ["stage=mock", "data=mock", "data.mock.labelled=0", "data.mock.boss=0",
+           "data.mock.pool=60", f"work_dir={tmp_path}", "tracking=none"]  # fmt: skip
+    assert qnal_job(tmp_path / "one", *job)[0] == 0
+    file = sorted(tmp_path.rglob("coadd-*.fits"))[0]
+    content = file.read_bytes()
+    for damage in (lambda: file.unlink(), lambda: file.write_bytes(content[:1000])):
+        damage()
+        code, summary = qnal_job(tmp_path / "two", *job)
+        assert code == 0
+        assert summary["notes"] == []
+        assert file.read_bytes() == content
+    _, summary = qnal_job(tmp_path / "three", *job)
+    assert "nothing was written" in summary["notes"][0]
+
+
+@pytest.mark.parametrize("what", ["parts", "bmu"])
+def test_damaged_scores_are_made_again(pipeline, qnal_job, tmp_path, what):
+    _, undisturbed = pipeline
+    (pool,) = (pipeline[0] / "mock").glob("*/pool/tiles/perexp")
+    job = [
+        "stage=infer",
+        f"ensemble.path={undisturbed['paths']['ensemble']}",
+        f"som.path={undisturbed['paths']['som']}",
+        f"data.pool={pool}",
+        f"work_dir={tmp_path}",
+        "tracking=none",
+    ]
+    _, first = qnal_job(tmp_path / "one", *job)
+    damaged = sorted(Path(first["paths"]["scores"], what).rglob("*.parquet"))[0]
+    content = damaged.read_bytes()
+    damaged.write_bytes(os.urandom(300))
+    code, _ = qnal_job(tmp_path / "two", *job)
+    assert code == 0
+    assert damaged.read_bytes() == content
+
+
+def test_a_query_says_what_is_not_scored(pipeline, qnal_job, tmp_path):
+    _, undisturbed = pipeline
+    (pool,) = (pipeline[0] / "mock").glob("*/pool/tiles/perexp")
+    common = [f"work_dir={tmp_path}", "tracking=none"]
+    _, scored = qnal_job(
+        tmp_path / "one",
+        "stage=infer",
+        f"ensemble.path={undisturbed['paths']['ensemble']}",
+        "ensemble.line_threshold=0.6",
+        f"data.pool={pool}",
+        *common,
+    )
+    parts = sorted(Path(scored["paths"]["scores"], "parts").rglob("*.parquet"))
+    parts[0].unlink()
+    code, summary = qnal_job(tmp_path / "two", "stage=query", *common)
+    assert code == 0
+    said = f"1 of the pool's {len(parts)} files are not scored"
+    assert any(said in note for note in summary["notes"])
+
+
+def test_a_damaged_member_is_trained_again(pipeline, qnal_job, tiny, tmp_path):
+    job = [*tiny, "ensemble.n=1", "stage=train", f"work_dir={tmp_path}", "tracking=none"]
+    _, first = qnal_job(tmp_path / "one", *job)
+    members = Path(first["paths"]["ensemble"], "members")
+    for name in ("0000_oob.parquet", "0000.h5", "0000.json"):
+        content = (members / name).read_bytes()
+        (members / name).write_bytes(b"" if name.endswith("parquet") else b"[]")
+        code, _ = qnal_job(tmp_path / "two", *job)
+        assert code == 0
+        if name.endswith("json"):
+            same = [json.loads(c)["sha256"] for c in (content, (members / name).read_bytes())]
+            assert same[0] == same[1]
+        else:
+            assert (members / name).read_bytes() == content
