@@ -9,6 +9,7 @@ from pathlib import Path
 
 from qnal.errors import QnalError
 
+PART = ".part"
 FULL = 2**20  # bytes: less free space than one file takes
 
 
@@ -16,11 +17,12 @@ FULL = 2**20  # bytes: less free space than one file takes
 def written_aside(path: Path) -> Iterator[Path]:
     """Yield a scratch path beside ``path``; rename it to ``path`` once the block has succeeded.
 
-    The scratch file keeps the suffix of ``path`` (writers choose the format by it), is flushed to
-    disk before the rename, and is removed if the block fails. Parent folders are made.
+    The scratch file is hidden and ends with ``.part``, so that what a killed process leaves is not
+    taken for a whole one. It is flushed to disk before the rename, and removed if the block fails.
+    Parent folders are made.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.part{''.join(path.suffixes[-2:])}")
+    scratch = path.with_name(f".{path.name}.{os.getpid()}{PART}")
     try:
         yield scratch
         with scratch.open("rb") as f:

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from qnal.errors import InputError
-from qnal.files import write_text, written_aside
+from qnal.files import PART, write_text, written_aside
 from qnal.spectra.coadd import Coadd
 from qnal.spectra.rebin import Status
 from qnal.spectra.tree import SpectraFile
@@ -120,7 +120,12 @@ class ScoresFolder:
             _named(som, file, ".parquet").unlink(missing_ok=True)
 
     def forget_all_but(self, files: Iterable[SpectraFile]) -> int:
-        """Remove what is known of files that are no longer in the pool; returns how many."""
+        """Remove what is known of files that are no longer in the pool; returns how many.
+
+        What killed jobs left half-written goes as well, so the dataset must be locked.
+        """
+        for left in self.path.rglob(f".*{PART}"):
+            left.unlink(missing_ok=True)
         kept = {self._part(file) for file in files}
         gone = [p for p in self.parts.rglob("*.parquet") if p not in kept]
         for part in gone:

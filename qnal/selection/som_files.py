@@ -35,8 +35,8 @@ def write(
 ) -> None:
     """Write a map to ``folder``, ``som.json`` last: where it is, the map is whole."""
     for name, array in (("weights.npy", weights), ("loss.npy", loss)):
-        with written_aside(folder / name) as scratch:
-            np.save(scratch, np.ascontiguousarray(array), allow_pickle=False)
+        with written_aside(folder / name) as scratch, scratch.open("wb") as file:
+            np.save(file, np.ascontiguousarray(array), allow_pickle=False)
     about = {
         "format_version": FORMAT_VERSION,
         "shape": list(map(int, shape)),
