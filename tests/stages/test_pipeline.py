@@ -136,3 +136,16 @@ def test_other_options_make_another_ensemble(pipeline, qnal_job, tiny, tmp_path,
     )
     assert code == 0
     assert other["paths"]["ensemble"] != summary["paths"]["ensemble"]
+
+
+def test_a_bal_head_with_few_examples_is_never_reported(pipeline):
+    _, summary = pipeline
+    folder = Path(summary["paths"]["ensemble"])
+    labels = pq.read_table(folder / "training_set.parquet").to_pandas()
+    bal = labels.loc[labels["LABEL"].isin([Label.QSO_LZ, Label.QSO_HZ]), "BAL"]
+    trained = min((bal == 1).sum(), (bal == -1).sum()) >= 20
+    assert json.loads((folder / "ensemble.json").read_text())["bal_trained"] == trained
+    assert any("BAL head is untrained" in note for note in summary["notes"]) != trained
+    parts = Path(summary["paths"]["scores"], "parts").rglob("*.parquet")
+    reported = any(pq.read_table(part)["C_BAL"].drop_null() for part in parts)
+    assert reported == trained
