@@ -59,20 +59,27 @@ def test_killed_training_goes_on(pipeline, qnal_job, tiny, tmp_path):
     assert finished == {"0", "1", "2"}  # the first was adopted from the killed run
 
 
-def test_killed_scoring_goes_on(pipeline, qnal_job, tmp_path):
-    _, undisturbed = pipeline
-    (pool,) = (pipeline[0] / "mock").glob("*/pool/tiles/perexp")
-    job = [
+@pytest.fixture
+def scoring(pipeline, tmp_path) -> list[str]:
+    """Scoring the pool of the undisturbed pipeline with its ensemble and map, elsewhere."""
+    work, undisturbed = pipeline
+    (pool,) = (work / "mock").glob("*/pool/tiles/perexp")
+    return [
         "stage=infer",
         f"ensemble.path={undisturbed['paths']['ensemble']}",
+        "ensemble.n=3",
         f"som.path={undisturbed['paths']['som']}",
         "ensemble.line_threshold=0.6",
         f"data.pool={pool}",
         f"work_dir={tmp_path}",
         "tracking=none",
     ]
-    killed_when(job, lambda: any(tmp_path.glob("scores/*/parts/**/*.parquet")))
-    code, summary = qnal_job(tmp_path / "again", *job)
+
+
+def test_killed_scoring_goes_on(pipeline, scoring, qnal_job, tmp_path):
+    _, undisturbed = pipeline
+    killed_when(scoring, lambda: any(tmp_path.glob("scores/*/parts/**/*.parquet")))
+    code, summary = qnal_job(tmp_path / "again", *scoring)
     assert code == 0
     ours, theirs = (Path(s["paths"]["scores"]) for s in (summary, undisturbed))
     names = sorted(p.relative_to(theirs) for p in theirs.glob("parts/**/*.parquet"))
@@ -98,41 +105,22 @@ def test_a_survey_that_was_damaged_is_written_again(qnal_job, tmp_path):
 
 
 @pytest.mark.parametrize("what", ["parts", "bmu"])
-def test_damaged_scores_are_made_again(pipeline, qnal_job, tmp_path, what):
-    _, undisturbed = pipeline
-    (pool,) = (pipeline[0] / "mock").glob("*/pool/tiles/perexp")
-    job = [
-        "stage=infer",
-        f"ensemble.path={undisturbed['paths']['ensemble']}",
-        f"som.path={undisturbed['paths']['som']}",
-        f"data.pool={pool}",
-        f"work_dir={tmp_path}",
-        "tracking=none",
-    ]
-    _, first = qnal_job(tmp_path / "one", *job)
+def test_damaged_scores_are_made_again(scoring, qnal_job, tmp_path, what):
+    _, first = qnal_job(tmp_path / "one", *scoring)
     damaged = sorted(Path(first["paths"]["scores"], what).rglob("*.parquet"))[0]
     content = damaged.read_bytes()
     damaged.write_bytes(os.urandom(300))
-    code, _ = qnal_job(tmp_path / "two", *job)
+    code, _ = qnal_job(tmp_path / "two", *scoring)
     assert code == 0
     assert damaged.read_bytes() == content
 
 
-def test_a_query_says_what_is_not_scored(pipeline, qnal_job, tmp_path):
-    _, undisturbed = pipeline
-    (pool,) = (pipeline[0] / "mock").glob("*/pool/tiles/perexp")
-    common = [f"work_dir={tmp_path}", "tracking=none"]
-    _, scored = qnal_job(
-        tmp_path / "one",
-        "stage=infer",
-        f"ensemble.path={undisturbed['paths']['ensemble']}",
-        "ensemble.line_threshold=0.6",
-        f"data.pool={pool}",
-        *common,
-    )
+def test_a_query_says_what_is_not_scored(scoring, qnal_job, tmp_path):
+    _, scored = qnal_job(tmp_path / "one", *scoring)
     parts = sorted(Path(scored["paths"]["scores"], "parts").rglob("*.parquet"))
     parts[0].unlink()
-    code, summary = qnal_job(tmp_path / "two", "stage=query", *common)
+    work = [f"work_dir={tmp_path}", "tracking=none"]
+    code, summary = qnal_job(tmp_path / "two", "stage=query", *work)
     assert code == 0
     said = f"1 of the pool's {len(parts)} files are not scored"
     assert any(said in note for note in summary["notes"])
