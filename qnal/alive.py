@@ -13,9 +13,11 @@ def alive(folder: Path) -> Iterator[Path]:
     """Hold a lock in ``folder`` during the block; it is let go of even by a killed process."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{uuid.uuid4().hex}.lock"
-    with FileLock(path):
-        yield path
-    path.unlink(missing_ok=True)
+    try:
+        with FileLock(path):
+            yield path
+    finally:
+        path.unlink(missing_ok=True)
 
 
 def is_alive(lock: Path) -> bool:

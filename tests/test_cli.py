@@ -58,7 +58,7 @@ def test_help_imports_nothing_heavy():
         (["stage=infer"], ["data.pool"]),
         (["stage=infer", "data.pool=/nowhere"], ["data.pool=/nowhere", "no such file"]),
         (["stage=query"], ["query.scores", "stage=infer"]),
-        (["stage=mock"], ["data=mock"]),
+        (["stage=mock", "data.mock.pool=9"], ["data.mock.pool", "add data=mock"]),
         (["stage=mock", "data=mock", "data.mock.mix.qso=-1"], ["data.mock.mix.qso", "positive"]),
     ],
 )

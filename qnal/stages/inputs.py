@@ -51,7 +51,9 @@ def mock_survey(config: Config) -> tuple[MockSurvey, bool]:
     """The mock survey of the configuration, and whether it had to be written."""
     mock = config.data.mock
     if mock is None:
-        raise ConfigError("stage=mock needs data=mock, which says what the survey contains.")
+        raise ConfigError(
+            "data.kind=mock says nothing of what the survey contains; take data=mock."
+        )
     mock.validate()
     root = place(config.work, "mock", fingerprint({"version": MOCK_VERSION} | plain(mock)))
     root.mkdir(parents=True, exist_ok=True)

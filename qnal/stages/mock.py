@@ -1,6 +1,9 @@
 """stage=mock: write the mock survey."""
 
+from dataclasses import replace
+
 from qnal.config import Config
+from qnal.spectra.mock import MockConfig
 from qnal.stages import Job
 from qnal.stages.inputs import mock_survey
 from qnal.stages.places import plain
@@ -8,12 +11,15 @@ from qnal.summary import Summary
 
 
 def mock(config: Config, job: Job) -> Summary:
-    """Write the survey of ``data.mock`` under the working folder, unless it is there."""
+    """Write the survey of ``data.mock`` under the working folder, unless it is there.
+
+    Without ``data=mock`` it is the default survey, of the job's seed.
+    """
+    made = config.data.mock or MockConfig(seed=config.seed)
+    config = replace(config, data=replace(config.data, mock=made))
     with job.recorder.run("mock", job.parent, {"qnal.stage": "mock"}) as run:
         run.config(plain(config))
         survey, written = mock_survey(config)
-        made = config.data.mock
-        assert made is not None  # noqa: S101 (mock_survey refuses None)
         paths = {name: str(path) for name, path in vars(survey).items()}
         metrics = {"labelled": made.labelled, "boss": made.boss, "spectra": made.pool}
         run.metrics(metrics)
