@@ -198,6 +198,11 @@ def _arms(name: str, value: Any, wave: Any) -> dict[Any, NDArray]:
         arms = dict(enumerate(value))
     else:
         arms = {0: value}
+    if any(np.ma.is_masked(array) for array in arms.values()):
+        raise InputError(
+            f"{name} is a masked array; give its data and, as mask, where it is masked: "
+            "score(flux.data, ivar.data, wave, flux.mask)."
+        )
     try:
         arrays = {arm: np.asarray(array) for arm, array in arms.items()}
     except ValueError as error:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qnal.errors import ConfigError
-from qnal.network.network import BATCH_NORM_EPSILON, Network, OffsetActivation
+from qnal.network.network import BATCH_NORM_EPSILON, Network, OffsetActivation, Padding
 
 MOST_LAYERS = 9  # QuasarNP finds a convolution's batch norm by the last digit of its name
 
@@ -34,10 +34,12 @@ def quasarnp_forward(
         network.offset_activation is OffsetActivation.linear
         or len(network.convs) > MOST_LAYERS
         or any(norm.epsilon != BATCH_NORM_EPSILON for norm in network.norms())
+        or not _padded_alike(network)
     ):
         raise ConfigError(
             "infer.backend=quasarnp runs networks with sigmoid offsets, batch norms of epsilon "
-            f"{BATCH_NORM_EPSILON} and at most {MOST_LAYERS} convolutions; this one is not."
+            f"{BATCH_NORM_EPSILON}, at most {MOST_LAYERS} convolutions and, where they are padded, "
+            "kernels of even width; this one is not."
         )
     heads, _, boxes = network.head_bias.shape
     layout = {
@@ -61,3 +63,14 @@ def quasarnp_forward(
         return np.stack([head.reshape(-1, 2, boxes) for head in said], axis=1).astype(dtype)
 
     return run
+
+
+def _padded_alike(network: Network) -> bool:
+    """Whether QuasarNP, which pads by the width alone, puts as many zeros before the pixels."""
+    pixels = len(network.grid)
+    for conv in network.convs:
+        before, _ = conv.padded(pixels)
+        if conv.padding is Padding.same and before != (len(conv.kernel) - 1) // 2:
+            return False
+        pixels = conv.pixels(pixels)
+    return True

@@ -163,7 +163,9 @@ def _variable(
 def write_network(network: Network, path: Path) -> None:
     """Write a network so that QuasarNP and Keras open it, whole or not at all.
 
-    QuasarNP can use it if it has 7 heads, 13 boxes and sigmoid offsets (rescaled or not). The
+    QuasarNP can use it if it has 7 heads, 13 boxes, sigmoid offsets (rescaled or not), batch norms
+    of epsilon 1e-3, at most 9 convolutions and, where they are padded, kernels of even width; all
+    that qnal trains with its default lines and boxes is so. The
     names of the lines and the grid are stored beside, as an attribute and as ``model_grid``.
     """
     from qnal.network.keras_model import keras_config  # imports TensorFlow

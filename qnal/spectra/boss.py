@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from qnal.errors import InputError
 from qnal.spectra.fits import integers, opened
-from qnal.spectra.grid import LOG_PIXELS, Grid
+from qnal.spectra.grid import LOG_PIXELS, Grid, named_grid
 from qnal.spectra.rebin import renormalise
 
 LOG_WAVE_START, LOG_WAVE_STEP = 3.555, 1e-4
@@ -41,6 +41,11 @@ def read_boss_spectra(
         flux = fits.image(0).read().astype(np.float64)
         ivar = fits.image(1).read().astype(np.float64) if table == 2 else None
     if ivar is None:
+        if grid is not named_grid("log"):
+            raise InputError(
+                f"{path}: its spectra are already on the log grid, which gives no {grid.name} one; "
+                "use network.grid=log, or a file with native pixels."
+            )
         flux, ivar, wave = _split_rebinned(flux, path)
     else:
         wave = 10 ** (LOG_WAVE_START + LOG_WAVE_STEP * np.arange(flux.shape[-1]))

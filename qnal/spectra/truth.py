@@ -47,8 +47,9 @@ def read_truth(
     Rows of several inspectors are reconciled: the mean quality and redshift; a target whose
     inspectors differ by 2 or more in quality, by 0.0033(1+z) or more in redshift, or in class is
     left out as a conflict. Left out are also rows without a quality (blank or −1), with a sentinel
-    for one (999: unresolved), and confident ones without a redshift or of an unknown class. An
-    unconfident row is BAD whatever else it says.
+    for one (999: unresolved; such a row says nothing, so other rows of the target count), and
+    confident ones without a redshift or of an unknown class. An unconfident row is BAD whatever
+    else it says.
 
     BAL is +1 for confident quasars with a comment that says so, −1 for confident stars and
     galaxies and for the other confident quasars of a campaign that noted every BAL, else 0.

@@ -96,8 +96,11 @@ def _description(config: Config, recipe: MemberRecipe, labelled: LabelledSet) ->
         "bootstrap": config.ensemble.bootstrap,
         "seed": config.seed,
     }
-    bal_of_quasars = labelled.column("BAL")[is_quasar(labelled.column("LABEL"))]
-    positive, negative = (int((bal_of_quasars == sign).sum()) for sign in (1, -1))
+    quasars = labelled.table[is_quasar(labelled.column("LABEL"))]
+    # Exposures of one quasar are one example.
+    positive, negative = (
+        quasars.loc[quasars["BAL"] == sign, "TARGETID"].nunique() for sign in (1, -1)
+    )
     return {
         "fingerprint": fingerprint(made_from),
         **made_from,

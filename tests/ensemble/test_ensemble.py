@@ -134,6 +134,14 @@ def test_arrays_by_camera_are_the_file(ensemble, scored, arrays):
     same_scores(ensemble.score(*keyed), ensemble.score(flux, ivar, wave))
 
 
+def test_masked_arrays_are_not_taken_for_whole_ones(ensemble, arrays):
+    flux, ivar, wave, _ = (a["b"] for a in arrays)
+    hidden = np.ma.array(flux, mask=np.ones_like(flux, bool))
+    with pytest.raises(InputError, match="flux is a masked array"):
+        ensemble.score(hidden, ivar, wave)
+    same_scores(ensemble.score(np.ma.array(flux), ivar, wave), ensemble.score(flux, ivar, wave))
+
+
 def test_one_arm_and_one_spectrum(ensemble, arrays):
     flux, ivar, wave, _ = (a["b"] for a in arrays)
     table = ensemble.score(flux, ivar, wave)

@@ -4,6 +4,7 @@ import pytest
 
 from qnal.ensemble.evaluation import quality
 from qnal.ensemble.forward import Backend, answers, forward
+from qnal.ensemble.quasarnp_backend import _padded_alike
 from qnal.ensemble.votes import Thresholds, gather, votes
 from qnal.errors import ConfigError
 from qnal.network.decode import decode
@@ -143,3 +144,10 @@ def test_quasarnp_refuses_what_it_would_get_wrong(random_network):
     pytest.importorskip("quasarnp", reason="the package quasarnp is not installed")
     with pytest.raises(ConfigError, match="sigmoid offsets"):
         forward(random_network(offset_activation=OffsetActivation.linear), Backend.quasarnp)
+
+
+@pytest.mark.parametrize(("width", "alike"), [(10, True), (12, True), (7, False), (3, False)])
+def test_kernels_that_quasarnp_pads_alike(random_network, width, alike):
+    same = random_network(width=width, layers=5, padding=Padding.same)
+    assert _padded_alike(same) == alike
+    assert _padded_alike(random_network(width=width, layers=3, padding=Padding.valid))

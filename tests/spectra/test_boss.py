@@ -50,6 +50,9 @@ def test_the_older_layout_gives_the_same_spectra(
     assert np.abs(x - golden).max() <= 1e-12 * np.abs(golden).max()
     assert np.array_equal(targetid, table["TARGETID"])
     assert set(status) == {"ok"}
+    # Log bins do not fill the bins of another grid: some would be empty.
+    with pytest.raises(InputError, match=r"old\.fits: .* network\.grid=log"):
+        read_boss_spectra(path, named_grid("linear"))
 
 
 def test_real_truth_has_the_stated_classes(shared_data: Path) -> None:
