@@ -34,10 +34,11 @@ def uncertainty_by_class(folder: ScoresFolder) -> dict[str, dict[str, float]]:
     """Spectra by their most voted class, and how uncertain they are."""
     measures = ["VOTE_ENTROPY", "ENTROPY", "MUTUAL_INFO"]
     table = read_scores(folder.parts, [f"C_{c}" for c in CLASSES] + measures).drop_null()
-    winner = np.argmax([np.asarray(table[f"C_{c}"]) for c in CLASSES], axis=0) if len(table) else []
+    shares = np.array([np.asarray(table[f"C_{c}"], np.float64) for c in CLASSES])
+    winner = shares.argmax(axis=0)
     summary = {}
     for k, name in enumerate(CLASSES):
-        of_class = np.asarray(winner) == k
+        of_class = winner == k
         numbers = {"spectra": float(of_class.sum())}
         if of_class.any():
             for measure in measures:
