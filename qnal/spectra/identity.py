@@ -114,7 +114,7 @@ def _fill(columns: Columns, fits: FitsFile, targetid: NDArray[np.int64], file: S
             columns[name] = np.full(len(targetid), value)
             continue
         # A header that names an exposure is wrong for a target that has several.
-        unknown = pd.isna(before) & ~(several if name == "EXPID" else False)
+        unknown = pd.isna(before) & np.logical_not(several if name == "EXPID" else False)
         if np.any(unknown):
             columns[name] = np.where(unknown, value, np.asarray(before, object))
 

@@ -149,7 +149,8 @@ def _write_tree(
 
 
 def _petal(part: int, tile: Tile, expid: int, petal: int) -> Petal:
-    night = np.datetime64(FIRST_NIGHT[part]) + (expid - FIRST_EXPOSURE[part]) // 20
+    days = np.timedelta64((expid - FIRST_EXPOSURE[part]) // 20, "D")
+    night = np.datetime64(FIRST_NIGHT[part]) + days
     return Petal(FIRST_TILE[part] + tile.index, expid, int(str(night).replace("-", "")), petal)
 
 
