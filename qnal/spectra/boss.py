@@ -6,16 +6,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qnal.errors import InputError
+from qnal.spectra.camera import median_snr
 from qnal.spectra.fits import integers, opened
 from qnal.spectra.grid import LOG_PIXELS, Grid, named_grid
-from qnal.spectra.rebin import renormalise
+from qnal.spectra.rebin import BLOCK, renormalise
 
 LOG_WAVE_START, LOG_WAVE_STEP = 3.555, 1e-4
 
 
 def read_boss_spectra(
     path: Path, grid: Grid
-) -> tuple[NDArray[np.float64], NDArray[np.str_], NDArray[np.int64]]:
+) -> tuple[NDArray[np.float64], NDArray[np.str_], NDArray[np.int64], NDArray[np.float32]]:
     """Read a DR12 training file of either layout.
 
     Flux is taken to float64 before it is weighted: that is what QuasarNP answered for these files.
@@ -24,6 +25,7 @@ def read_boss_spectra(
         x: renormalised spectra, shape [rows, npix].
         status: :class:`~qnal.spectra.rebin.Status` of each row.
         targetid: THING_ID of each row, −1 for rows to be dropped.
+        snr: median flux·√ivar a pixel of each row.
 
     Raises:
         InputError: the file is broken, of neither layout, or its arrays do not belong together.
@@ -55,7 +57,9 @@ def read_boss_spectra(
             "belong together; both arrays have one row a TARGETID."
         )
     x, status = renormalise(flux, ivar, wave, grid)
-    return x, status, targetid
+    blocks = [slice(i, i + BLOCK) for i in range(0, len(flux), BLOCK)]
+    snr = [median_snr(flux[block], ivar[block]) for block in blocks]
+    return x, status, targetid, np.concatenate([np.zeros(0, np.float32), *snr])
 
 
 def _split_rebinned(both: NDArray, path: Path) -> tuple[NDArray, NDArray, NDArray]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from qnal.errors import InputError
 from qnal.spectra.boss import read_boss_spectra
 from qnal.spectra.boss_truth import NO_TARGETID, read_boss_truth
+from qnal.spectra.camera import CAMERAS
 from qnal.spectra.coadd import read_coadd
 from qnal.spectra.grid import Grid
 from qnal.spectra.label import BadRows, Label
@@ -23,6 +24,7 @@ from qnal.spectra.truth import Truth, read_truth
 # The reference drops DESI spectra that jump by this much between neighbouring pixels.
 ABSURD_JUMP = 1e4
 UNKNOWN_EXPID = -1
+_OF_A_COADD = ("TARGETID", "EXPID", "FILE", "ROW", "STATUS")
 
 
 @dataclass(frozen=True)
@@ -31,8 +33,9 @@ class LabelledSet:
 
     Attributes:
         x: renormalised spectra, shape [rows, npix], float32.
-        table: SOURCE (``boss``, ``desi``), TARGETID, EXPID (−1 unknown), FILE, ROW, LABEL
-            (:class:`Label`), Z, BAL (+1, −1, 0 unknown), one row a spectrum.
+        table: SOURCE (``boss``, ``desi``), TARGETID, EXPID (−1 unknown), FILE, ROW, SNR, LABEL
+            (:class:`Label`), Z, BAL (+1, −1, 0 unknown), one row a spectrum. SNR is the median
+            flux·√ivar a pixel, of DESI the mean of the live cameras' medians.
         counts: rows found, used and left out, with the reason.
     """
 
@@ -90,7 +93,9 @@ def read_desi(
     for file in files:
         coadd = read_coadd(file, grid, use_mask)
         spectra += len(coadd.x)
-        table = coadd.table.select(["TARGETID", "EXPID", "FILE", "ROW", "STATUS"]).to_pandas()
+        cameras = [f"SNR_{camera}" for camera in CAMERAS]
+        table = coadd.table.select([*_OF_A_COADD, *cameras]).to_pandas()
+        table["SNR"] = table[cameras].mean(axis=1).astype(np.float32)  # of those that are alive
         known = table["TARGETID"].isin(truth.table.index).to_numpy()
         ok = (table["STATUS"] == Status.OK).to_numpy()
         sane = ~(np.abs(np.diff(coadd.x, axis=1)) >= ABSURD_JUMP).any(axis=1)
@@ -120,7 +125,7 @@ def read_boss(
     truth = read_boss_truth(truth_paths, high_z)
     parts, spectra, unusable, dropped = [], 0, 0, 0
     for path in expanded(paths):
-        x, status, targetid = (
+        x, status, targetid, snr = (
             _one_sdss(path, grid, truth) if is_sdss(path) else read_boss_spectra(path, grid)
         )
         spectra += len(x)
@@ -135,6 +140,7 @@ def read_boss(
                 "EXPID": UNKNOWN_EXPID,
                 "FILE": path.name,
                 "ROW": np.arange(len(x), dtype=np.int32),
+                "SNR": snr,
             }
         )
         parts.append((x[use].astype(np.float32), table[use]))
@@ -142,12 +148,15 @@ def read_boss(
     return _labelled("boss", parts, truth, counts, truth_paths, bad)
 
 
-def _one_sdss(path: Path, grid: Grid, truth: Truth) -> tuple[NDArray, NDArray, NDArray[np.int64]]:
+def _one_sdss(
+    path: Path, grid: Grid, truth: Truth
+) -> tuple[NDArray, NDArray, NDArray[np.int64], NDArray[np.float32]]:
     spectrum = read_sdss(path, grid)
     targetid = spectrum.thing_id
     if targetid == NO_TARGETID and spectrum.plate_mjd_fiber is not None:
         targetid = truth.spectra.get(spectrum.plate_mjd_fiber, NO_TARGETID)
-    return spectrum.x[None], np.array([spectrum.status]), np.array([targetid], np.int64)
+    said = np.array([spectrum.status]), np.array([targetid], np.int64)
+    return spectrum.x[None], *said, np.array([spectrum.snr], np.float32)
 
 
 def _labelled(
@@ -167,7 +176,7 @@ def _labelled(
             "do the files belong together?"
         )
     said = truth.table.loc[table["TARGETID"]].reset_index(drop=True)
-    table = table[["TARGETID", "EXPID", "FILE", "ROW"]].join(said)
+    table = table[["TARGETID", "EXPID", "FILE", "ROW", "SNR"]].join(said)
     table.insert(0, "SOURCE", source)
     left_out = sum(v for k, v in counts.items() if k != "spectra")
     counts["without_label"] = counts["spectra"] - left_out - len(table)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from qnal.errors import InputError
 from qnal.spectra.boss_truth import NO_TARGETID
+from qnal.spectra.camera import median_snr
 from qnal.spectra.fits import FitsFile, integers, opened
 from qnal.spectra.grid import Grid
 from qnal.spectra.rebin import Status, renormalise
@@ -29,12 +30,14 @@ class SdssSpectrum:
     Attributes:
         x: renormalised, shape [npix].
         status: whether it can be used.
+        snr: median flux·√ivar a pixel.
         thing_id: −1 where the file does not say.
         plate_mjd_fiber: from the primary header, else the file's name; None where neither says.
     """
 
     x: NDArray[np.float64]
     status: Status
+    snr: float
     thing_id: int
     plate_mjd_fiber: tuple[int, int, int] | None
 
@@ -68,7 +71,8 @@ def read_sdss(path: Path, grid: Grid) -> SdssSpectrum:
     if not np.all(np.diff(loglam) > 0) or np.abs(loglam).max() > 10:
         raise InputError(f"{path}: loglam is not a list of increasing wavelengths.")
     x, status = renormalise(flux[None], ivar[None], 10**loglam, grid)
-    return SdssSpectrum(x[0], Status(status[0]), thing_id, place)
+    snr = float(median_snr(flux[None], ivar[None])[0])
+    return SdssSpectrum(x[0], Status(status[0]), snr, thing_id, place)
 
 
 def _thing_id(fits: FitsFile) -> int:

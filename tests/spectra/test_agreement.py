@@ -75,7 +75,7 @@ def test_desi_spectra_are_quasarnps(shared_data: Path, grid: str, name: str) -> 
 
 def test_boss_spectra_are_quasarnps(shared_data: Path) -> None:
     golden = np.load(shared_data / "golden" / "quasarnp_boss.npz")
-    x, status, targetid = read_boss_spectra(
+    x, status, targetid, _ = read_boss_spectra(
         shared_data / "boss" / "dr12_train.fits", named_grid("log")
     )
     assert set(status) == {"ok"}

@@ -45,11 +45,12 @@ def test_the_older_layout_gives_the_same_spectra(
         rebinner.weighted, rebinner.ivar, out=np.zeros_like(rebinner.ivar), where=rebinner.ivar > 0
     )
     path = write(tmp_path / "old.fits", np.hstack([mean, rebinner.ivar]), table)
-    x, status, targetid = read_boss_spectra(path, LOG)
+    x, status, targetid, snr = read_boss_spectra(path, LOG)
     golden = np.load(shared_data / "golden" / "quasarnp_boss.npz")["X"]
     assert np.abs(x - golden).max() <= 1e-12 * np.abs(golden).max()
     assert np.array_equal(targetid, table["TARGETID"])
     assert set(status) == {"ok"}
+    assert snr.shape == (len(x),) and np.isfinite(snr).all()
     # Log bins do not fill the bins of another grid: some would be empty.
     with pytest.raises(InputError, match=r"old\.fits: .* network\.grid=log"):
         read_boss_spectra(path, named_grid("linear"))
@@ -191,6 +192,9 @@ def test_an_sdss_file_gives_the_spectrum_of_the_training_file(
         spectrum = read_sdss(spec(row, thing_id=77), LOG)
         assert np.abs(spectrum.x - golden[row]).max() <= 1e-12 * np.abs(golden).max()
         assert spectrum.thing_id == 77
+        # Pixels without weight count as 0.
+        values = training[0][row] * np.sqrt(training[1][row].astype(float))
+        assert spectrum.snr == pytest.approx(np.median(values), rel=1e-6)
         table = training[2]
         assert spectrum.plate_mjd_fiber == tuple(
             int(table[c][row]) for c in ("PLATE", "MJD", "FIBERID")

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import fitsio
 import numpy as np
 import pandas as pd
 import pytest
@@ -63,6 +64,21 @@ def test_rows_come_in_canonical_order_with_their_labels(survey: tuple[Path, Path
     assert counts["desi_labelled"] == 6
 
 
+def test_signal_to_noise_is_that_of_the_live_cameras(
+    survey: tuple[Path, Path], coadd_parts: Parts
+) -> None:
+    path = survey[0] / "coadd-0-80605-exp00000005.fits"
+    parts = coadd_parts(rows=4, seed=5)
+    parts.hdus["Z_IVAR"][2] = 0
+    parts.write(path)
+    flux, ivar = (
+        {c: fitsio.read(str(path), ext=f"{c}_{what}")[2].astype(float) for c in "BR"}
+        for what in ("FLUX", "IVAR")
+    )
+    by_hand = np.mean([np.median(flux[c] * np.sqrt(ivar[c])) for c in "BR"])
+    assert desi(survey).column("SNR")[4] == pytest.approx(by_hand, rel=1e-5)
+
+
 def test_bad_rows_are_negatives_or_dropped(survey: tuple[Path, Path]) -> None:
     labelled = desi(survey, bad=BadRows.drop)
     assert set(labelled.column("TARGETID")) == {FIRST, FIRST + 2}
@@ -96,6 +112,9 @@ def test_fingerprint_is_that_of_the_content(survey: tuple[Path, Path]) -> None:
     first = desi(survey).fingerprint()
     assert desi(survey).fingerprint() == first
     assert desi(survey, use_mask=False).fingerprint() == first  # no pixel is masked
+    again = desi(survey)
+    again.table["SNR"] += 1  # known by the spectra, so it says nothing more
+    assert again.fingerprint() == first
     survey[1].write_text(survey[1].read_text().replace(",2.5,4,QSO", ",2.6,4,QSO"))
     assert desi(survey).fingerprint() != first
 
@@ -150,6 +169,7 @@ def test_sources_are_merged_in_canonical_order(shared_data: Path) -> None:
     assert both.column("SOURCE").tolist() == ["boss"] * 137 + ["desi"] * 12
     for source in ("boss", "desi"):
         assert both.table.loc[both.table["SOURCE"] == source, "TARGETID"].is_monotonic_increasing
+    assert (both.column("SNR") > 0).all() and both.column("SNR").dtype == np.float32
     assert both.counts["desi_labelled"] == 12
     assert both.counts["boss_labelled"] == 137
     assert class_counts(both)["QSO_LZ"] + class_counts(both)["QSO_HZ"] == 130
