@@ -137,6 +137,7 @@ class EnsembleConfig:
     line_threshold: float
     min_lines: int
     high_z: float
+    calibrate: bool
 
     def thresholds(self) -> Thresholds:
         """When a member votes quasar."""

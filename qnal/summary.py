@@ -12,6 +12,8 @@ from rich.table import Table
 from qnal.files import write_text
 
 Number = float | int | None
+# Metrics of a source, a class or the BAL head, and counts of what was left out, are not printed.
+DETAILS = ("oob_boss_", "oob_desi_", "oob_class_", "oob_calibrated_class_", "oob_bal_", "labels_")
 
 
 @dataclass
@@ -63,8 +65,7 @@ class Summary:
         table.add_column("", style="bold", no_wrap=True)
         table.add_column("", overflow="fold")
         for name, value in self.metrics.items():
-            # Metrics of a source and counts of what was left out are in summary.json.
-            if value is not None and not (name.startswith(("oob_boss_", "oob_desi_", "labels_"))):
+            if value is not None and not name.startswith(DETAILS):
                 table.add_row(name, _readable(value))
         for step, rows in self.funnel:
             table.add_row(f"  {step}", f"{rows:,}")

@@ -141,14 +141,21 @@ class Run:
         """Numbers by epoch, counted from 1."""
         self._log(curves, first=1)
 
+    def series(self, name: str, values: Mapping[int, float]) -> None:
+        """One number by something else that is counted, such as members."""
+        self._log_steps({name: values})
+
     def _log(self, series: Mapping[str, Sequence[float]], first: int = 0) -> None:
+        self._log_steps({name: dict(enumerate(v, start=first)) for name, v in series.items()})
+
+    def _log_steps(self, series: Mapping[str, Mapping[int, float]]) -> None:
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)
         metrics = [
-            Metric(name, float(value), now, step)
+            Metric(name, float(value), now, int(step))
             for name, values in series.items()
-            for step, value in enumerate(values, start=first)
+            for step, value in values.items()
         ]
         for i in range(0, len(metrics), BATCH_METRICS):
             batch = metrics[i : i + BATCH_METRICS]

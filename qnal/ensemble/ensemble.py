@@ -120,6 +120,7 @@ def load_ensemble(
     thresholds: Thresholds | None = None,
     backend: Backend | str = Backend.tensorflow,
     batch_size: int = 512,
+    calibrate: bool = True,
 ) -> Ensemble:
     """An ensemble from disk or from MLflow.
 
@@ -132,6 +133,8 @@ def load_ensemble(
             reference's (confidence above 0.95 in one line, high redshift from 2.1 on).
         backend: what computes forward passes: ``tensorflow``, ``numpy`` or ``quasarnp``.
         batch_size: spectra in one pass of a member; it bounds memory.
+        calibrate: whether soft outputs (P_*, ENTROPY, MUTUAL_INFO) go through the calibration
+            that is stored with an ensemble of ours; votes never do.
 
     Raises:
         InputError: there is no ensemble, or a file of it is broken.
@@ -146,7 +149,8 @@ def load_ensemble(
         raise ConfigError(f"backend={backend!r} is not known; valid ones: {valid}.") from error
     stored = read_ensemble(_folder(path), lines, bal_lines, n)
     thresholds = thresholds or stored.thresholds
-    return Ensemble(stored, Scorer.of(stored, thresholds, backend, batch_size))
+    scorer = Scorer.of(stored, thresholds, backend, batch_size, calibrate=calibrate)
+    return Ensemble(stored, scorer)
 
 
 def _folder(path: str | Path) -> Path:

@@ -1,16 +1,18 @@
 """How good an ensemble is on labelled spectra its members have not seen."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from qnal.ensemble.votes import MAD_TO_SIGMA, Thresholds, consensus_z, votes
+from qnal.ensemble.out_of_bag import OutOfBag
+from qnal.ensemble.reliability import Metrics, probability_scores
+from qnal.ensemble.votes import MAD_TO_SIGMA, Thresholds
 from qnal.spectra.label import Label, is_quasar
 
 GOOD_DZ = 0.05
-Metrics = dict[str, float | None]
+BAL_CONFIDENCE = 0.5
 
 
 def quality(
@@ -59,53 +61,77 @@ def _ratio(part: int | np.integer, whole: int | np.integer) -> float | None:
 def combined_answer(
     members: Sequence[pd.DataFrame], rows: int, thresholds: Thresholds
 ) -> pd.DataFrame:
-    """The out-of-bag answer of an ensemble: the majority vote of the members that may answer.
+    """:meth:`OutOfBag.answer <qnal.ensemble.out_of_bag.OutOfBag.answer>` of stored tables."""
+    return OutOfBag.of(members, rows).answer(thresholds)
+
+
+def member_quality(labels: pd.DataFrame, oob: pd.DataFrame, thresholds: Thresholds) -> Metrics:
+    """Metrics of one member: :func:`quality`, the scores of its probabilities, its BAL head.
 
     Args:
-        members: one table a member, with INDEX (row of the training set), DECIDING and Z_BEST.
-        rows: length of the training set.
-
-    Returns:
-        One row a spectrum: MEMBERS (how many answered), SHARE (of them that vote quasar), QUASAR
-        (more than half do; of a tie, whether their mean confidence is above a half, which is the
-        class of the larger mean soft probability) and Z (NaN where no member may answer).
+        labels: LABEL, Z and BAL of the rows it may answer for.
+        oob: DECIDING, Z_BEST and, with a BAL head, BAL of these rows.
     """
-    deciding = np.full((rows, len(members)), np.nan, np.float32)
-    z_best = np.full((rows, len(members)), np.nan)
-    for k, table in enumerate(members):
-        deciding[table["INDEX"], k] = table["DECIDING"]
-        z_best[table["INDEX"], k] = table["Z_BEST"]
-    answered = ~np.isnan(deciding)
-    count = answered.sum(axis=1)
-    vote = votes(np.nan_to_num(deciding), np.nan_to_num(z_best), thresholds)
-    quasars = ((vote > 0) & answered).sum(axis=1)
-    z = np.full(rows, np.nan)
-    for size in np.unique(count[count > 0]):
-        of_size = np.flatnonzero(count == size)  # rows that as many members answer for
-        picked = answered[of_size]
-        shape = (len(of_size), size)
-        z[of_size], _ = consensus_z(
-            z_best[of_size][picked].reshape(shape), vote[of_size][picked].reshape(shape)
-        )
-    share = np.divide(quasars, count, out=np.full(rows, np.nan), where=count > 0)
-    # Few members may answer for a spectrum, so ties are common; they are not all non-quasars.
-    mean_confidence = np.nansum(deciding, axis=1) / np.maximum(count, 1)
-    quasar = (share > 0.5) | ((share == 0.5) & (mean_confidence > 0.5))
-    return pd.DataFrame({"MEMBERS": count, "SHARE": share, "QUASAR": quasar, "Z": z})
+    alone = OutOfBag.of([oob.assign(INDEX=np.arange(len(oob)))], len(oob))
+    label = labels["LABEL"].to_numpy()
+    vote = alone.votes(thresholds)[:, 0]
+    return (
+        quality(label, labels["Z"].to_numpy(), vote > 0, alone.z_best[:, 0])
+        | probability_scores(label, alone.probabilities(thresholds))
+        | bal_quality(label, labels["BAL"].to_numpy(), alone.bal[:, 0])
+    )
 
 
-def evaluate(training_set: pd.DataFrame, answer: pd.DataFrame) -> Metrics:
-    """Metrics of out-of-bag answers, of all sources together and of each (``boss_purity``, …)."""
+def bal_quality(
+    label: NDArray[np.integer], bal: NDArray[np.integer], c_bal: NDArray[np.floating]
+) -> Metrics:
+    """How well the BAL head knows BALs, of the confident quasars whose BAL is known.
+
+    ``bal_recall`` is the share of the BALs with C_BAL above :data:`BAL_CONFIDENCE`, ``bal_purity``
+    the share of BALs among the quasars with that.
+
+    Args:
+        label: :class:`Label`, shape [rows].
+        bal: +1 BAL, −1 none, 0 unknown, shape [rows].
+        c_bal: confidence of the head, shape [rows]; NaN where it has said nothing.
+    """
+    known = is_quasar(label) & (bal != 0) & ~np.isnan(c_bal)
+    is_bal, said = bal[known] > 0, c_bal[known] > BAL_CONFIDENCE
+    both = (is_bal & said).sum()
+    return {"bal_recall": _ratio(both, is_bal.sum()), "bal_purity": _ratio(both, said.sum())}
+
+
+def evaluate(
+    training_set: pd.DataFrame,
+    answer: pd.DataFrame,
+    probabilities: Mapping[str, NDArray] | None = None,
+) -> Metrics:
+    """Metrics of out-of-bag answers, of all sources together and of each (``boss_purity``, …).
+
+    Args:
+        training_set: SOURCE, LABEL and Z of each row, and BAL where the answer has C_BAL.
+        answer: :meth:`OutOfBag.answer <qnal.ensemble.out_of_bag.OutOfBag.answer>` on them.
+        probabilities: mean class probabilities, shape [rows, 3], by the prefix that their scores
+            get.
+    """
     answered = answer["MEMBERS"].to_numpy() > 0
     metrics: Metrics = {"spectra": int(answered.sum()), "without": int((~answered).sum())}
     for source in [None, *sorted(training_set["SOURCE"].unique())]:
         use = answered if source is None else answered & (training_set["SOURCE"] == source)
+        use = np.asarray(use)
+        label = training_set["LABEL"].to_numpy()[use]
         values = quality(
-            training_set["LABEL"].to_numpy()[use],
+            label,
             training_set["Z"].to_numpy()[use],
             answer["QUASAR"].to_numpy()[use],
             answer["Z"].to_numpy()[use],
         )
+        for kind, p in (probabilities or {}).items():
+            scores = probability_scores(label, p[use])
+            values |= {f"{kind}{name}": value for name, value in scores.items()}
+        if "C_BAL" in answer:
+            bal = training_set["BAL"].to_numpy()[use]
+            values |= bal_quality(label, bal, answer["C_BAL"].to_numpy()[use])
         prefix = "" if source is None else f"{source}_"
         metrics |= {f"{prefix}{name}": value for name, value in values.items()}
     return metrics

@@ -20,6 +20,7 @@ from typing import Any
 
 import pandas as pd
 
+from qnal.ensemble.calibration import Calibration
 from qnal.ensemble.votes import Thresholds
 from qnal.errors import InputError
 from qnal.files import sha256, write_text, written_aside
@@ -42,6 +43,14 @@ class EnsembleFolder:
         try:
             found: str | None = json.loads((self.path / MANIFEST).read_text()).get("fingerprint")
         except (OSError, ValueError, AttributeError):
+            return None
+        return found
+
+    def calibration(self) -> dict[str, Any] | None:
+        """What ``ensemble.json`` says of its calibration."""
+        try:
+            found: dict[str, Any] = json.loads((self.path / MANIFEST).read_text())["calibration"]
+        except (OSError, ValueError, KeyError, TypeError):
             return None
         return found
 
@@ -86,7 +95,10 @@ class EnsembleFolder:
         self.finish(description)
 
     def finish(self, description: dict[str, Any]) -> None:
-        """Write ``ensemble.json`` with the members there are."""
+        """Write ``ensemble.json`` with the members there are.
+
+        A calibration that is there stays, unless the description has another.
+        """
         members = [
             {"file": f"members/{r['member']:04d}.h5"}
             | {
@@ -96,7 +108,8 @@ class EnsembleFolder:
             }
             for r in self.records()
         ]
-        document = {"format_version": FORMAT_VERSION} | description | {"members": members}
+        known = {"format_version": FORMAT_VERSION, "calibration": self.calibration()}
+        document = known | description | {"members": members}
         write_text(self.path / MANIFEST, json.dumps(document, indent=2) + "\n")
 
     def add(self, network: Network, oob: pd.DataFrame, record: dict[str, Any]) -> dict[str, Any]:
@@ -142,6 +155,21 @@ class StoredEnsemble:
         stored = self.description.get("thresholds", {})
         known = {k: stored[k] for k in vars(Thresholds()) if k in stored}
         return Thresholds(**known)
+
+    def calibration(self, thresholds: Thresholds) -> Calibration | None:
+        """Its calibration; None where it has none, or none for as many ``min_lines``.
+
+        Raises:
+            InputError: its parameters are damaged.
+        """
+        parameters = (self.description.get("calibration") or {}).get("parameters")
+        if parameters is None:
+            return None
+        try:
+            found = Calibration.of(parameters)
+        except (ValueError, TypeError) as error:
+            raise InputError(f"{MANIFEST}: its calibration cannot be used ({error}).") from error
+        return found if found.min_lines == thresholds.min_lines else None
 
 
 def read_ensemble(

@@ -11,10 +11,10 @@ import pandas as pd
 from filelock import FileLock
 
 from qnal.ensemble.bootstrap import Bootstrap, draw_bag, out_of_bag, streams
-from qnal.ensemble.evaluation import quality
+from qnal.ensemble.evaluation import member_quality
 from qnal.ensemble.folder import EnsembleFolder
 from qnal.ensemble.forward import Backend, answers, forward
-from qnal.ensemble.votes import MemberAnswers, Thresholds, votes
+from qnal.ensemble.votes import MemberAnswers, Thresholds
 from qnal.errors import ConfigError
 from qnal.network.structure import Structure
 from qnal.network.targets import targets
@@ -129,13 +129,7 @@ class MemberTrainer:
         return self.folder.add(network, oob, record)
 
     def _quality(self, rows: np.ndarray, oob: pd.DataFrame) -> dict[str, float | None]:
-        vote = votes(oob["DECIDING"].to_numpy(), oob["Z_BEST"].to_numpy(), self.recipe.thresholds)
-        return quality(
-            self.labelled.column("LABEL")[rows],
-            self.labelled.column("Z")[rows],
-            vote > 0,
-            oob["Z_BEST"].to_numpy(),
-        )
+        return member_quality(self.labelled.table.iloc[rows], oob, self.recipe.thresholds)
 
 
 def _table(labelled: LabelledSet, rows: np.ndarray, said: MemberAnswers | None) -> pd.DataFrame:

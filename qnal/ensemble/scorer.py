@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from qnal.ensemble.calibration import Calibration
 from qnal.ensemble.folder import StoredEnsemble
 from qnal.ensemble.forward import Backend, Forward, answers, forward
 from qnal.ensemble.votes import Thresholds, score_columns, score_schema
@@ -25,12 +26,14 @@ class Scorer:
         thresholds: when a member votes quasar.
         bal_trained: whether C_BAL means anything.
         batch_size: spectra in one pass of a member.
+        calibration: map of the confidences that the soft outputs are made from, if any.
     """
 
     members: Sequence[tuple[Network, Forward]]
     thresholds: Thresholds
     bal_trained: bool = True
     batch_size: int = 512
+    calibration: Calibration | None = None
 
     @classmethod
     def of(
@@ -39,8 +42,12 @@ class Scorer:
         thresholds: Thresholds,
         backend: Backend = Backend.tensorflow,
         batch_size: int = 512,
+        *,
+        calibrate: bool = True,
     ) -> "Scorer":
         """A scorer with the members of an ensemble that was read.
+
+        With ``calibrate`` its calibration is used, if it has one for these thresholds.
 
         Raises:
             ConfigError: ``min_lines`` is more than the members have lines.
@@ -52,7 +59,8 @@ class Scorer:
                 f"{most} lines, so it takes 1 to {most}."
             )
         members = [(network, forward(network, backend)) for network in stored.networks]
-        return cls(members, thresholds, stored.bal_trained, batch_size)
+        calibration = stored.calibration(thresholds) if calibrate else None
+        return cls(members, thresholds, stored.bal_trained, batch_size, calibration)
 
     @property
     def grid(self) -> Grid:
@@ -78,7 +86,7 @@ class Scorer:
         columns: Sequence[NDArray | None] = [None] * len(schema)
         if len(rows):
             said = answers(self.members, x[rows], self.thresholds, self.batch_size)
-            columns = score_columns(said, self.thresholds, self.bal_trained)
+            columns = score_columns(said, self.thresholds, self.bal_trained, self.calibration)
         table = identity
         for field, values in zip(schema, columns, strict=True):
             array = pa.nulls(len(ok), field.type)

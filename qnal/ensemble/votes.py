@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from qnal.ensemble.calibration import Calibration
 from qnal.ensemble.information import entropy, mutual_information
 from qnal.network.decode import Lines
 from qnal.network.lines import column_names
@@ -69,13 +70,20 @@ def shares(vote: NDArray[np.int8]) -> NDArray[np.float64]:
     return np.stack([(vote == c).mean(axis=1) for c in range(len(CLASSES))], axis=1)
 
 
-def soft_classes(deciding: NDArray, z_best: NDArray, thresholds: Thresholds) -> NDArray[np.float64]:
+def soft_classes(
+    deciding: NDArray,
+    z_best: NDArray,
+    thresholds: Thresholds,
+    calibration: Calibration | None = None,
+) -> NDArray[np.float64]:
     """Soft class probabilities of every member, shape [rows, members, 3].
 
-    P(NOT) is 1 − c with c the confidence that decides the vote; c goes to the class of the
-    redshift. Linear heads may give a confidence beyond 0 or 1, which counts as 0 or 1 here.
+    P(NOT) is 1 − c with c the confidence that decides the vote, calibrated where there is a
+    calibration; c goes to the class of the redshift. Linear heads may give a confidence beyond 0
+    or 1, which counts as 0 or 1 here.
     """
     c = np.clip(deciding.astype(np.float64), 0, 1)
+    c = c if calibration is None else calibration(c)
     high = z_best >= thresholds.high_z
     return np.stack([1 - c, np.where(high, 0, c), np.where(high, c, 0)], axis=2)
 
@@ -109,12 +117,15 @@ def score_schema(lines: Sequence[str], bal_lines: Sequence[str]) -> pa.Schema:
 
 
 def score_columns(
-    answers: MemberAnswers, thresholds: Thresholds, bal_trained: bool
+    answers: MemberAnswers,
+    thresholds: Thresholds,
+    bal_trained: bool,
+    calibration: Calibration | None = None,
 ) -> list[NDArray[np.float32] | None]:
     """Values of :func:`score_schema`, each of shape [rows]; None where a head is untrained."""
     vote = votes(answers.deciding, answers.z_best, thresholds)
     share = shares(vote)
-    soft = soft_classes(answers.deciding, answers.z_best, thresholds)
+    soft = soft_classes(answers.deciding, answers.z_best, thresholds, calibration)
     mean = soft.mean(axis=1)
     z, spread = consensus_z(answers.z_best, vote)
     columns = [*share.T, *mean.T, entropy(share), entropy(mean)]

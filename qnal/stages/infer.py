@@ -104,10 +104,13 @@ def infer(config: Config, job: Job) -> Summary:
 
 def _pass(config: Config, stored: StoredEnsemble, som: SelfOrganizingMap | None) -> Pass:
     thresholds = config.ensemble.thresholds()
-    scorer = Scorer.of(stored, thresholds, config.infer.backend, config.infer.batch_size)
+    backend, batch_size = config.infer.backend, config.infer.batch_size
+    scorer = Scorer.of(stored, thresholds, backend, batch_size, calibrate=config.ensemble.calibrate)
+    calibration = scorer.calibration and scorer.calibration.parameters()
     metadata: dict[str, object] = {
         "members": len(scorer.members),
         "checksums": fingerprint({"members": stored.checksums})[:12],
+        "calibration": calibration,
         **vars(thresholds),
     }
     print_ = fingerprint(
@@ -115,6 +118,7 @@ def _pass(config: Config, stored: StoredEnsemble, som: SelfOrganizingMap | None)
             "checksums": stored.checksums,
             "lines": stored.networks[0].lines,
             "thresholds": vars(thresholds),
+            "calibration": calibration,
             "pool": absolute(config.data.pool),
             "use_mask": config.data.use_mask,
             "sky": config.infer.sky,
@@ -187,6 +191,7 @@ def _description(
     return {
         "ensemble": {"path": str(path), "checksums": stored.checksums},
         "thresholds": vars(work.scorer.thresholds),
+        "calibration": work.metadata["calibration"],
         "grid": work.scorer.grid.name,
         "pool": absolute(config.data.pool),
         "som": {"fingerprint": som.fingerprint, "cells": som.cells} if som else earlier,

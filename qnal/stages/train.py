@@ -3,15 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from qnal.config import Config
-from qnal.ensemble.evaluation import combined_answer, evaluate
-from qnal.ensemble.figures import loss_curves, out_of_bag_redshifts
 from qnal.ensemble.folder import EnsembleFolder
 from qnal.ensemble.member import DivergedError, MemberRecipe, MemberTrainer
 from qnal.errors import ConfigError, InputError
-from qnal.files import written_aside
 from qnal.network.structure import Structure
 from qnal.network.training import Schedule
 from qnal.progress import progress, say
@@ -20,8 +15,9 @@ from qnal.spectra.label import is_quasar
 from qnal.spectra.labelled import LabelledSet, class_counts
 from qnal.stages import Job
 from qnal.stages.inputs import labelled_set, with_survey
+from qnal.stages.judging import judge
 from qnal.stages.places import fingerprint, place, plain, remember
-from qnal.summary import Number, Summary, prefixed
+from qnal.summary import Summary, prefixed
 from qnal.tracking import Run
 
 PRECISION = "float32"
@@ -41,9 +37,10 @@ def train(config: Config, job: Job) -> Summary:
         of_this_ensemble = {"qnal.ensemble": description["fingerprint"]}
         run.recorder.adopt(run, of_this_ensemble)
         failed = _train_members(config, recipe, labelled, folder, run, of_this_ensemble)
-        folder.finish(description)
         remember(config.work, "ensemble", folder.path)
-        summary = _judged(config, recipe, labelled, folder, job, run)
+        summary = judge(
+            folder, config.ensemble.n, labelled, recipe.thresholds, description, job, run
+        )
         summary.failed = failed
         summary.status = "incomplete" if failed else "done"
         if not description["bal_trained"] and config.lines.bal:
@@ -175,40 +172,3 @@ def _record_member(
         child.metrics({name: record[name] for name in ("epochs", "bag_rows", "oob_rows")})
         for path in (folder.weights(k), folder.out_of_bag_file(k)):
             child.file(path)
-
-
-def _judged(
-    config: Config,
-    recipe: MemberRecipe,
-    labelled: LabelledSet,
-    folder: EnsembleFolder,
-    job: Job,
-    run: Run,
-) -> Summary:
-    """Out-of-bag metrics of the ensemble, with tables and figures."""
-    records = [r for r in folder.records() if r["member"] < config.ensemble.n]
-    tables = [folder.out_of_bag(r["member"]) for r in records]
-    answer = combined_answer(tables, len(labelled), recipe.thresholds)
-    metrics: dict[str, Number] = {"members": len(records), "training_spectra": len(labelled)}
-    metrics |= prefixed("oob_", evaluate(labelled.table, answer))
-    run.metrics(metrics | prefixed("labels_", labelled.counts | class_counts(labelled)))
-    members = pd.DataFrame(
-        [{k: r[k] for k in ("member", "epochs", "bag_rows", "oob_rows")}
-         | {"loss": r["loss"][-1]} | prefixed("oob_", r["oob"]) for r in records]
-    )  # fmt: skip
-    tables_to_log = {
-        "members.csv": members,
-        "oob_predictions.csv": labelled.table.join(answer.add_prefix("OOB_")),
-    }
-    paths = {"ensemble": str(folder.path)}
-    for name, table in tables_to_log.items():
-        path = job.folder / name
-        with written_aside(path) as scratch:
-            table.to_csv(scratch, index=False)
-        run.file(path, "tables")
-    run.figure(loss_curves([r["loss"] for r in records]), job.folder / "loss.png")
-    figure = out_of_bag_redshifts(labelled.table, answer)
-    run.figure(figure, job.folder / "oob_redshifts.png")
-    run.file(folder.path / "ensemble.json")
-    metrics |= prefixed("labels_", labelled.counts | class_counts(labelled))
-    return Summary("train", mlflow_run_id=run.id, paths=paths, metrics=metrics)
