@@ -12,6 +12,7 @@ from qnal.spectra.label import Label, is_quasar
 
 REPEATS = 10  # random ensembles of each size
 TOP = 0.1  # share of the spectra that a query would take
+ROUNDED = 6  # decimals of a measure that spectra are ranked by
 MEASURES = ("VOTE_ENTROPY", "MUTUAL_INFO")
 METRICS = ("ANSWERING", "COMPLETENESS", "PURITY", "NLL", "MUTUAL_INFO")
 COMPARISONS = ("RANK", "TOP", "RANK_OTHER")
@@ -42,10 +43,10 @@ def by_ensemble_size(
         A row a random ensemble: SIZE (members), REPEAT, ANSWERING (mean number of members that
         answer for a spectrum), COMPLETENESS, PURITY, NLL (of the probability of a quasar), and
         the mean MUTUAL_INFO (nats); for each of :data:`MEASURES`, compared with the whole
-        ensemble on spectra that both answer for, ``RANK_…`` (Spearman's correlation) and
-        ``TOP_…`` (share of the most uncertain tenth that is the same), and
-        ``RANK_OTHER_…`` likewise compared with another ensemble of that size without a member in
-        common. NaN where undefined.
+        ensemble, ``RANK_…`` (Spearman's correlation) and ``TOP_…`` (share of the most uncertain
+        tenth that is the same), and ``RANK_OTHER_…`` likewise compared with another ensemble of
+        that size without a member in common. Disagreement and ranks are of the spectra that two
+        members answer for. NaN where undefined.
     """
     terms = _terms(oob, thresholds)
     members = oob.deciding.shape[1]
@@ -101,10 +102,13 @@ class _Answers:
         self.p_quasar = quasar
         # Of a share of the votes, one half is a whole number of members, so it is exact.
         self.quasar = majority(votes_low + votes_high, quasar)
-        self.measures = {
+        # One member alone agrees with itself. Rounding errors are no ranking.
+        self.several = self.count > 1
+        measures = {
             "VOTE_ENTROPY": entropy(with_rest(votes_low, votes_high)),
-            "MUTUAL_INFO": np.maximum(entropy(with_rest(quasar - high, high)) - own, 0),
+            "MUTUAL_INFO": entropy(with_rest(quasar - high, high)) - own,
         }
+        self.measures = {k: np.maximum(v.round(ROUNDED), 0) for k, v in measures.items()}
 
     def metrics(self, label: NDArray[np.integer]) -> dict[str, float]:
         """Its :data:`METRICS`."""
@@ -116,15 +120,15 @@ class _Answers:
             "ANSWERING": float(self.count.mean()),
             "COMPLETENESS": _ratio(found, truth & judged),
             "PURITY": _ratio(found, self.quasar & judged),
-            "NLL": float(-np.log(np.clip(of_true, SMALLEST, 1 - SMALLEST)).mean()),
-            "MUTUAL_INFO": float(np.nanmean(self.measures["MUTUAL_INFO"])),
+            "NLL": _mean(-np.log(np.clip(of_true, SMALLEST, 1 - SMALLEST))),
+            "MUTUAL_INFO": _mean(self.measures["MUTUAL_INFO"][self.several]),
         }
 
     def compared(self, other: "_Answers") -> dict[str, float]:
-        """How alike two ensembles rank the spectra that both answer for."""
+        """How alike two ensembles rank the spectra that two members of either answer for."""
         from scipy.stats import rankdata
 
-        both = np.flatnonzero((self.count > 0) & (other.count > 0))
+        both = np.flatnonzero(self.several & other.several)
         top = int(np.ceil(TOP * len(both)))
         result: dict[str, float] = {}
         for name in MEASURES:
@@ -141,3 +145,7 @@ class _Answers:
 
 def _ratio(part: NDArray[np.bool_], whole: NDArray[np.bool_]) -> float:
     return float(part.sum() / whole.sum()) if whole.any() else np.nan
+
+
+def _mean(values: NDArray[np.float64]) -> float:
+    return float(values.mean()) if len(values) else np.nan

@@ -62,6 +62,7 @@ def completeness_purity(
     axes[1].set(xlabel="median signal-to-noise a pixel", xscale="log")
     axes[1].xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
     axes[1].xaxis.set_minor_formatter(FuncFormatter(_some_minor))
+    axes[1].tick_params(which="minor", color=FAINT, labelsize=9)
     axes[2].set_xlabel("redshift (purity: the ensemble's own)")
     axes[0].set_title("Ensemble, and 68 % of its members", loc="left", fontsize=11)
     axes[1].set_title("By signal-to-noise", loc="left", fontsize=11)
@@ -131,6 +132,7 @@ def reliability_diagram(table: pd.DataFrame, scores: dict[str, dict[str, float |
         panel.plot([0, 1], [0, 1], color=FAINT, lw=1, ls=(0, (4, 3)), zorder=1)
         beneath = panel.inset_axes((0, -0.36, 1, 0.2))
         beneath.spines[["top", "right"]].set_visible(False)
+        beneath.spines[["left", "bottom"]].set_color(FAINT)
         for calibrated, name, colour, marker, score in kinds:
             bins = table[(table["WHAT"] == what) & (table["CALIBRATED"] == calibrated)]
             if bins.empty:
@@ -168,13 +170,13 @@ def _reliability_line(panel: Axes, bins: pd.DataFrame, colour: str, marker: str)
     low, high = wilson(bins["TRUE"].to_numpy(), bins["SPECTRA"].to_numpy())
     share = bins["SHARE"].to_numpy()
     errors = np.maximum([share - low, high - share], 0)
-    panel.errorbar(
-        bins["MEAN_P"], share, errors, fmt="none", ecolor=colour, elinewidth=1, alpha=0.6
-    )
-    panel.plot(bins["MEAN_P"], share, color=colour, lw=1.2, alpha=0.8)
-    full = (bins["SPECTRA"] >= MARKED).to_numpy()
-    for which, face in ((full, colour), (~full, "white")):
-        panel.plot(bins["MEAN_P"][which], share[which], marker, color=colour, mfc=face, ms=5.5)
+    full, mean = (bins["SPECTRA"] >= MARKED).to_numpy(), bins["MEAN_P"].to_numpy()
+    panel.plot(mean[full], share[full], color=colour, lw=1.4)
+    for which, face, alpha in ((full, colour, 1), (~full, "white", 0.45)):
+        panel.errorbar(
+            mean[which], share[which], errors[:, which], fmt=marker, color=colour, mfc=face,
+            ms=5.5, elinewidth=1, alpha=alpha,
+        )  # fmt: skip
 
 
 def ensemble_size(table: pd.DataFrame) -> Figure:
@@ -188,9 +190,9 @@ def ensemble_size(table: pd.DataFrame) -> Figure:
         ("VOTE_ENTROPY", COMPLETE, "o", "vote entropy"),
         ("MUTUAL_INFO", PURE, "s", "mutual information"),
     ):
-        _by_size(axes[2], table, f"RANK_{name}", colour, marker, f"{words}, with the whole")
+        _by_size(axes[2], table, f"RANK_{name}", colour, marker, f"{words}: with the whole")
         _by_size(axes[2], table, f"RANK_OTHER_{name}", colour, marker,
-                 f"{words}, with as many others", dashed=True)  # fmt: skip
+                 "with as many others", dashed=True)  # fmt: skip
     axes[0].yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     axes[0].set_title("Completeness and purity", loc="left", fontsize=11)
     axes[1].set_title("Likelihood and disagreement (nats)", loc="left", fontsize=11)
@@ -203,8 +205,10 @@ def ensemble_size(table: pd.DataFrame) -> Figure:
         panel.set_xscale("log")
         panel.xaxis.set_minor_locator(NullLocator())
         panel.set_xticks(sizes, [f"{n}\n{answering[n]:.1f}" for n in sizes])
-        panel.set_xlabel("members; of them answer for a spectrum, out of bag")
-        panel.legend(frameon=False, fontsize=9)
+        panel.set_xlabel("members, and how many of them answer for a spectrum")
+    axes[0].legend(frameon=False, fontsize=9, loc="center right")
+    axes[1].legend(frameon=False, fontsize=9, loc="best")
+    axes[2].legend(frameon=False, fontsize=9, loc="lower right")
     return figure
 
 
