@@ -12,6 +12,7 @@ from qnal.spectra.label import Label, is_quasar
 
 REPEATS = 10  # random ensembles of each size
 TOP = 0.1  # share of the spectra that a query would take
+RANKED = 30  # spectra at least, for a rank correlation to mean anything
 ROUNDED = 6  # decimals of a measure that spectra are ranked by
 MEASURES = ("VOTE_ENTROPY", "MUTUAL_INFO")
 METRICS = ("ANSWERING", "COMPLETENESS", "PURITY", "NLL", "MUTUAL_INFO")
@@ -134,7 +135,7 @@ class _Answers:
         for name in MEASURES:
             mine, theirs = self.measures[name][both], other.measures[name][both]
             rank = agreement = np.nan
-            if len(both) > 1 and np.ptp(mine) > 0 and np.ptp(theirs) > 0:
+            if len(both) >= RANKED and np.ptp(mine) > 0 and np.ptp(theirs) > 0:
                 rank = float(np.corrcoef(rankdata(mine), rankdata(theirs))[0, 1])
                 # Of equal ones the first, as a query does that takes the lower TARGETID.
                 first, second = (np.argsort(-v, kind="stable")[:top] for v in (mine, theirs))

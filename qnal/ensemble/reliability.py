@@ -11,6 +11,7 @@ SMALLEST = (
     1e-7  # a probability of 0 for what is true counts as this; of 1 for what is not, as 1 less
 )
 BINS = 15  # of equal width from 0 to 1, as Guo et al. 2017 have them
+PER_BIN = 30  # spectra, for which a diagram has another bin
 Metrics = dict[str, float | None]
 
 
@@ -63,7 +64,7 @@ def binary_nll(p: NDArray[np.floating], truth: NDArray[np.floating]) -> NDArray[
 
 def calibration_error(p: NDArray[np.floating], truth: NDArray[np.floating]) -> float:
     """Σ n_b/n |mean P − share of true| over :data:`BINS` bins of equal width."""
-    bin_ = _bin(p)
+    bin_ = _bin(p, BINS)
     difference = np.bincount(bin_, p, BINS) - np.bincount(bin_, truth, BINS)
     return float(np.abs(difference).sum() / len(p))
 
@@ -71,7 +72,7 @@ def calibration_error(p: NDArray[np.floating], truth: NDArray[np.floating]) -> f
 def reliability_table(
     label: NDArray[np.integer], probabilities: NDArray[np.floating]
 ) -> pd.DataFrame:
-    """What a reliability diagram shows.
+    """What a reliability diagram shows, in fewer bins where there are few spectra.
 
     Returns:
         A row a bin that is not empty, of the probability of a quasar (WHAT is ``QSO``) and of its
@@ -80,17 +81,18 @@ def reliability_table(
     use = (label != Label.BAD) & ~np.isnan(probabilities[:, 0])
     label, probabilities = label[use], probabilities[use]
     which = true_class(label)
+    bins = int(np.clip(len(label) // PER_BIN, 5, BINS))
+    edges = np.arange(bins + 1) / bins
     parts = []
     for what, p, truth in (
         ("QSO", 1 - probabilities[:, 0], is_quasar(label)),
         *((CLASSES[k], probabilities[:, k], which == k) for k in (1, 2)),
     ):
-        bin_ = _bin(p)
-        count = np.bincount(bin_, minlength=BINS)
+        bin_ = _bin(p, bins)
+        count = np.bincount(bin_, minlength=bins)
         there = count > 0
         n = count[there]
-        true = np.bincount(bin_, truth, BINS)[there]
-        edges = np.arange(BINS + 1) / BINS
+        true = np.bincount(bin_, truth, bins)[there]
         parts.append(
             pd.DataFrame(
                 {
@@ -98,7 +100,7 @@ def reliability_table(
                     "LOW": edges[:-1][there],
                     "HIGH": edges[1:][there],
                     "SPECTRA": n,
-                    "MEAN_P": np.bincount(bin_, p, BINS)[there] / n,
+                    "MEAN_P": np.bincount(bin_, p, bins)[there] / n,
                     "TRUE": true.astype(int),
                     "SHARE": true / n,
                 }
@@ -107,5 +109,5 @@ def reliability_table(
     return pd.concat(parts, ignore_index=True)
 
 
-def _bin(p: NDArray[np.floating]) -> NDArray[np.intp]:
-    return np.clip((p * BINS).astype(np.intp), 0, BINS - 1)
+def _bin(p: NDArray[np.floating], bins: int) -> NDArray[np.intp]:
+    return np.clip((p * bins).astype(np.intp), 0, bins - 1)

@@ -14,6 +14,7 @@ from qnal.spectra.label import Label
 SHARES = (("COMPLETENESS", COMPLETE, "o"), ("PURITY", PURE, "s"))
 CONFIDENCES = (0.03, 0.1, 0.3, 0.5, 0.7, 0.9, 0.97, 0.99, 0.999)
 READABLE = {"NOT": "no quasar", "QSO_LZ": "low-z quasar", "QSO_HZ": "high-z quasar"}
+SHOWN = 5  # spectra from which a bin of completeness or purity is drawn; the table has them all
 MARKED = 10  # spectra from which a bin of the reliability diagram is drawn in full
 
 
@@ -36,7 +37,10 @@ def completeness_purity(
         shown = table["THRESHOLD"].between(CONFIDENCES[0], CONFIDENCES[-1])
         lowest = min(lowest, low[shown].min(), table[name][shown].min())
         for panel, binned, x in ((axes[1], snr, "SNR"), (axes[2], redshift, "Z")):
-            bins = binned[(binned["SOURCE"] == ALL) & binned[name].notna()]
+            whole = binned["QUASARS" if name == "COMPLETENESS" else "CALLED"]
+            bins = binned[(binned["SOURCE"] == ALL) & (whole >= SHOWN)]
+            if bins.empty:
+                continue
             middle = _middles(bins, x)
             below, above = bins[name] - bins[f"{name}_LOW"], bins[f"{name}_HIGH"] - bins[name]
             panel.errorbar(
@@ -82,7 +86,7 @@ def _middles(bins: pd.DataFrame, name: str) -> np.ndarray:
 
 def _some_minor(value: float, _: object) -> str:
     leading = value / 10 ** np.floor(np.log10(value))
-    return f"{value:g}" if round(leading) in (2, 5) else ""
+    return f"{value:g}" if round(leading) in (2, 3, 5, 7) else ""
 
 
 def confusion_matrix(table: pd.DataFrame) -> Figure:
@@ -197,7 +201,7 @@ def ensemble_size(table: pd.DataFrame) -> Figure:
     axes[0].set_title("Completeness and purity", loc="left", fontsize=11)
     axes[1].set_title("Likelihood and disagreement (nats)", loc="left", fontsize=11)
     axes[2].set_title("Ranking by uncertainty (Spearman)", loc="left", fontsize=11)
-    axes[1].set_ylim(bottom=0)
+    axes[1].set_ylim(0, 1.2 * axes[1].get_ylim()[1])
     axes[2].set_ylim(top=1.03)
     sizes = sorted(table["SIZE"].unique())
     answering = table.groupby("SIZE")["ANSWERING"].mean()

@@ -37,7 +37,11 @@ def judge(
         job, run: where tables and figures go.
     """
     records = [r for r in folder.records() if r["member"] < n]
-    tables = (folder.out_of_bag(r["member"]) for r in records)
+    # What an untrained head says is no answer.
+    unknown = [] if description["bal_trained"] else ["BAL"]
+    tables = (
+        folder.out_of_bag(r["member"]).drop(columns=unknown, errors="ignore") for r in records
+    )
     members = []
 
     def noted(table: pd.DataFrame, record: dict[str, Any]) -> pd.DataFrame:
