@@ -51,9 +51,9 @@ def by_ensemble_size(
     """
     terms = _terms(oob, thresholds)
     members = oob.deciding.shape[1]
-    whole = _Answers(terms.sum(axis=1, dtype=np.float64))
     rng = np.random.default_rng(seed)
     orders = np.stack([rng.permutation(members) for _ in range(REPEATS)])
+    whole = _summed(terms, orders[:1])[0]
     rows = []
     for size in sizes_to(members):
         drawn = orders[: REPEATS if size < members else 1]

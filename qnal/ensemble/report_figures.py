@@ -159,7 +159,8 @@ def reliability_diagram(table: pd.DataFrame, scores: dict[str, dict[str, float |
         panel.set_title(f"Probability of a {title}", loc="left", fontsize=11)
         beneath.set_xlabel(f"stated probability, {'1 − P_NOT' if what == 'QSO' else f'P_{what}'}")
     axes[0].set_ylabel("share that is one")
-    axes[0].legend(frameon=False, fontsize=9, loc="upper left")
+    if not table.empty:
+        axes[0].legend(frameon=False, fontsize=9, loc="upper left")
     return figure
 
 
@@ -210,9 +211,9 @@ def ensemble_size(table: pd.DataFrame) -> Figure:
         panel.xaxis.set_minor_locator(NullLocator())
         panel.set_xticks(sizes, [f"{n}\n{answering[n]:.1f}" for n in sizes])
         panel.set_xlabel("members, and how many of them answer for a spectrum")
-    axes[0].legend(frameon=False, fontsize=9, loc="center right")
-    axes[1].legend(frameon=False, fontsize=9, loc="best")
-    axes[2].legend(frameon=False, fontsize=9, loc="lower right")
+    for panel in axes:
+        if panel.get_legend_handles_labels()[0]:
+            panel.legend(frameon=False, fontsize=9)
     return figure
 
 

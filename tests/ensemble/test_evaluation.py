@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from qnal.ensemble.evaluation import combined_answer, evaluate, quality
+from qnal.ensemble.evaluation import bal_quality, combined_answer, evaluate, member_quality, quality
 from qnal.ensemble.votes import Thresholds
 from qnal.spectra.label import Label
 
@@ -99,3 +99,38 @@ def test_metrics_of_all_and_of_each_source():
     assert metrics["completeness"] == 0.5 and metrics["purity"] == 0.5
     assert metrics["boss_completeness"] == 1 and metrics["boss_purity"] == 0.5
     assert metrics["desi_completeness"] == 0 and metrics["desi_purity"] is None
+
+
+def test_probabilities_are_scored_with_their_prefix():
+    table = pd.DataFrame({"SOURCE": ["boss"] * 2, "LABEL": [3, 0], "Z": [3.0, 0.0]})
+    answer = pd.DataFrame({"MEMBERS": [1, 1], "QUASAR": [True, False], "Z": [3.0, 1.0]})
+    p = np.array([[0.2, 0, 0.8], [0.6, 0.4, 0]])
+    metrics = evaluate(table, answer, {"": p, "calibrated_": np.full((2, 3), np.nan)})
+    assert metrics["nll"] == metrics["boss_nll"] == pytest.approx(-np.log([0.8, 0.6]).mean())
+    assert metrics["boss_brier"] == pytest.approx((0.04 + 0.16) / 2)
+    assert metrics["calibrated_nll"] is None and "bal_recall" not in metrics
+
+
+def test_bal_by_hand():
+    """Of the confident quasars whose BAL is known and for which the head has an answer."""
+    label = np.array([Label.QSO_HZ] * 5 + [Label.STAR, Label.BAD, Label.QSO_HZ])
+    bal = np.array([1, 1, 1, -1, 0, -1, 1, 1])
+    c_bal = np.array([0.9, 0.6, 0.2, 0.8, 0.9, 0.9, 0.9, np.nan])
+    assert bal_quality(label, bal, c_bal) == pytest.approx(
+        {"bal_recall": 2 / 3, "bal_purity": 2 / 3}
+    )
+    none = bal_quality(label, bal, np.full(8, np.nan))
+    assert none == {"bal_recall": None, "bal_purity": None}
+
+
+def test_one_member():
+    labels = pd.DataFrame({"LABEL": LABELS, "Z": Z, "BAL": [1, -1, 0, 1, -1, -1, 0]})
+    oob = member(np.arange(7) + 40, [0.99, 0.97, 0.2, 0.96, 0.1, 0.98, 0.5], Z)
+    metrics = member_quality(labels, oob.assign(BAL=[0.7, 0.8, 0.9, 0.1, 0, 0, 0]), Thresholds())
+    assert metrics["completeness"] == 3 / 4 and metrics["purity"] == 3 / 4
+    p = [0.99, 0.97, 0.2, 0.96, 0.9, 0.02]
+    assert metrics["nll"] == pytest.approx(-np.log(p).mean(), rel=1e-6)
+    assert metrics["bal_recall"] == 1 / 2 and metrics["bal_purity"] == 1 / 2
+    assert member_quality(labels, oob, Thresholds())["bal_recall"] is None
+    nothing = member_quality(labels.iloc[:0], oob.iloc[:0], Thresholds())
+    assert set(nothing.values()) == {None}

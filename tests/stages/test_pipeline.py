@@ -81,8 +81,13 @@ def test_selection_is_of_the_pool_and_in_order(pipeline):
 
 def test_figures_and_tables_are_there(pipeline):
     folder = pipeline[0] / "job"
-    for name in ("entropy", "funnel", "loss", "oob_redshifts", "som", "som_of_pool"):
+    figures = ("entropy", "funnel", "loss", "oob_redshifts", "som", "som_of_pool")
+    figures += ("completeness_purity", "confusion", "reliability", "ensemble_size")
+    for name in figures:
         assert (folder / f"{name}.png").stat().st_size > 5000
+    tables = ("thresholds", "by_snr", "by_redshift", "confusion", "reliability", "ensemble_size")
+    for name in (*tables, "members", "oob_predictions"):
+        assert len((folder / f"{name}.csv").read_text().splitlines()) > 3
     assert (folder / "selected_spectra.png").exists()
 
 
@@ -117,6 +122,39 @@ def test_more_members_are_added_to_those_there(pipeline, qnal_job, tiny, tmp_pat
     assert after == before
     described = json.loads((folder / "ensemble.json").read_text())
     assert [m["member"] for m in described["members"]] == [0, 1, 2, 3]
+
+
+def test_the_calibration_is_stored_and_used_but_votes_stay(pipeline, qnal_job, tiny, tmp_path):
+    work, summary = pipeline
+    stored = json.loads(Path(summary["paths"]["ensemble"], "ensemble.json").read_text())
+    calibration = stored["calibration"]
+    assert summary["metrics"]["oob_calibrated"] == (calibration["parameters"] is not None)
+    assert calibration["cross_fitted"]["nll"] == summary["metrics"]["oob_calibrated_nll"]
+    dataset = json.loads(Path(summary["paths"]["scores"], "dataset.json").read_text())
+    assert dataset["calibration"] == calibration["parameters"] is not None
+    code, plain = qnal_job(
+        tmp_path,
+        *tiny,
+        "stage=infer",
+        f"work_dir={work}",
+        "ensemble.calibrate=false",
+        "tracking=none",
+    )
+    assert code == 0 and plain["paths"]["scores"] != summary["paths"]["scores"]
+    scores = [
+        pq.read_table(Path(s["paths"]["scores"], "parts")).to_pandas() for s in (summary, plain)
+    ]
+    same = [c for c in scores[0] if scores[0][c].equals(scores[1][c])]
+    assert [c for c in scores[0] if c not in same] == [
+        "P_NOT",
+        "P_QSO_LZ",
+        "P_QSO_HZ",
+        "ENTROPY",
+        "MUTUAL_INFO",
+    ]
+    calibrated = scores[0]["P_NOT"].dropna()
+    lowest, highest = (calibration["parameters"][k] for k in ("lowest", "highest"))
+    assert (1 - calibrated).between(lowest - 1e-6, highest + 1e-6).all()
 
 
 @pytest.mark.parametrize("option", ["train.learning_rate=3e-4", "network.dropout=0.1", "seed=7"])
