@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -91,6 +92,46 @@ def test_figures_and_tables_are_there(pipeline):
     assert (folder / "selected_spectra.png").exists()
 
 
+def test_the_calibration_is_stored_and_used_but_votes_stay(pipeline, qnal_job, tmp_path):
+    work, summary = pipeline
+    stored = json.loads(Path(summary["paths"]["ensemble"], "ensemble.json").read_text())
+    calibration = stored["calibration"]
+    assert summary["metrics"]["oob_calibrated"] == (calibration["parameters"] is not None)
+    assert calibration["cross_fitted"]["nll"] == summary["metrics"]["oob_calibrated_nll"]
+    dataset = json.loads(Path(summary["paths"]["scores"], "dataset.json").read_text())
+    assert dataset["calibration"] == calibration["parameters"] is not None
+    (pool,) = (work / "mock").glob("*/pool/tiles/perexp")
+    code, plain = qnal_job(
+        tmp_path,
+        "stage=infer",
+        f"work_dir={tmp_path}",
+        f"ensemble.path={summary['paths']['ensemble']}",
+        f"data.pool={pool}",
+        "ensemble.line_threshold=0.6",
+        "ensemble.calibrate=false",
+        "tracking=none",
+    )
+    assert code == 0
+    assert (
+        json.loads(Path(plain["paths"]["scores"], "dataset.json").read_text())["calibration"]
+        is None
+    )
+    scores = [
+        pq.read_table(Path(s["paths"]["scores"], "parts")).to_pandas() for s in (summary, plain)
+    ]
+    same = [c for c in scores[0] if scores[0][c].equals(scores[1][c])]
+    assert [c for c in scores[0] if c not in same] == [
+        "P_NOT",
+        "P_QSO_LZ",
+        "P_QSO_HZ",
+        "ENTROPY",
+        "MUTUAL_INFO",
+    ]
+    calibrated = scores[0]["P_NOT"].dropna()
+    lowest, highest = (calibration["parameters"][k] for k in ("lowest", "highest"))
+    assert (1 - calibrated).between(lowest - 1e-6, highest + 1e-6).all()
+
+
 def test_the_same_command_makes_nothing_again(pipeline, qnal_job, tiny, tmp_path):
     work, summary = pipeline
     made = {
@@ -110,51 +151,24 @@ def test_the_same_command_makes_nothing_again(pipeline, qnal_job, tiny, tmp_path
 
 def test_more_members_are_added_to_those_there(pipeline, qnal_job, tiny, tmp_path):
     work, summary = pipeline
-    folder = Path(summary["paths"]["ensemble"])
+    for kind in ("mock", "ensembles"):
+        shutil.copytree(work / kind, tmp_path / kind)
+    folder = tmp_path / "ensembles" / Path(summary["paths"]["ensemble"]).name
+    first = json.loads((folder / "ensemble.json").read_text())["calibration"]
     before = [(folder / "members" / f"{k:04d}.h5").read_bytes() for k in range(3)]
     code, more = qnal_job(
-        tmp_path, *tiny, "stage=train", f"work_dir={work}", "ensemble.n=4", "tracking=none"
+        tmp_path, *tiny, "stage=train", f"work_dir={tmp_path}", "ensemble.n=4", "tracking=none"
     )
     assert code == 0
-    assert more["paths"]["ensemble"] == summary["paths"]["ensemble"]
+    assert more["paths"]["ensemble"] == str(folder)
     assert more["metrics"]["members"] == 4
     after = [(folder / "members" / f"{k:04d}.h5").read_bytes() for k in range(3)]
     assert after == before
     described = json.loads((folder / "ensemble.json").read_text())
     assert [m["member"] for m in described["members"]] == [0, 1, 2, 3]
-
-
-def test_the_calibration_is_stored_and_used_but_votes_stay(pipeline, qnal_job, tiny, tmp_path):
-    work, summary = pipeline
-    stored = json.loads(Path(summary["paths"]["ensemble"], "ensemble.json").read_text())
-    calibration = stored["calibration"]
-    assert summary["metrics"]["oob_calibrated"] == (calibration["parameters"] is not None)
-    assert calibration["cross_fitted"]["nll"] == summary["metrics"]["oob_calibrated_nll"]
-    dataset = json.loads(Path(summary["paths"]["scores"], "dataset.json").read_text())
-    assert dataset["calibration"] == calibration["parameters"] is not None
-    code, plain = qnal_job(
-        tmp_path,
-        *tiny,
-        "stage=infer",
-        f"work_dir={work}",
-        "ensemble.calibrate=false",
-        "tracking=none",
-    )
-    assert code == 0 and plain["paths"]["scores"] != summary["paths"]["scores"]
-    scores = [
-        pq.read_table(Path(s["paths"]["scores"], "parts")).to_pandas() for s in (summary, plain)
-    ]
-    same = [c for c in scores[0] if scores[0][c].equals(scores[1][c])]
-    assert [c for c in scores[0] if c not in same] == [
-        "P_NOT",
-        "P_QSO_LZ",
-        "P_QSO_HZ",
-        "ENTROPY",
-        "MUTUAL_INFO",
-    ]
-    calibrated = scores[0]["P_NOT"].dropna()
-    lowest, highest = (calibration["parameters"][k] for k in ("lowest", "highest"))
-    assert (1 - calibrated).between(lowest - 1e-6, highest + 1e-6).all()
+    # The calibration is that of all members.
+    assert (first["members"], described["calibration"]["members"]) == (3, 4)
+    assert described["calibration"]["parameters"] != first["parameters"]
 
 
 @pytest.mark.parametrize("option", ["train.learning_rate=3e-4", "network.dropout=0.1", "seed=7"])
