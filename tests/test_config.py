@@ -33,6 +33,7 @@ def test_defaults_are_the_references(composed):
     assert config.lines.bal == ["CIV(1548)"]
     ensemble = config.ensemble
     assert (ensemble.line_threshold, ensemble.min_lines, ensemble.high_z) == (0.95, 1, 2.1)
+    assert ensemble.calibrate is True
     assert (config.som.shape, config.query.n, config.query.som_percentile) == ([45, 45], 1000, 15)
 
 

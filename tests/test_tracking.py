@@ -38,7 +38,7 @@ def test_a_run_a_stage_and_a_child_a_member(store):
         curve = client.get_metric_history(run.info.run_id, "loss")
         assert [m.step for m in curve] == list(range(1, len(curve) + 1))
         assert len(curve) == run.data.metrics["epochs"]
-        assert "oob_completeness" in run.data.metrics
+        assert {"oob_completeness", "oob_nll", "oob_ece"} <= run.data.metrics.keys()
     assert {r.info.status for r in runs} == {"FINISHED"}
 
 
@@ -61,6 +61,11 @@ def test_artifacts_params_and_metrics_of_stages(store):
         assert {a.path for a in client.list_artifacts(run.info.run_id)} == names
         assert run.data.params["ensemble.n"] == "3"
         assert run.data.params["train.batch_size"] == "32"
+        if stage == "train":
+            sizes = client.get_metric_history(run.info.run_id, "oob_by_size_completeness")
+            assert [m.step for m in sizes] == [1, 2, 3]
+            assert sizes[-1].value == pytest.approx(run.data.metrics["oob_completeness"])
+            assert {"oob_nll", "oob_calibrated_ece", "oob_desi_brier"} <= run.data.metrics.keys()
     (pipeline_run,) = [r for r in runs if r.info.run_id == summary["mlflow_run_id"]]
     assert pipeline_run.data.metrics["selected"] == summary["metrics"]["selected"]
 

@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from qnal.ensemble.evaluation import GOOD_DZ
 from qnal.spectra.label import is_quasar
@@ -17,6 +18,7 @@ from qnal.spectra.label import is_quasar
 FOUND, MISSED, FAINT = "#1f5a8c", "#d1495b", "#8a939c"
 COMPLETE, PURE = "#1f5a8c", "#c8702d"  # lighter and darker also in grey
 INK, RULE = "#22262e", "#e3e6ea"
+PLAIN = FuncFormatter(lambda value, _: f"{value:g}")
 MANY = 20  # members whose curves are drawn one by one without much overlap
 
 
@@ -40,6 +42,11 @@ def loss_curves(losses: Sequence[Sequence[float]]) -> Figure:
     for loss in losses:
         axes.plot(np.arange(1, len(loss) + 1), loss, color=FOUND, alpha=opacity, lw=1)
     axes.set(xlabel="epoch", ylabel="training loss", yscale="log")
+    axes.yaxis.set_major_formatter(PLAIN)
+    axes.yaxis.set_minor_formatter(PLAIN)
+    axes.yaxis.set_minor_locator(LogLocator(subs=(2, 3, 5)))
+    axes.tick_params(which="minor", color=FAINT, labelsize=9)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_title(f"{len(losses)} members", loc="left", fontsize=11)
     return figure
 
@@ -55,6 +62,9 @@ def out_of_bag_redshifts(training_set: pd.DataFrame, answer: pd.DataFrame) -> Fi
                      label=f"{name} ({mask.sum():,})")  # fmt: skip
     axes.axhspan(-GOOD_DZ, GOOD_DZ, color=FAINT, alpha=0.15, lw=0)
     axes.set_yscale("symlog", linthresh=GOOD_DZ)
+    axes.yaxis.set_major_locator(FixedLocator([-1, -0.1, -GOOD_DZ, 0, GOOD_DZ, 0.1, 1, 10]))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(PLAIN)
     axes.set(xlabel="redshift by inspection", ylabel="Δz / (1+z), out of bag")
     axes.set_title("Confident quasars of the labelled set", loc="left", fontsize=11)
     axes.legend(frameon=False)

@@ -156,17 +156,21 @@ class StoredEnsemble:
         known = {k: stored[k] for k in vars(Thresholds()) if k in stored}
         return Thresholds(**known)
 
+    @property
+    def is_calibrated(self) -> bool:
+        """Whether a calibration is stored with it."""
+        return bool((self.description.get("calibration") or {}).get("parameters"))
+
     def calibration(self, thresholds: Thresholds) -> Calibration | None:
         """Its calibration; None where it has none, or none for as many ``min_lines``.
 
         Raises:
             InputError: its parameters are damaged.
         """
-        parameters = (self.description.get("calibration") or {}).get("parameters")
-        if parameters is None:
+        if not self.is_calibrated:
             return None
         try:
-            found = Calibration.of(parameters)
+            found = Calibration.of(self.description["calibration"]["parameters"])
         except (ValueError, TypeError) as error:
             raise InputError(f"{MANIFEST}: its calibration cannot be used ({error}).") from error
         return found if found.min_lines == thresholds.min_lines else None
@@ -218,6 +222,8 @@ def _manifest(path: Path) -> dict[str, Any]:
         version, members = document["format_version"], document["members"]
         if not all(isinstance(member[k], str) for member in members for k in ("file", "sha256")):
             raise ValueError("a member's file or checksum is no text")
+        if not isinstance(document.get("calibration"), dict | None):
+            raise ValueError("its calibration is none")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: not a readable ensemble description ({error}).") from error
     if version != FORMAT_VERSION:

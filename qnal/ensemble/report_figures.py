@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator, PercentFormatter
 
 from qnal.ensemble.curves import ALL
-from qnal.ensemble.figures import COMPLETE, FAINT, FOUND, INK, MISSED, PURE, panels
+from qnal.ensemble.figures import COMPLETE, FAINT, FOUND, INK, MISSED, PLAIN, PURE, panels
 from qnal.ensemble.votes import CLASSES
 from qnal.spectra.label import Label
 
@@ -56,7 +56,7 @@ def completeness_purity(
     axes[0].set_xlim(CONFIDENCES[0], CONFIDENCES[-1])
     axes[0].xaxis.set_major_locator(FixedLocator(list(CONFIDENCES)))
     axes[0].xaxis.set_minor_locator(NullLocator())
-    axes[0].xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
+    axes[0].xaxis.set_major_formatter(PLAIN)
     axes[0].axvline(line_threshold, color=INK, lw=1, ls=(0, (4, 3)))
     axes[0].annotate(
         f"in use: {line_threshold:g} ", (line_threshold, 0.02), ha="right", fontsize=9,
@@ -64,7 +64,7 @@ def completeness_purity(
     )  # fmt: skip
     axes[0].set_xlabel("confidence threshold")
     axes[1].set(xlabel="median signal-to-noise a pixel", xscale="log")
-    axes[1].xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
+    axes[1].xaxis.set_major_formatter(PLAIN)
     axes[1].xaxis.set_minor_formatter(FuncFormatter(_some_minor))
     axes[1].tick_params(which="minor", color=FAINT, labelsize=9)
     axes[2].set_xlabel("redshift (purity: the ensemble's own)")
@@ -203,7 +203,7 @@ def ensemble_size(table: pd.DataFrame) -> Figure:
     axes[1].set_title("Likelihood and disagreement (nats)", loc="left", fontsize=11)
     axes[2].set_title("Ranking by uncertainty (Spearman)", loc="left", fontsize=11)
     axes[1].set_ylim(0, 1.2 * axes[1].get_ylim()[1])
-    axes[2].set_ylim(top=1.03)
+    axes[2].set_ylim(min(axes[2].get_ylim()[0], 0.9) - 0.4, 1.03)
     sizes = sorted(table["SIZE"].unique())
     answering = table.groupby("SIZE")["ANSWERING"].mean()
     for panel in axes:
@@ -211,9 +211,9 @@ def ensemble_size(table: pd.DataFrame) -> Figure:
         panel.xaxis.set_minor_locator(NullLocator())
         panel.set_xticks(sizes, [f"{n}\n{answering[n]:.1f}" for n in sizes])
         panel.set_xlabel("members, and how many of them answer for a spectrum")
-    for panel in axes:
-        if panel.get_legend_handles_labels()[0]:
-            panel.legend(frameon=False, fontsize=9)
+    axes[0].legend(frameon=False, fontsize=9, loc="center right")
+    axes[1].legend(frameon=False, fontsize=9, loc="upper right")
+    axes[2].legend(frameon=False, fontsize=9, loc="lower right")
     return figure
 
 
@@ -223,8 +223,6 @@ def _by_size(
 ) -> None:  # fmt: skip
     groups = table.dropna(subset=name).groupby("SIZE")[name]
     mean, scatter = groups.mean(), groups.std().fillna(0)
-    if mean.empty:
-        return
     axes.errorbar(
         mean.index, mean, scatter, color=colour, marker=marker, ms=4.5, lw=1.4, elinewidth=1,
         ls=(0, (4, 2)) if dashed else "-", mfc="white" if dashed else colour, label=label,

@@ -98,6 +98,11 @@ def infer(config: Config, job: Job) -> Summary:
         run.file(work.folder.path / "dataset.json")
     paths = {"scores": str(work.folder.path), "ensemble": str(path)}
     notes = [] if som else ["There is no map, so best cells (BMU) are unknown."]
+    if config.ensemble.calibrate and stored.is_calibrated and not work.scorer.calibration:
+        notes.append(
+            "Soft outputs are not calibrated: the ensemble's calibration is for another "
+            "ensemble.min_lines."
+        )
     status = "incomplete" if failed else "done"
     return Summary("infer", status, run.id, paths, metrics, failed=failed, notes=notes)
 

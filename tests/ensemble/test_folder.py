@@ -112,6 +112,7 @@ def test_a_listed_member_that_is_gone(folder):
         ("[]", "not a readable ensemble description"),
         ('{"format_version": 1}', "not a readable ensemble description"),
         ('{"format_version": 1, "members": [{"file": 3}]}', "not a readable ensemble"),
+        ('{"format_version": 1, "members": [], "calibration": 3}', "not a readable ensemble"),
         ('{"format_version": 2, "members": []}', "format version 2; this qnal reads 1"),
         ('{"format_version": 1, "members": []}', "no members yet"),
     ],
