@@ -46,7 +46,7 @@ _BOUNDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "network.layers": (lambda v: v >= 1, "a whole number from 1 on"),
     "network.filters": (lambda v: v >= 1, "a whole number from 1 on"),
     "network.boxes": (lambda v: v >= 2, "a whole number from 2 on"),
-    "network.dropout": (lambda v: 0 <= v < 1, "a number from 0 up to, not including, 1"),
+    "network.dropout": (lambda v: 0 <= v <= 0.99, "a number from 0 up to 0.99"),
     "network.reg_conv": (lambda v: v >= 0, "a number from 0 on"),
     "network.reg_dense": (lambda v: v >= 0, "a number from 0 on"),
     "train.epochs": (lambda v: v >= 1, "a whole number from 1 on"),
