@@ -2,7 +2,8 @@
 
 import importlib.metadata
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,9 +17,10 @@ from qnal.ensemble.folder import EnsembleFolder
 from qnal.ensemble.forward import Backend, answers, forward
 from qnal.ensemble.votes import MemberAnswers, Thresholds, votes
 from qnal.errors import ConfigError
+from qnal.network.network import Network
 from qnal.network.structure import Structure
 from qnal.network.targets import targets
-from qnal.network.training import Schedule, Trainer
+from qnal.network.training import Schedule, Start, Trainer
 from qnal.spectra.labelled import LabelledSet
 
 ATTEMPTS = 2
@@ -26,6 +28,11 @@ ATTEMPTS = 2
 
 class DivergedError(Exception):
     """Training of a member gave no finite loss, at every attempt."""
+
+
+# A member's number, its epochs done, its epochs in all, and the epoch's mean loss.
+OnEpoch = Callable[[int, int, int, float], None]
+Records = dict[int, "dict[str, Any] | DivergedError"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +45,7 @@ class MemberRecipe:
     bootstrap: Bootstrap
     seed: int
     threads: int
+    group: int = 1
 
 
 class MemberTrainer:
@@ -62,6 +70,7 @@ class MemberTrainer:
                 boxes=structure.boxes,
                 grid=structure.grid,
             ),
+            recipe.group,
         )
 
     def train(
@@ -79,38 +88,73 @@ class MemberTrainer:
         Raises:
             DivergedError: no attempt gave a finite loss.
         """
-        lock = self.folder.lock(member)
-        lock.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(lock):
-            record = self.folder.record(member)
-            if record is not None:
-                return record
-            for attempt in range(ATTEMPTS):
-                record = self._attempt(member, attempt, on_epoch)
-                if record is not None:
-                    return record
-        raise DivergedError(
-            f"member {member} has no finite loss in {ATTEMPTS} attempts; a lower "
-            "train.learning_rate may help"
-        )
 
-    def _attempt(
-        self, member: int, attempt: int, on_epoch: Callable[[int, int, float], None] | None
-    ) -> dict[str, Any] | None:
+        def on_epoch_of(_: int, done: int, total: int, loss: float) -> None:
+            if on_epoch:
+                on_epoch(done, total, loss)
+
+        record = self.train_group([member], on_epoch_of)[member]
+        if isinstance(record, DivergedError):
+            raise record
+        return record
+
+    def train_group(self, members: Sequence[int], on_epoch: OnEpoch | None = None) -> Records:
+        """Train members together, those that are not there; at most ``recipe.group`` of them.
+
+        Args:
+            members: their numbers.
+            on_epoch: called with a member's number, its epochs done, its epochs in all, and the
+                loss.
+
+        Returns:
+            The record of every member, or the error if no attempt gave a finite loss.
+        """
+        with ExitStack() as locks:
+            for member in sorted(members):  # in one order everywhere, or two could wait in a ring
+                lock = self.folder.lock(member)
+                lock.parent.mkdir(parents=True, exist_ok=True)
+                locks.enter_context(FileLock(lock))
+            found = {k: self.folder.record(k) for k in members}
+            records: Records = {k: record for k, record in found.items() if record is not None}
+            for attempt in range(ATTEMPTS):
+                missing = [k for k in members if k not in records]
+                if missing:
+                    records |= self._attempt(missing, attempt, on_epoch)
+        for k in members:
+            if k not in records:
+                records[k] = DivergedError(
+                    f"member {k} has no finite loss in {ATTEMPTS} attempts; a lower "
+                    "train.learning_rate may help"
+                )
+        return {k: records[k] for k in members}
+
+    def _attempt(self, members: list[int], attempt: int, on_epoch: OnEpoch | None) -> Records:
+        """Fit and store members; those that diverged are left out."""
+        recipe, targetid = self.recipe, self.labelled.column("TARGETID")
+        starts = []
+        for k in members:
+            random = streams(recipe.seed, k, attempt)
+            bag = draw_bag(targetid, recipe.bootstrap, random.bag)
+            starts.append(Start(recipe.structure.initial(random.weights), bag, random.fit))
+
+        def on_epoch_of(place: int, done: int, loss: float) -> None:
+            if on_epoch:
+                total = recipe.schedule.epochs_for(len(starts[place].rows))
+                on_epoch(members[place], done, total, loss)
+
+        fits = self.trainer.fit_group(starts, on_epoch_of)
+        return {
+            k: self._store(k, attempt, start.rows, *fit)
+            for k, start, fit in zip(members, starts, fits, strict=True)
+            if np.isfinite(fit[1][-1])
+        }
+
+    def _store(
+        self, member: int, attempt: int, bag: np.ndarray, network: Network, losses: list[float]
+    ) -> dict[str, Any]:
+        """Judge a fitted member out of bag and add it to the folder; returns its record."""
         recipe, labelled = self.recipe, self.labelled
-        random = streams(recipe.seed, member, attempt)
-        targetid = labelled.column("TARGETID")
-        bag = draw_bag(targetid, recipe.bootstrap, random.bag)
-        epochs = recipe.schedule.epochs_for(len(bag))
-        network, losses = self.trainer.fit(
-            recipe.structure.initial(random.weights),
-            bag,
-            random.fit,
-            (lambda done, loss: on_epoch(done, epochs, loss)) if on_epoch else None,
-        )
-        if not np.isfinite(losses[-1]):
-            return None
-        rows = out_of_bag(targetid, bag)
+        rows = out_of_bag(labelled.column("TARGETID"), bag)
         member_of_one = [(network, forward(network, Backend.tensorflow))]
         said = answers(member_of_one, labelled.x[rows], recipe.thresholds) if len(rows) else None
         oob = _table(labelled, rows, said)
@@ -119,6 +163,7 @@ class MemberTrainer:
             "seed": [recipe.seed, member],
             "attempt": attempt,
             "threads": recipe.threads,
+            "group": recipe.group,
             "versions": versions(),
             "epochs": len(losses),
             "bag_rows": len(bag),

@@ -51,7 +51,7 @@ class Dropout:
         return tf.reshape(tf.stack(keep) if len(keep) > 1 else keep[0], shape)
 
 
-@tf.custom_gradient
+@tf.custom_gradient  # type: ignore[untyped-decorator]
 def _dropped_relu(y: tf.Tensor, keep: tf.Tensor) -> tf.Tensor:
     z = tf.nn.relu(y) * tf.cast(keep, y.dtype)
 

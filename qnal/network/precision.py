@@ -1,9 +1,8 @@
 """In which numbers convolutions are computed."""
 
 from enum import StrEnum
-from pathlib import Path
 
-NATIVE = {"avx512_bf16", "amx_bf16"}  # processor flags that mean products of bfloat16
+from qnal.network.device import has_bfloat16
 
 
 class Precision(StrEnum):
@@ -22,13 +21,4 @@ def resolved(precision: Precision) -> Precision:
     """What ``auto`` stands for on this machine; other values are returned as they are."""
     if precision is not Precision.auto:
         return precision
-    return Precision.bfloat16 if _processor_has_bfloat16() else Precision.float32
-
-
-def _processor_has_bfloat16() -> bool:
-    """By the flags that Linux names; where it does not say, no."""
-    cpuinfo = Path("/proc/cpuinfo")
-    if not cpuinfo.exists():
-        return False
-    flags = (line for line in cpuinfo.read_text().splitlines() if line.startswith("flags"))
-    return bool(NATIVE & set(next(flags, "").split()))
+    return Precision.bfloat16 if has_bfloat16() else Precision.float32

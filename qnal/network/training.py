@@ -201,7 +201,8 @@ class Trainer:
     def _run(self, batches: list[NDArray[np.int32]], seeds: list[list[int]]) -> tf.Tensor:
         if self.group == 1:
             return self._step(batches[0][None], np.array(seeds, np.int32))
-        rows = np.zeros((self.group, max(len(batch) for batch in batches)), np.int32)
+        # Of one shape in all company, since the order of sums follows from the shape.
+        rows = np.zeros((self.group, self.schedule.batch_size), np.int32)
         present = np.zeros(rows.shape, np.float32)
         for k, batch in enumerate(batches):
             rows[k, : len(batch)] = batch

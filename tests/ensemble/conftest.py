@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-THREADS = 2  # as conf/train has it, for all tests that share this process
+THREADS = 1  # as conf/train has it, for all tests that share this process
 
 
 @pytest.fixture(scope="session", autouse=True)
