@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -99,10 +100,10 @@ class MemberTrainer:
         return record
 
     def train_group(self, members: Sequence[int], on_epoch: OnEpoch | None = None) -> Records:
-        """Train members together, those that are not there; at most ``recipe.group`` of them.
+        """Train members together, those that are not there.
 
         Args:
-            members: their numbers.
+            members: their numbers, of one of the :func:`groups`.
             on_epoch: called with a member's number, its epochs done, its epochs in all, and the
                 loss.
 
@@ -131,21 +132,26 @@ class MemberTrainer:
     def _attempt(self, members: list[int], attempt: int, on_epoch: OnEpoch | None) -> Records:
         """Fit and store members; those that diverged are left out."""
         recipe, targetid = self.recipe, self.labelled.column("TARGETID")
-        starts = []
-        for k in members:
+        starts: dict[int, Start] = {}
+        # A member's place follows from its number, since its last bits may follow from its place.
+        place_of = {k: k % recipe.group for k in members}
+        member_at = {place: k for k, place in place_of.items()}
+        if len(member_at) < len(members):
+            raise ValueError(f"members {members} are not of one group of {recipe.group}.")
+        for k, place in place_of.items():
             random = streams(recipe.seed, k, attempt)
             bag = draw_bag(targetid, recipe.bootstrap, random.bag)
-            starts.append(Start(recipe.structure.initial(random.weights), bag, random.fit))
+            starts[place] = Start(recipe.structure.initial(random.weights), bag, random.fit)
 
         def on_epoch_of(place: int, done: int, loss: float) -> None:
             if on_epoch:
                 total = recipe.schedule.epochs_for(len(starts[place].rows))
-                on_epoch(members[place], done, total, loss)
+                on_epoch(member_at[place], done, total, loss)
 
         fits = self.trainer.fit_group(starts, on_epoch_of)
         return {
-            k: self._store(k, attempt, start.rows, *fit)
-            for k, start, fit in zip(members, starts, fits, strict=True)
+            member_at[place]: self._store(member_at[place], attempt, starts[place].rows, *fit)
+            for place, fit in fits.items()
             if np.isfinite(fit[1][-1])
         }
 
@@ -181,6 +187,11 @@ class MemberTrainer:
             vote > 0,
             oob["Z_BEST"].to_numpy(),
         )
+
+
+def groups(members: Sequence[int], size: int) -> list[list[int]]:
+    """Members that are trained together: those whose numbers lie in the same ``size`` numbers."""
+    return [list(group) for _, group in groupby(sorted(members), lambda k: k // size)]
 
 
 def _table(labelled: LabelledSet, rows: np.ndarray, said: MemberAnswers | None) -> pd.DataFrame:

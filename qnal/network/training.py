@@ -5,7 +5,7 @@ heads one matrix product, all weights one vector. Loss, optimizer (Adam as Keras
 rate and batch norm are those of the reference.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -129,55 +129,53 @@ class Trainer:
             if on_epoch:
                 on_epoch(done, loss)
 
-        return self.fit_group([Start(network, rows, rng)], on_epoch_of)[0]
+        return self.fit_group({0: Start(network, rows, rng)}, on_epoch_of)[0]
 
     def fit_group(
         self,
-        starts: Sequence[Start],
+        starts: Mapping[int, Start],
         on_epoch: Callable[[int, int, float], None] | None = None,
-    ) -> list[tuple[Network, list[float]]]:
+    ) -> dict[int, tuple[Network, list[float]]]:
         """Fit members together, none of them disturbed by the others.
 
         Args:
-            starts: what each starts from, at most ``group`` of them; bags may differ in size.
-            on_epoch: called with the member's place among ``starts``, its epochs done, and the
-                epoch's mean loss.
+            starts: what each starts from, by its place from 0 to ``group`` − 1; bags may differ
+                in size. The company does not matter to the last bit, the place may.
+            on_epoch: called with a member's place, its epochs done, and the epoch's mean loss.
 
         Returns:
-            Of each, the fitted network and the mean training loss of every epoch; the loss is NaN
+            By place, the fitted network and the mean training loss of every epoch; the loss is NaN
             from the epoch on in which training diverged, and fitting stops there.
         """
-        if not 1 <= len(starts) <= self.group:
-            raise ValueError(f"{len(starts)} members do not fit a group of {self.group}.")
-        self._reset([start.network for start in starts])
-        courses = [self._course(start) for start in starts]
-        pending: list[tuple[tf.Tensor, list[int]]] = []
-        while any(course.running for course in courses):
-            batches = [next(c.batches) if c.running else NONE for c in courses]
-            batches += [NONE] * (self.group - len(courses))
-            seeds = [[c.seed, c.steps] for c in courses]
-            seeds += [[0, 0]] * (self.group - len(courses))
-            pending.append((self._run(batches, seeds), [len(batch) for batch in batches]))
-            for course, batch in zip(courses, batches, strict=False):
-                course.steps += len(batch) > 0
-            done = [k for k, c in enumerate(courses)
-                    if c.running and c.steps % c.steps_an_epoch == 0]  # fmt: skip
+        if not set(starts) <= set(range(self.group)):
+            raise ValueError(f"places {sorted(starts)} are not all in a group of {self.group}.")
+        self._reset({place: start.network for place, start in starts.items()})
+        courses = {place: self._course(start) for place, start in starts.items()}
+        pending: list[tuple[tf.Tensor, dict[int, int]]] = []
+        while running := {place: c for place, c in courses.items() if c.running}:
+            batches = {place: next(course.batches) for place, course in running.items()}
+            losses = self._run(batches, {p: (c.seed, c.steps) for p, c in running.items()})
+            pending.append((losses, {place: len(batch) for place, batch in batches.items()}))
+            for course in running.values():
+                course.steps += 1
+            done = {p: c for p, c in running.items() if c.steps % c.steps_an_epoch == 0}
             if not done:
                 continue
             # Losses are fetched once an epoch, so that a GPU is not waited for at every step.
             for losses, counts in pending:
-                for course, loss, count in zip(courses, losses.numpy(), counts, strict=False):
-                    course.total += float(loss) * count if count else 0.0
+                of_step = losses.numpy()
+                for place, count in counts.items():
+                    courses[place].total += float(of_step[place]) * count
             pending.clear()
-            for k in done:
-                self._end_epoch(courses[k])
+            for place, course in done.items():
+                self._end_epoch(course)
                 if on_epoch:
-                    on_epoch(k, len(courses[k].losses), courses[k].losses[-1])
+                    on_epoch(place, len(course.losses), course.losses[-1])
         trained, averages = self.trained.numpy(), self.averages.numpy()
-        return [
-            (self.parameters.network(trained[k], averages[k]), course.losses)
-            for k, course in enumerate(courses)
-        ]
+        return {
+            place: (self.parameters.network(trained[place], averages[place]), course.losses)
+            for place, course in courses.items()
+        }
 
     def _course(self, start: Start) -> _Course:
         seed = int(start.rng.integers(2**31))
@@ -198,21 +196,26 @@ class Trainer:
             len(course.losses) < self.schedule.epochs_for(len(course.start.rows))
         )
 
-    def _run(self, batches: list[NDArray[np.int32]], seeds: list[list[int]]) -> tf.Tensor:
+    def _run(
+        self, batches: dict[int, NDArray[np.int32]], seeds: dict[int, tuple[int, int]]
+    ) -> tf.Tensor:
+        """One step of every member that has a batch; the losses by place."""
         if self.group == 1:
-            return self._step(batches[0][None], np.array(seeds, np.int32))
+            return self._step(batches[0][None], np.array([seeds[0]], np.int32))
         # Of one shape in all company, since the order of sums follows from the shape.
         rows = np.zeros((self.group, self.schedule.batch_size), np.int32)
         present = np.zeros(rows.shape, np.float32)
-        for k, batch in enumerate(batches):
-            rows[k, : len(batch)] = batch
-            present[k, : len(batch)] = 1
-        return self._step(rows, np.array(seeds, np.int32), present)
+        both = np.zeros((self.group, 2), np.int32)
+        for place, batch in batches.items():
+            rows[place, : len(batch)] = batch
+            present[place, : len(batch)] = 1
+            both[place] = seeds[place]
+        return self._step(rows, both, present)
 
-    def _reset(self, networks: list[Network]) -> None:
-        networks = networks + [self.template] * (self.group - len(networks))
-        self.trained.assign(np.stack([self.parameters.trained(n) for n in networks]))
-        self.averages.assign(np.stack([self.parameters.averages(n) for n in networks]))
+    def _reset(self, networks: dict[int, Network]) -> None:
+        every = [networks.get(place, self.template) for place in range(self.group)]
+        self.trained.assign(np.stack([self.parameters.trained(n) for n in every]))
+        self.averages.assign(np.stack([self.parameters.averages(n) for n in every]))
         self.optimizer.reset()
 
     def _train_step(
@@ -294,9 +297,6 @@ class Trainer:
                         tf.square(kernel), axis=list(range(1, len(kernel.shape)))
                     )
         return total
-
-
-NONE = np.zeros(0, np.int32)
 
 
 def _activate(y: tf.Tensor, kind: OffsetActivation) -> tf.Tensor:

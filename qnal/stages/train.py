@@ -9,7 +9,7 @@ from qnal.config import Config
 from qnal.ensemble.evaluation import combined_answer, evaluate
 from qnal.ensemble.figures import loss_curves, out_of_bag_redshifts
 from qnal.ensemble.folder import EnsembleFolder
-from qnal.ensemble.member import DivergedError, MemberRecipe, MemberTrainer
+from qnal.ensemble.member import DivergedError, MemberRecipe, MemberTrainer, groups
 from qnal.errors import ConfigError, InputError
 from qnal.files import written_aside
 from qnal.network.device import group_size
@@ -156,8 +156,7 @@ def _train_members(
         def on_epoch(k: int, done: int, total: int, loss: float) -> None:
             advance(1 / total, f"member {k}, epoch {done}/{total}, loss {loss:.3f}")
 
-        for first in range(0, len(missing), recipe.group):
-            group = missing[first : first + recipe.group]
+        for group in groups(missing, recipe.group):
             for record in trainer.train_group(group, on_epoch).values():
                 if isinstance(record, DivergedError):
                     failed.append(str(record))

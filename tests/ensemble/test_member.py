@@ -11,7 +11,13 @@ from filelock import FileLock, Timeout
 
 from qnal.ensemble.bootstrap import Bootstrap, out_of_bag
 from qnal.ensemble.folder import EnsembleFolder
-from qnal.ensemble.member import DivergedError, MemberRecipe, MemberTrainer, use_threads
+from qnal.ensemble.member import (
+    DivergedError,
+    MemberRecipe,
+    MemberTrainer,
+    groups,
+    use_threads,
+)
 from qnal.ensemble.votes import Thresholds
 from qnal.errors import ConfigError
 from qnal.network.structure import Structure
@@ -159,12 +165,20 @@ def test_members_trained_together_are_those_trained_alone(both, tmp_path):
         np.testing.assert_allclose(ours, theirs, atol=1e-3)
 
 
-def test_company_and_place_in_a_group_do_not_matter(tmp_path):
+def test_company_does_not_matter(tmp_path):
     alone, first, last = (a_trainer(tmp_path / name, group=3) for name in ("a", "b", "c"))
     alone.train(5)
-    first.train_group([5, 1])
-    last.train_group([0, 2, 5])
+    first.train_group([5, 3])
+    last.train_group([3, 4, 5])
     assert content(alone, 5) == content(first, 5) == content(last, 5)
+    assert content(first, 3) == content(last, 3)
+    with pytest.raises(ValueError, match=r"members \[0, 3\] are not of one group of 3"):
+        a_trainer(tmp_path / "d", group=3).train_group([0, 3])
+
+
+def test_groups_follow_from_the_numbers():
+    assert groups([7, 0, 2, 5, 3], 4) == [[0, 2, 3], [5, 7]]
+    assert groups([4, 9], 1) == [[4], [9]]
 
 
 def test_one_that_diverges_does_not_disturb_its_group(tmp_path, monkeypatch):

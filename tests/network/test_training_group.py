@@ -40,7 +40,7 @@ def fitted(random_network, labelled, group, spoiled=None, **options):
     trainer = Trainer(given[0].network, schedule, *labelled, group)
     if group == 1:
         return [trainer.fit(start.network, start.rows, start.rng) for start in given]
-    return trainer.fit_group(given)
+    return list(trainer.fit_group(dict(enumerate(given))).values())
 
 
 @pytest.fixture(scope="module")
@@ -89,15 +89,17 @@ def test_epochs_are_told_by_member(random_network, labelled):
         given[0].network, Schedule(epochs=2, min_steps=0, batch_size=16), *labelled, 3
     )
     told = []
-    fits = trainer.fit_group(given, lambda k, done, loss: told.append((k, done, loss)))
+    fits = trainer.fit_group(
+        dict(enumerate(given)), lambda k, done, loss: told.append((k, done, loss))
+    )
     expected = {
-        (k, e + 1, loss) for k, (_, losses) in enumerate(fits) for e, loss in enumerate(losses)
+        (k, e + 1, loss) for k, (_, losses) in fits.items() for e, loss in enumerate(losses)
     }
     assert set(told) == expected and len(told) == 6
 
 
-def test_more_members_than_the_group_takes(random_network, labelled):
+def test_a_place_that_the_group_has_not(random_network, labelled):
     given = starts(random_network)
     trainer = Trainer(given[0].network, Schedule(), *labelled, 2)
-    with pytest.raises(ValueError, match="3 members do not fit a group of 2"):
-        trainer.fit_group(given)
+    with pytest.raises(ValueError, match=r"places \[0, 2\] are not all in a group of 2"):
+        trainer.fit_group({0: given[0], 2: given[2]})
