@@ -13,6 +13,7 @@ from qnal.ensemble.bootstrap import Bootstrap
 from qnal.ensemble.forward import Backend
 from qnal.ensemble.votes import Thresholds
 from qnal.network.network import OffsetActivation, Padding
+from qnal.network.precision import Precision
 from qnal.selection.query import CameraRule, SomCounts
 from qnal.selection.uncertainty import Strategy
 from qnal.spectra.label import BadRows
@@ -124,7 +125,9 @@ class TrainConfig:
     batch_size: int
     learning_rate: float
     amsgrad: bool
+    precision: Precision
     threads: int
+    group: int | None
 
 
 @dataclass

@@ -46,7 +46,7 @@ _BOUNDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "network.layers": (lambda v: v >= 1, "a whole number from 1 on"),
     "network.filters": (lambda v: v >= 1, "a whole number from 1 on"),
     "network.boxes": (lambda v: v >= 2, "a whole number from 2 on"),
-    "network.dropout": (lambda v: 0 <= v < 1, "a number from 0 up to, not including, 1"),
+    "network.dropout": (lambda v: 0 <= v <= 0.99, "a number from 0 up to 0.99"),
     "network.reg_conv": (lambda v: v >= 0, "a number from 0 on"),
     "network.reg_dense": (lambda v: v >= 0, "a number from 0 on"),
     "train.epochs": (lambda v: v >= 1, "a whole number from 1 on"),
@@ -54,6 +54,10 @@ _BOUNDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "train.batch_size": (lambda v: v >= 2, "a whole number from 2 on"),
     "train.learning_rate": (lambda v: 0 < v < math.inf, "a number above 0"),
     "train.threads": (lambda v: v >= 1, "a whole number from 1 on"),
+    "train.group": (
+        lambda v: v is None or v >= 1,
+        "a number of members from 1 on, or null for what suits the machine",
+    ),
     "ensemble.n": (lambda v: v >= 1, "a number of members from 1 on"),
     "ensemble.line_threshold": (
         lambda v: 0 <= v < 1,

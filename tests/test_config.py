@@ -70,6 +70,8 @@ def test_the_references_command_line(composed):
         ("network.dropout=1", "network.dropout=1"),
         ("train.batch_size=1", "train.batch_size=1"),
         ("train.learning_rate=0", "train.learning_rate=0"),
+        ("train.precision=float16", "auto"),
+        ("train.group=0", "train.group=0"),
         ("ensemble.line_threshold=1", "ensemble.line_threshold=1"),
         ("som.shape=[45]", "som.shape"),
         ("som.shape=[0,5]", "som.shape"),

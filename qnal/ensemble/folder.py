@@ -103,7 +103,7 @@ class EnsembleFolder:
             {"file": f"members/{r['member']:04d}.h5"}
             | {
                 k: r[k]
-                for k in ("member", "seed", "attempt", "sha256", "threads", "versions")
+                for k in ("member", "seed", "attempt", "sha256", "threads", "group", "versions")
                 if k in r
             }
             for r in self.records()

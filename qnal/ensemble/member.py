@@ -2,8 +2,10 @@
 
 import importlib.metadata
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -16,9 +18,10 @@ from qnal.ensemble.folder import EnsembleFolder
 from qnal.ensemble.forward import Backend, answers, forward
 from qnal.ensemble.votes import MemberAnswers, Thresholds
 from qnal.errors import ConfigError
+from qnal.network.network import Network
 from qnal.network.structure import Structure
 from qnal.network.targets import targets
-from qnal.network.training import Schedule, Trainer
+from qnal.network.training import Schedule, Start, Trainer
 from qnal.spectra.labelled import LabelledSet
 
 ATTEMPTS = 2
@@ -26,6 +29,11 @@ ATTEMPTS = 2
 
 class DivergedError(Exception):
     """Training of a member gave no finite loss, at every attempt."""
+
+
+# A member's number, its epochs done, its epochs in all, and the epoch's mean loss.
+OnEpoch = Callable[[int, int, int, float], None]
+Records = dict[int, "dict[str, Any] | DivergedError"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +46,7 @@ class MemberRecipe:
     bootstrap: Bootstrap
     seed: int
     threads: int
+    group: int = 1
 
 
 class MemberTrainer:
@@ -62,6 +71,7 @@ class MemberTrainer:
                 boxes=structure.boxes,
                 grid=structure.grid,
             ),
+            recipe.group,
         )
 
     def train(
@@ -79,38 +89,78 @@ class MemberTrainer:
         Raises:
             DivergedError: no attempt gave a finite loss.
         """
-        lock = self.folder.lock(member)
-        lock.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(lock):
-            record = self.folder.record(member)
-            if record is not None:
-                return record
-            for attempt in range(ATTEMPTS):
-                record = self._attempt(member, attempt, on_epoch)
-                if record is not None:
-                    return record
-        raise DivergedError(
-            f"member {member} has no finite loss in {ATTEMPTS} attempts; a lower "
-            "train.learning_rate may help"
-        )
 
-    def _attempt(
-        self, member: int, attempt: int, on_epoch: Callable[[int, int, float], None] | None
-    ) -> dict[str, Any] | None:
+        def on_epoch_of(_: int, done: int, total: int, loss: float) -> None:
+            if on_epoch:
+                on_epoch(done, total, loss)
+
+        record = self.train_group([member], on_epoch_of)[member]
+        if isinstance(record, DivergedError):
+            raise record
+        return record
+
+    def train_group(self, members: Sequence[int], on_epoch: OnEpoch | None = None) -> Records:
+        """Train members together, those that are not there.
+
+        Args:
+            members: their numbers, of one of the :func:`groups`.
+            on_epoch: called with a member's number, its epochs done, its epochs in all, and the
+                loss.
+
+        Returns:
+            The record of every member, or the error if no attempt gave a finite loss.
+        """
+        with ExitStack() as locks:
+            for member in sorted(members):  # in one order everywhere, or two could wait in a ring
+                lock = self.folder.lock(member)
+                lock.parent.mkdir(parents=True, exist_ok=True)
+                locks.enter_context(FileLock(lock))
+            found = {k: self.folder.record(k) for k in members}
+            records: Records = {k: record for k, record in found.items() if record is not None}
+            for attempt in range(ATTEMPTS):
+                missing = [k for k in members if k not in records]
+                if missing:
+                    records |= self._attempt(missing, attempt, on_epoch)
+        for k in members:
+            if k not in records:
+                records[k] = DivergedError(
+                    f"member {k} has no finite loss in {ATTEMPTS} attempts; a lower "
+                    "train.learning_rate may help"
+                )
+        return {k: records[k] for k in members}
+
+    def _attempt(self, members: list[int], attempt: int, on_epoch: OnEpoch | None) -> Records:
+        """Fit and store members; those that diverged are left out."""
+        recipe, targetid = self.recipe, self.labelled.column("TARGETID")
+        starts: dict[int, Start] = {}
+        # A member's place follows from its number, since its last bits may follow from its place.
+        place_of = {k: k % recipe.group for k in members}
+        member_at = {place: k for k, place in place_of.items()}
+        if len(member_at) < len(members):
+            raise ValueError(f"members {members} are not of one group of {recipe.group}.")
+        for k, place in place_of.items():
+            random = streams(recipe.seed, k, attempt)
+            bag = draw_bag(targetid, recipe.bootstrap, random.bag)
+            starts[place] = Start(recipe.structure.initial(random.weights), bag, random.fit)
+
+        def on_epoch_of(place: int, done: int, loss: float) -> None:
+            if on_epoch:
+                total = recipe.schedule.epochs_for(len(starts[place].rows))
+                on_epoch(member_at[place], done, total, loss)
+
+        fits = self.trainer.fit_group(starts, on_epoch_of)
+        return {
+            member_at[place]: self._store(member_at[place], attempt, starts[place].rows, *fit)
+            for place, fit in fits.items()
+            if np.isfinite(fit[1][-1])
+        }
+
+    def _store(
+        self, member: int, attempt: int, bag: np.ndarray, network: Network, losses: list[float]
+    ) -> dict[str, Any]:
+        """Judge a fitted member out of bag and add it to the folder; returns its record."""
         recipe, labelled = self.recipe, self.labelled
-        random = streams(recipe.seed, member, attempt)
-        targetid = labelled.column("TARGETID")
-        bag = draw_bag(targetid, recipe.bootstrap, random.bag)
-        epochs = recipe.schedule.epochs_for(len(bag))
-        network, losses = self.trainer.fit(
-            recipe.structure.initial(random.weights),
-            bag,
-            random.fit,
-            (lambda done, loss: on_epoch(done, epochs, loss)) if on_epoch else None,
-        )
-        if not np.isfinite(losses[-1]):
-            return None
-        rows = out_of_bag(targetid, bag)
+        rows = out_of_bag(labelled.column("TARGETID"), bag)
         member_of_one = [(network, forward(network, Backend.tensorflow))]
         said = answers(member_of_one, labelled.x[rows], recipe.thresholds) if len(rows) else None
         oob = _table(labelled, rows, said)
@@ -119,6 +169,7 @@ class MemberTrainer:
             "seed": [recipe.seed, member],
             "attempt": attempt,
             "threads": recipe.threads,
+            "group": recipe.group,
             "versions": versions(),
             "epochs": len(losses),
             "bag_rows": len(bag),
@@ -130,6 +181,11 @@ class MemberTrainer:
 
     def _quality(self, rows: np.ndarray, oob: pd.DataFrame) -> dict[str, float | None]:
         return member_quality(self.labelled.table.iloc[rows], oob, self.recipe.thresholds)
+
+
+def groups(members: Sequence[int], size: int) -> list[list[int]]:
+    """Members that are trained together: those whose numbers lie in the same ``size`` numbers."""
+    return [list(group) for _, group in groupby(sorted(members), lambda k: k // size)]
 
 
 def _table(labelled: LabelledSet, rows: np.ndarray, said: MemberAnswers | None) -> pd.DataFrame:

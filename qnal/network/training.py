@@ -1,31 +1,33 @@
-"""Fitting one QuasarNET: the training step and the epochs around it.
+"""Fitting QuasarNETs: the training step and the epochs around it.
 
-The step is one ``tf.function`` over plain convolutions rather than ``keras.Model.fit``: all heads
-are one matrix product, and dropout takes two masks from every 32 random bits. Loss, optimizer
-(Adam as Keras has it), dropout rate and batch norm are those of the reference. The trained bias of
-a convolution would be undone by the batch norm behind it, so biases stay 0 there.
+The step is one ``tf.function`` rather than ``keras.Model.fit``: one or several members at once, all
+heads one matrix product, all weights one vector. Loss, optimizer (Adam as Keras has it), dropout
+rate and batch norm are those of the reference.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qnal.network.loss import quasarnet_loss
-from qnal.network.network import (
-    BATCH_NORM_EPSILON,
-    BATCH_NORM_MOMENTUM,
-    RESCALE,
-    BatchNorm,
-    Conv,
-    Network,
-    OffsetActivation,
+from qnal.network.dropout import Dropout, dropped_relu
+from qnal.network.layers import (
+    batch_norm,
+    block_kernel,
+    blocks,
+    convolved,
+    first_convolution,
+    product,
+    reach,
 )
+from qnal.network.loss import quasarnet_loss
+from qnal.network.network import BATCH_NORM_MOMENTUM, RESCALE, Network, OffsetActivation
+from qnal.network.optimizer import Adam
+from qnal.network.parameters import Parameters
+from qnal.network.precision import Precision, resolved
 from qnal.network.targets import Targets
 from qnal.network.tf import tf
-
-BETA_1, BETA_2, ADAM_EPSILON = 0.9, 0.999, 1e-7
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class Schedule:
     dropout: float = 0.2
     reg_conv: float = 0.0
     reg_dense: float = 0.0
+    precision: Precision = Precision.float32
 
     def epochs_for(self, rows: int) -> int:
         """``epochs``, or as many as make ``min_steps`` optimizer steps."""
@@ -47,33 +50,71 @@ class Schedule:
         return max(self.epochs, -(-self.min_steps // steps))
 
 
+@dataclass(frozen=True)
+class Start:
+    """What one member's training starts from.
+
+    Attributes:
+        network: initial weights.
+        rows: indices into the spectra, repeated as the bootstrap drew them.
+        rng: gives the order of batches and the dropout bits.
+    """
+
+    network: Network
+    rows: NDArray[np.integer]
+    rng: np.random.Generator
+
+
+@dataclass
+class _Course:
+    """One member on its way through its epochs."""
+
+    start: Start
+    seed: int
+    batches: Iterator[NDArray[np.int32]]
+    steps_an_epoch: int
+    steps: int = 0
+    total: float = 0.0
+    losses: list[float] = field(default_factory=list)
+    running: bool = True
+
+
 class Trainer:
-    """Fits networks of one structure, one after the other, with one compiled step.
+    """Fits networks of one structure with one compiled step.
 
     Args:
         network: any network of the structure; its weights do not matter.
         schedule: how to fit.
         x: all spectra, shape [rows, npix]; they stay in memory once, whatever is drawn from them.
         targets: their targets.
+        group: how many members are fitted together at most. For one, the operations are those
+            that are fastest on a processor; more pay on a GPU.
     """
 
     def __init__(
-        self, network: Network, schedule: Schedule, x: NDArray[np.float32], targets: Targets
+        self,
+        network: Network,
+        schedule: Schedule,
+        x: NDArray[np.float32],
+        targets: Targets,
+        group: int = 1,
     ) -> None:
         self.template = network
         self.schedule = schedule
+        self.group = group
         self.x = tf.constant(x, tf.float32)
         self.boxes = tf.constant(targets.boxes)
         self.offsets = tf.constant(targets.offsets)
         self.weights = tf.constant(targets.weights)
-        self.trained = [tf.Variable(a) for a in _trained_arrays(network)]
-        self.averages = [tf.Variable(a) for a in _average_arrays(network)]
-        moments = 3 if schedule.amsgrad else 2
-        self.moments = [[tf.Variable(tf.zeros_like(v)) for v in self.trained]
-                        for _ in range(moments)]  # fmt: skip
-        self.step_count = tf.Variable(0, dtype=tf.int64)
-        rows = tf.TensorSpec([None], tf.int32)
-        self._step = tf.function(self._train_step, [rows, tf.TensorSpec([2], tf.int32)])
+        self.dtype = tf.as_dtype(resolved(schedule.precision).value)
+        self.parameters = Parameters(network)
+        self.trained = tf.Variable(np.stack([self.parameters.trained(network)] * group))
+        self.averages = tf.Variable(np.stack([self.parameters.averages(network)] * group))
+        self.optimizer = Adam(self.trained, schedule.learning_rate, schedule.amsgrad)
+        signature = [tf.TensorSpec([group, None], tf.int32), tf.TensorSpec([group, 2], tf.int32)]
+        if group > 1:
+            signature.append(tf.TensorSpec([group, None], tf.float32))
+        self._step = tf.function(self._train_step, signature, autograph=False)
 
     def fit(
         self,
@@ -82,164 +123,180 @@ class Trainer:
         rng: np.random.Generator,
         on_epoch: Callable[[int, float], None] | None = None,
     ) -> tuple[Network, list[float]]:
-        """Fit from the weights of ``network`` on the given rows of ``x``.
+        """Fit one member; see :meth:`fit_group`."""
+
+        def on_epoch_of(_: int, done: int, loss: float) -> None:
+            if on_epoch:
+                on_epoch(done, loss)
+
+        return self.fit_group({0: Start(network, rows, rng)}, on_epoch_of)[0]
+
+    def fit_group(
+        self,
+        starts: Mapping[int, Start],
+        on_epoch: Callable[[int, int, float], None] | None = None,
+    ) -> dict[int, tuple[Network, list[float]]]:
+        """Fit members together, none of them disturbed by the others.
 
         Args:
-            network: initial weights.
-            rows: indices into ``x``, repeated as the bootstrap drew them.
-            rng: gives the order of batches and the dropout bits.
-            on_epoch: called with the epochs done and the epoch's mean loss.
+            starts: what each starts from, by its place from 0 to ``group`` − 1; bags may differ
+                in size. The company does not matter to the last bit, the place may.
+            on_epoch: called with a member's place, its epochs done, and the epoch's mean loss.
 
         Returns:
-            The fitted network and the mean training loss of every epoch; the loss is NaN from the
-            epoch on in which training diverged, and fitting stops there.
+            By place, the fitted network and the mean training loss of every epoch; the loss is NaN
+            from the epoch on in which training diverged, and fitting stops there.
         """
-        self._reset(network)
-        dropout_seed = int(rng.integers(2**31))
-        size, losses = self.schedule.batch_size, []
-        for epoch in range(self.schedule.epochs_for(len(rows))):
-            order = rng.permutation(rows).astype(np.int32)
-            total = 0.0
-            for start in range(0, len(order), size):
-                batch = order[start : start + size]
-                seed = [dropout_seed, int(self.step_count)]
-                total += float(self._step(batch, seed)) * len(batch)
-            losses.append(total / len(rows))
-            if on_epoch:
-                on_epoch(epoch + 1, losses[-1])
-            if not np.isfinite(losses[-1]):
-                break
-        return self._network(), losses
+        if not set(starts) <= set(range(self.group)):
+            raise ValueError(f"places {sorted(starts)} are not all in a group of {self.group}.")
+        self._reset({place: start.network for place, start in starts.items()})
+        courses = {place: self._course(start) for place, start in starts.items()}
+        pending: list[tuple[tf.Tensor, dict[int, int]]] = []
+        while running := {place: c for place, c in courses.items() if c.running}:
+            batches = {place: next(course.batches) for place, course in running.items()}
+            losses = self._run(batches, {p: (c.seed, c.steps) for p, c in running.items()})
+            pending.append((losses, {place: len(batch) for place, batch in batches.items()}))
+            for course in running.values():
+                course.steps += 1
+            done = {p: c for p, c in running.items() if c.steps % c.steps_an_epoch == 0}
+            if not done:
+                continue
+            # Losses are fetched once an epoch, so that a GPU is not waited for at every step.
+            for losses, counts in pending:
+                of_step = losses.numpy()
+                for place, count in counts.items():
+                    courses[place].total += float(of_step[place]) * count
+            pending.clear()
+            for place, course in done.items():
+                self._end_epoch(course)
+                if on_epoch:
+                    on_epoch(place, len(course.losses), course.losses[-1])
+        trained, averages = self.trained.numpy(), self.averages.numpy()
+        return {
+            place: (self.parameters.network(trained[place], averages[place]), course.losses)
+            for place, course in courses.items()
+        }
 
-    def _reset(self, network: Network) -> None:
-        for variables, arrays in (
-            (self.trained, _trained_arrays(network)),
-            (self.averages, _average_arrays(network)),
-        ):
-            for variable, array in zip(variables, arrays, strict=True):
-                variable.assign(array)
-        for moments in self.moments:
-            for variable in moments:
-                variable.assign(tf.zeros_like(variable))
-        self.step_count.assign(0)
+    def _course(self, start: Start) -> _Course:
+        seed = int(start.rng.integers(2**31))
+        size = self.schedule.batch_size
 
-    def _train_step(self, rows: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        def batches() -> Iterator[NDArray[np.int32]]:
+            while True:
+                order = start.rng.permutation(start.rows).astype(np.int32)
+                for first in range(0, len(order), size):
+                    yield order[first : first + size]
+
+        return _Course(start, seed, batches(), -(-len(start.rows) // size))
+
+    def _end_epoch(self, course: _Course) -> None:
+        course.losses.append(course.total / len(course.start.rows))
+        course.total = 0.0
+        course.running = bool(np.isfinite(course.losses[-1])) and (
+            len(course.losses) < self.schedule.epochs_for(len(course.start.rows))
+        )
+
+    def _run(
+        self, batches: dict[int, NDArray[np.int32]], seeds: dict[int, tuple[int, int]]
+    ) -> tf.Tensor:
+        """One step of every member that has a batch; the losses by place."""
+        if self.group == 1:
+            return self._step(batches[0][None], np.array([seeds[0]], np.int32))
+        # Of one shape in all company, since the order of sums follows from the shape.
+        rows = np.zeros((self.group, self.schedule.batch_size), np.int32)
+        present = np.zeros(rows.shape, np.float32)
+        both = np.zeros((self.group, 2), np.int32)
+        for place, batch in batches.items():
+            rows[place, : len(batch)] = batch
+            present[place, : len(batch)] = 1
+            both[place] = seeds[place]
+        return self._step(rows, both, present)
+
+    def _reset(self, networks: dict[int, Network]) -> None:
+        every = [networks.get(place, self.template) for place in range(self.group)]
+        self.trained.assign(np.stack([self.parameters.trained(n) for n in every]))
+        self.averages.assign(np.stack([self.parameters.averages(n) for n in every]))
+        self.optimizer.reset()
+
+    def _train_step(
+        self, rows: tf.Tensor, seeds: tf.Tensor, present: tf.Tensor | None = None
+    ) -> tf.Tensor:
+        """One step of every member that has rows; returns the losses, shape [members]."""
         with tf.GradientTape() as tape:
-            output, averages = self._forward(tf.gather(self.x, rows), seed)
-            loss = quasarnet_loss(
-                output, tf.gather(self.boxes, rows), tf.gather(self.offsets, rows)
-            )
-            loss = tf.reduce_mean(tf.reduce_sum(loss * tf.gather(self.weights, rows), axis=1))
-            loss += self._regularisation()
-        gradients = tape.gradient(loss, self.trained)
-        for variable, value in zip(self.averages, averages, strict=True):
-            variable.assign(variable * BATCH_NORM_MOMENTUM + value * (1 - BATCH_NORM_MOMENTUM))
-        self._adam(gradients)
-        return loss
+            arrays = self.parameters.split(self.trained)
+            output, averages = self._forward(tf.gather(self.x, rows), arrays, seeds, present)
+            losses = self._losses(output, rows, present) + self._regularisation(arrays)
+        gradient = tape.gradient(losses, self.trained)
+        active = None if present is None else tf.reduce_max(present, axis=1) > 0
+        moved = (tf.concat(averages, axis=1) - self.averages) * (1 - BATCH_NORM_MOMENTUM)
+        self.averages.assign_add(moved if active is None else tf.where(active[:, None], moved, 0.0))
+        self.optimizer.apply(gradient, active)
+        return losses
 
-    def _forward(self, x: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
+    def _forward(
+        self,
+        x: tf.Tensor,
+        arrays: list[tf.Tensor],
+        seeds: tf.Tensor,
+        present: tf.Tensor | None,
+    ) -> tuple[tf.Tensor, list[tf.Tensor]]:
         """Output in training mode, and the batch means and variances of every norm."""
         convs = self.template.convs
+        dropout = Dropout(self.schedule.dropout, len(convs), seeds)
         averages: list[tf.Tensor] = []
-        y = x[:, None, :, None]
+        pixels, y = len(self.template.grid), x
         for k, conv in enumerate(convs):
-            kernel, gamma, beta = self.trained[3 * k : 3 * k + 3]
-            y = tf.nn.conv2d(y, kernel[None], [1, conv.stride], conv.padding.value.upper())
-            y, batch = _batch_norm(y, gamma, beta)
+            kernel, gamma, beta = arrays[3 * k : 3 * k + 3]
+            gamma, beta = gamma * dropout.scale, beta * dropout.scale
+            pixels = conv.pixels(pixels)
+            if k == 0:
+                seen = pixels if len(convs) == 1 else min(pixels, reach(convs[1], pixels))
+                y, batch = first_convolution(
+                    x, kernel, gamma, beta, conv, present, seen, self.dtype
+                )
+            else:
+                kernel = tf.cast(block_kernel(kernel, conv), self.dtype)
+                y = convolved(blocks(y, conv), kernel)
+                y, batch = batch_norm(y, gamma, beta, present)
+                y = tf.cast(y, self.dtype)
             averages += batch
-            y = _dropout(tf.nn.relu(y), self.schedule.dropout, seed + [k, 0])
-        kernel, gamma, beta, head_kernel, head_bias = self.trained[3 * len(convs) :]
-        y = tf.reshape(y, [-1, kernel.shape[0]]) @ kernel
-        y, batch = _batch_norm(y[:, None, None], gamma, beta)
+            y = dropped_relu(y, dropout.keep(k, tf.shape(y)))
+        kernel, gamma, beta, head_kernel, head_bias = arrays[3 * len(convs) :]
+        y = tf.cast(tf.reshape(y, [self.group, -1, kernel.shape[1]]), tf.float32)
+        y, batch = batch_norm(tf.expand_dims(product(y, kernel), 2), gamma, beta, present)
         averages += batch
-        y = tf.nn.relu(y[:, 0, 0])
-        units, heads, _, boxes = head_kernel.shape
-        y = tf.reshape(y @ tf.reshape(head_kernel, [units, -1]), [-1, heads, 2, boxes])
-        return _activate(y + head_bias, self.template.offset_activation), averages
+        _, units, heads, _, boxes = head_kernel.shape
+        y = tf.nn.relu(tf.squeeze(y, 2))
+        y = product(y, tf.reshape(head_kernel, [self.group, units, -1]))
+        y += tf.reshape(head_bias, [self.group, 1, -1])
+        y = tf.reshape(y, [-1, heads, 2, boxes])
+        return _activate(y, self.template.offset_activation), averages
 
-    def _regularisation(self) -> tf.Tensor:
-        kernels = self.trained[: 3 * len(self.template.convs) : 3]
-        total = tf.constant(0.0)
-        if self.schedule.reg_conv:
-            total += self.schedule.reg_conv * tf.add_n([tf.reduce_sum(k * k) for k in kernels])
-        if self.schedule.reg_dense:
-            dense = self.trained[3 * len(self.template.convs)]
-            total += self.schedule.reg_dense * tf.reduce_sum(dense * dense)
+    def _losses(self, output: tf.Tensor, rows: tf.Tensor, present: tf.Tensor | None) -> tf.Tensor:
+        """Mean loss of every member over the rows it has, shape [members]."""
+        flat = tf.reshape(rows, [-1])
+        loss = quasarnet_loss(output, tf.gather(self.boxes, flat), tf.gather(self.offsets, flat))
+        loss = tf.reduce_sum(loss * tf.gather(self.weights, flat), axis=1)
+        loss = tf.reshape(loss, tf.shape(rows))
+        if present is None:
+            return tf.reduce_mean(loss, axis=1)
+        total = tf.reduce_sum(loss * present, axis=1)
+        return total / tf.maximum(tf.reduce_sum(present, axis=1), 1)
+
+    def _regularisation(self, arrays: list[tf.Tensor]) -> tf.Tensor:
+        """Penalty of every member, shape [members]."""
+        dense = 3 * len(self.template.convs)
+        total = tf.zeros([self.group])
+        for strength, kernels in (
+            (self.schedule.reg_conv, arrays[:dense:3]),
+            (self.schedule.reg_dense, arrays[dense : dense + 1]),
+        ):
+            if strength:
+                for kernel in kernels:
+                    total += strength * tf.reduce_sum(
+                        tf.square(kernel), axis=list(range(1, len(kernel.shape)))
+                    )
         return total
-
-    def _adam(self, gradients: list[tf.Tensor]) -> None:
-        """One step of Adam or AMSGrad, in Keras's form (epsilon outside the bias correction)."""
-        self.step_count.assign_add(1)
-        t = tf.cast(self.step_count, tf.float32)
-        rate = self.schedule.learning_rate * tf.sqrt(1 - BETA_2**t) / (1 - BETA_1**t)
-        for k, (variable, gradient) in enumerate(zip(self.trained, gradients, strict=True)):
-            first, second = self.moments[0][k], self.moments[1][k]
-            first.assign_add((gradient - first) * (1 - BETA_1))
-            second.assign_add((tf.square(gradient) - second) * (1 - BETA_2))
-            scale = second
-            if self.schedule.amsgrad:
-                scale = self.moments[2][k].assign(tf.maximum(self.moments[2][k], second))
-            variable.assign_sub(rate * first / (tf.sqrt(scale) + ADAM_EPSILON))
-
-    def _network(self) -> Network:
-        """The current weights as a network."""
-        values = [v.numpy() for v in self.trained]
-        mean_variance = [v.numpy() for v in self.averages]
-        norms = []
-        for k in range(len(self.template.convs) + 1):
-            gamma, beta = values[3 * k + 1], values[3 * k + 2]
-            norms.append(BatchNorm(gamma, beta, *mean_variance[2 * k : 2 * k + 2]))
-        convs = tuple(
-            Conv(values[3 * k], conv.bias * 0, norms[k], conv.stride, conv.padding)
-            for k, conv in enumerate(self.template.convs)
-        )
-        return Network(
-            **vars(self.template)
-            | {
-                "convs": convs,
-                "dense_kernel": values[3 * len(convs)],
-                "dense_bias": self.template.dense_bias * 0,
-                "dense_norm": norms[-1],
-                "head_kernel": values[-2],
-                "head_bias": values[-1],
-            }
-        )
-
-
-def _trained_arrays(network: Network) -> list[NDArray]:
-    """kernel, gamma, beta of every convolution and of the dense layer, then the heads."""
-    arrays = [a for c in network.convs for a in (c.kernel, c.norm.gamma, c.norm.beta)]
-    norm = network.dense_norm
-    arrays += [network.dense_kernel, norm.gamma, norm.beta]
-    return [np.asarray(a, np.float32) for a in (*arrays, network.head_kernel, network.head_bias)]
-
-
-def _average_arrays(network: Network) -> list[NDArray]:
-    norms = [*(c.norm for c in network.convs), network.dense_norm]
-    return [np.asarray(a, np.float32) for norm in norms for a in (norm.mean, norm.variance)]
-
-
-def _batch_norm(
-    y: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor
-) -> tuple[tf.Tensor, list[tf.Tensor]]:
-    """Batch norm of [rows, 1, pixels, channels] and the batch's mean and (biased) variance."""
-    y, mean, variance = tf.compat.v1.nn.fused_batch_norm(
-        y, gamma, beta, epsilon=BATCH_NORM_EPSILON, is_training=True
-    )
-    # The fused operation reports the unbiased variance; Keras averages the biased one.
-    count = tf.cast(tf.reduce_prod(tf.shape(y)[:3]), tf.float32)
-    return y, [mean, variance * (count - 1) / tf.maximum(count, 1)]
-
-
-def _dropout(y: tf.Tensor, rate: float, seed: tf.Tensor) -> tf.Tensor:
-    """Inverted dropout with 16 random bits a value."""
-    if not rate:
-        return y
-    size = tf.size(y)
-    bits = tf.random.stateless_uniform([(size + 1) // 2], seed, None, None, tf.int32)
-    bits = tf.reshape(tf.bitcast(bits, tf.uint16), [-1])[:size]
-    keep = tf.reshape(tf.cast(bits, tf.int32) >= round(rate * 2**16), tf.shape(y))
-    return y * tf.cast(keep, y.dtype) / (1 - rate)
 
 
 def _activate(y: tf.Tensor, kind: OffsetActivation) -> tf.Tensor:

@@ -5,8 +5,10 @@ from typing import Any
 
 from qnal.config import Config
 from qnal.ensemble.folder import EnsembleFolder
-from qnal.ensemble.member import DivergedError, MemberRecipe, MemberTrainer
+from qnal.ensemble.member import DivergedError, MemberRecipe, MemberTrainer, groups
 from qnal.errors import ConfigError, InputError
+from qnal.network.device import group_size
+from qnal.network.precision import resolved
 from qnal.network.structure import Structure
 from qnal.network.training import Schedule
 from qnal.progress import progress, say
@@ -20,7 +22,6 @@ from qnal.stages.places import fingerprint, place, plain, remember
 from qnal.summary import Summary, prefixed
 from qnal.tracking import Run
 
-PRECISION = "float32"
 BAL_NEEDED = 20  # positive and negative quasars from which a BAL head learns anything
 
 
@@ -73,23 +74,26 @@ def _recipe(config: Config) -> MemberRecipe:
             network.dropout,
             network.reg_conv,
             network.reg_dense,
+            resolved(schedule.precision),
         ),
         config.ensemble.thresholds(),
         config.ensemble.bootstrap,
         config.seed,
         schedule.threads,
+        group_size(schedule.group),
     )
 
 
 def _description(config: Config, recipe: MemberRecipe, labelled: LabelledSet) -> dict[str, Any]:
     """What ``ensemble.json`` says besides the members; its fingerprint leaves ``n`` out."""
     schedule = plain(config.train)
-    del schedule["threads"]  # with other threads a member is the same but for rounding
+    for rounding in ("threads", "group"):  # a member is the same but for rounding
+        del schedule[rounding]
     made_from = {
         "training_set": labelled.fingerprint(),
         "network": plain(config.network),
         "lines": plain(config.lines),
-        "train": schedule | {"precision": PRECISION},
+        "train": schedule | {"precision": recipe.schedule.precision},
         "bootstrap": config.ensemble.bootstrap,
         "seed": config.seed,
     }
@@ -145,17 +149,16 @@ def _train_members(
     failed = []
     trainer = MemberTrainer(recipe, labelled, folder)
     with progress("training", len(missing)) as advance:
-        for k in missing:
 
-            def on_epoch(done: int, total: int, loss: float, k: int = k) -> None:
-                advance(1 / total, f"member {k}, epoch {done}/{total}, loss {loss:.3f}")
+        def on_epoch(k: int, done: int, total: int, loss: float) -> None:
+            advance(1 / total, f"member {k}, epoch {done}/{total}, loss {loss:.3f}")
 
-            try:
-                record = trainer.train(k, on_epoch)
-            except DivergedError as error:
-                failed.append(str(error))
-                continue
-            _record_member(run, folder, record, tags)
+        for group in groups(missing, recipe.group):
+            for record in trainer.train_group(group, on_epoch).values():
+                if isinstance(record, DivergedError):
+                    failed.append(str(record))
+                else:
+                    _record_member(run, folder, record, tags)
     if not folder.records():
         raise InputError("no member could be trained: " + "; ".join(failed))
     return failed

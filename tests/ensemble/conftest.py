@@ -5,7 +5,7 @@ import pytest
 from qnal.ensemble.out_of_bag import OutOfBag
 from qnal.spectra.label import Label
 
-THREADS = 2  # as conf/train has it, for all tests that share this process
+THREADS = 1  # as conf/train has it, for all tests that share this process
 
 
 @pytest.fixture(scope="session", autouse=True)

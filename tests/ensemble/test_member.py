@@ -11,7 +11,13 @@ from filelock import FileLock, Timeout
 
 from qnal.ensemble.bootstrap import Bootstrap, out_of_bag
 from qnal.ensemble.folder import EnsembleFolder
-from qnal.ensemble.member import DivergedError, MemberRecipe, MemberTrainer, use_threads
+from qnal.ensemble.member import (
+    DivergedError,
+    MemberRecipe,
+    MemberTrainer,
+    groups,
+    use_threads,
+)
 from qnal.ensemble.votes import Thresholds
 from qnal.errors import ConfigError
 from qnal.network.structure import Structure
@@ -20,7 +26,7 @@ from qnal.spectra.grid import named_grid
 from qnal.spectra.label import Label
 from qnal.spectra.labelled import LabelledSet
 
-THREADS = 2
+THREADS = 1
 
 
 def a_labelled_set():
@@ -50,7 +56,13 @@ def a_trainer(path, **options):
         named_grid("log"), ("LYA", "CIV(1548)"), ("CIV(1548)",), layers=2, filters=4, units=5
     )
     recipe = MemberRecipe(
-        structure, Schedule(**schedule), Thresholds(), Bootstrap.targets, 91701, THREADS
+        structure,
+        Schedule(**schedule),
+        Thresholds(),
+        Bootstrap.targets,
+        91701,
+        THREADS,
+        options.get("group", 1),
     )
     return MemberTrainer(recipe, options.get("labelled") or a_labelled_set(), EnsembleFolder(path))
 
@@ -120,15 +132,72 @@ def test_a_member_is_claimed_by_a_lock(tmp_path, monkeypatch):
     trainer = a_trainer(tmp_path)
     seen = []
 
-    def attempt(member, *_):
-        with pytest.raises(Timeout):
-            FileLock(trainer.folder.lock(member), is_singleton=False).acquire(timeout=0)
-        seen.append(member)
-        return {"member": member}
+    def attempt(members, *_):
+        for member in members:
+            with pytest.raises(Timeout):
+                FileLock(trainer.folder.lock(member), is_singleton=False).acquire(timeout=0)
+        seen.extend(members)
+        return {member: {"member": member} for member in members}
 
     monkeypatch.setattr(trainer, "_attempt", attempt)
     trainer.train(4)
     assert seen == [4]
+    assert list(trainer.train_group([6, 5])) == [6, 5]
+    assert seen == [4, 6, 5]
+
+
+def test_members_trained_together_are_those_trained_alone(both, tmp_path):
+    """But for rounding; a member of the group that is there already is kept."""
+    single, records = both
+    trainer = a_trainer(tmp_path, group=3)
+    trainer.train(2)
+    there = content(trainer, 2)
+    told = []
+    together = trainer.train_group([2, 0, 1], lambda *what: told.append(what[:3]))
+    assert list(together) == [2, 0, 1] and content(trainer, 2) == there
+    assert sorted(told) == [(k, done, 2) for k in (0, 1) for done in (1, 2)]
+    for k in (0, 1):
+        assert together[k]["group"] == 3 and records[k]["group"] == 1
+        for name in ("member", "seed", "attempt", "threads", "epochs", "bag_rows", "oob_rows"):
+            assert together[k][name] == records[k][name]
+        np.testing.assert_allclose(together[k]["loss"], records[k]["loss"], rtol=1e-5)
+        ours, theirs = (t.folder.out_of_bag(k)["DECIDING"] for t in (trainer, single))
+        np.testing.assert_allclose(ours, theirs, atol=1e-3)
+
+
+def test_company_does_not_matter(tmp_path):
+    alone, first, last = (a_trainer(tmp_path / name, group=3) for name in ("a", "b", "c"))
+    alone.train(5)
+    first.train_group([5, 3])
+    last.train_group([3, 4, 5])
+    assert content(alone, 5) == content(first, 5) == content(last, 5)
+    assert content(first, 3) == content(last, 3)
+    with pytest.raises(ValueError, match=r"members \[0, 3\] are not of one group of 3"):
+        a_trainer(tmp_path / "d", group=3).train_group([0, 3])
+
+
+def test_groups_follow_from_the_numbers():
+    assert groups([7, 0, 2, 5, 3], 4) == [[0, 2, 3], [5, 7]]
+    assert groups([4, 9], 1) == [[4], [9]]
+
+
+def test_one_that_diverges_does_not_disturb_its_group(tmp_path, monkeypatch):
+    """Member 1's first attempt starts from NaN: it is tried once more, member 0 is not."""
+    trainer, calm = (a_trainer(tmp_path / name, group=2) for name in ("spoiled", "calm"))
+    calm.train(0)
+    fit_group, attempts = trainer.trainer.fit_group, []
+
+    def spoiled(starts, on_epoch):
+        attempts.append(len(starts))
+        if len(starts) == 2:
+            starts[1].network.head_bias[:] = np.nan
+        return fit_group(starts, on_epoch)
+
+    monkeypatch.setattr(trainer.trainer, "fit_group", spoiled)
+    records = trainer.train_group([0, 1])
+    assert attempts == [2, 1]
+    assert [records[k]["attempt"] for k in (0, 1)] == [0, 1]
+    assert content(trainer, 0)[0] == content(calm, 0)[0]
 
 
 def test_diverged_members_are_tried_once_more_and_then_named(tmp_path):
@@ -152,5 +221,5 @@ def test_every_target_in_the_bag(tmp_path):
 
 def test_another_number_of_threads_is_refused():
     use_threads(THREADS)
-    with pytest.raises(ConfigError, match=r"train\.threads=7, but .* already computed with 2"):
+    with pytest.raises(ConfigError, match=r"train\.threads=7, but .* already computed with 1"):
         use_threads(7)

@@ -3,7 +3,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-THREADS = 2  # as conf/train has it, for all tests that share this process
+THREADS = 1  # as conf/train has it, for all tests that share this process
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,0 +1,243 @@
+"""Samples per second in training members: the reference's loop over Keras models, and qnal's.
+
+Command: python experiments/benchmarks/training.py [--members 4] [--epochs 6] [--group 0] [--quick]
+Source:  the loop of train_qnet_ensemble.py: for each member a new Keras model, compile with a loss
+         per head, fit(X[sample], …, batch_size=256), clear_session
+Cost:    2 minutes on 2 cores; --quick half a minute, whose numbers mean little
+Expect:  on 2 cores with bfloat16 at least 1.8 times the reference in the default precision and 1.2
+         times in float32
+
+The ways run in turn, two members at a time: the reference in one process on all cores, as it does;
+qnal in one process of one thread a core, as ``executor=local`` does. All that a way does for its
+members counts: building, tracing, and with qnal the start of the workers (the reference's process
+is there already, with its imports done). ``steady`` leaves out each member's first epoch.
+``--group G`` adds members trained together in one process, beside the one-by-one loop there.
+"""
+
+import argparse
+import os
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from multiprocessing import get_context
+from statistics import median
+
+import numpy as np
+from machine import describe, gemm_limit
+
+from qnal.ensemble.member import use_threads
+from qnal.network.lines import QUASARNET_BAL_LINES, QUASARNET_LINES
+from qnal.network.network import Network
+from qnal.network.precision import Precision, resolved
+from qnal.network.structure import Structure
+from qnal.network.targets import Targets, targets
+from qnal.spectra.grid import named_grid
+
+BATCH, RATE, FLOP = 256, 2e-4, 106e6  # FLOP of a sample in a step: three times a forward pass
+EVERYDAY = 600  # steps of a member in an everyday job
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is trained: a member's rows and epochs; ``group`` members in one program."""
+
+    rows: int
+    epochs: int
+    precision: Precision = Precision.float32
+    group: int = 1
+
+
+@dataclass(frozen=True)
+class Fit:
+    """When a member's training began and each of its epochs ended, by the machine's clock."""
+
+    begin: float
+    epochs: tuple[float, ...]
+
+
+def data(rows: int) -> tuple[np.ndarray, Targets]:
+    """Numbers in the shape of spectra, with labels as a survey has them."""
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(rows, 443)).astype(np.float32)
+    label, z = rng.integers(1, 5, rows), rng.uniform(0.3, 4, rows)
+    names = {"lines": QUASARNET_LINES, "bal_lines": QUASARNET_BAL_LINES}
+    bal = rng.integers(-1, 2, rows)
+    return x, targets(label, z, bal, boxes=13, grid=named_grid("log"), **names)
+
+
+def reference_network(seed: int) -> Network:
+    """The reference's network: 4 layers, 100 filters, 7 heads of 13 boxes."""
+    structure = Structure(named_grid("log"), QUASARNET_LINES, QUASARNET_BAL_LINES)
+    return structure.initial(np.random.default_rng(seed))
+
+
+def keras_member(job: Job, member: int) -> list[Fit]:
+    """One member as the reference trains it."""
+    from qnal.network.keras_model import keras_model
+    from qnal.network.tf import keras
+
+    x, t = data(job.rows)
+    y = [np.concatenate([t.boxes[:, h], t.offsets[:, h]], axis=1) for h in range(t.boxes.shape[1])]
+    template = reference_network(0)
+    sample = np.random.default_rng(member).integers(job.rows, size=job.rows)
+    begin, ends = time.time(), []
+    model = keras_model(template)
+    model.compile(keras.optimizers.Adam(RATE), loss=[head_loss] * len(y))
+    model.fit(
+        x[sample][:, :, None],
+        [of_head[sample] for of_head in y],
+        sample_weight=[t.weights[sample, h] for h in range(len(y))],
+        batch_size=BATCH,
+        epochs=job.epochs,
+        verbose=0,
+        callbacks=[
+            keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: ends.append(time.time()))
+        ],
+    )
+    keras.backend.clear_session()
+    return [Fit(begin, tuple(ends))]
+
+
+def head_loss(y_true, y_pred):  # type: ignore[no-untyped-def]
+    """The loss of one head, as QuasarNET writes it."""
+    from qnal.network.tf import keras
+
+    k, eps = keras.ops, 1e-7
+    y, offset = y_true[:, :13], y_true[:, 13:]
+    p, shift = y_pred[:, :13], y_pred[:, 13:]
+    n1, n2 = k.sum(y, axis=1) + eps, k.sum(1 - y, axis=1) + eps
+    hit = y * (k.square(offset - shift) - k.log(k.clip(p, eps, 1 - eps)))
+    miss = (1 - y) * k.log(k.clip(1 - p, eps, 1 - eps))
+    return k.sum(hit, axis=1) / n1 - k.sum(miss, axis=1) / n2
+
+
+def our_members(job: Job, members: range) -> list[Fit]:
+    """Members as a worker of ours trains them; its trainer is made once."""
+    from qnal.network.training import Start
+
+    begin = time.time()
+    trainer = our_trainer(job)
+    starts = {}
+    for place, member in enumerate(members):
+        rng = np.random.default_rng(member)
+        sample = rng.integers(job.rows, size=job.rows)
+        starts[place] = Start(reference_network(member), sample, rng)
+    ends: dict[int, list[float]] = {place: [] for place in starts}
+    trainer.fit_group(starts, lambda place, *_: ends[place].append(time.time()))
+    return [Fit(begin, tuple(of_member)) for of_member in ends.values()]
+
+
+@lru_cache(maxsize=2)
+def our_trainer(job: Job):  # type: ignore[no-untyped-def]
+    """The process's trainer, on one thread."""
+    from qnal.network.training import Schedule, Trainer
+
+    if job.group == 1:
+        use_threads(1)
+    schedule = Schedule(job.epochs, 0, BATCH, RATE, precision=job.precision)
+    return Trainer(reference_network(0), schedule, *data(job.rows), job.group)
+
+
+def workers(count: int) -> ProcessPoolExecutor:
+    """Fresh processes; they start when the first work comes."""
+    return ProcessPoolExecutor(count, mp_context=get_context("spawn"))
+
+
+class Timed:
+    """A way of training: its seconds in all, its members' fits, and its start."""
+
+    def __init__(self, train: Callable[[range], list[Fit]]) -> None:
+        self.train, self.seconds, self.fits, self.first = train, 0.0, list[Fit](), 0.0
+
+    def run(self, members: range) -> None:
+        """Train members, on the clock."""
+        begin = time.time()
+        fits = self.train(members)
+        self.first = self.first or min(fit.epochs[0] for fit in fits) - begin
+        self.seconds += time.time() - begin
+        self.fits += fits
+
+    def epoch(self) -> float:
+        """Seconds of an epoch but a member's first."""
+        return median(s for fit in self.fits for s in np.diff(fit.epochs))
+
+
+def main() -> None:
+    """Measure and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--members", type=int, default=4)
+    parser.add_argument("--epochs", type=int, default=6, help="of 10 steps of 256")
+    parser.add_argument("--group", type=int, default=0, help="members in one program")
+    parser.add_argument("--quick", action="store_true")
+    options = parser.parse_args()
+    steps, epochs = (2, 2) if options.quick else (10, options.epochs)
+    cores, job = len(os.sched_getaffinity(0)), Job(BATCH * steps, epochs)
+    default = resolved(Precision.auto)
+    reference = workers(1)
+    limits = {p: reference.submit(gemm_limit, p).result() for p in ("float32", "bfloat16")}
+
+    def one_after_the_other(members: range) -> list[Fit]:
+        return [fit for m in members for fit in reference.submit(keras_member, job, m).result()]
+
+    ways = {"reference": Timed(one_after_the_other)}
+    pools = []
+    for precision in dict.fromkeys((Precision.float32, default)):
+        pool = workers(cores)
+        pools.append(pool)
+
+        def train(members: range, pool: ProcessPoolExecutor = pool,
+                  job: Job = Job(job.rows, job.epochs, precision)) -> list[Fit]:  # fmt: skip
+            running = [pool.submit(our_members, job, range(m, m + 1)) for m in members]
+            return [fit for done in running for fit in done.result()]
+
+        ways[f"qnal {precision}"] = Timed(train)
+    for first in range(0, options.members, 2):
+        for way in ways.values():
+            way.run(range(first, min(first + 2, options.members)))
+    print(describe())
+    print("GEMM limit: " + ", ".join(f"{p} {v / 1e9:.0f} GFLOP/s" for p, v in limits.items()))
+    print(f"{options.members} members of {steps * epochs} steps of {BATCH} samples\n")
+    table(ways, limits["float32"], job, {name: 1 if name == "reference" else cores
+                                         for name in ways})  # fmt: skip
+    for pool in (reference, *pools):
+        pool.shutdown()
+    if options.group > 1:
+        grouped(Job(job.rows, 3 if options.quick else job.epochs, default), options.group)
+
+
+def table(ways: dict[str, Timed], limit: float, job: Job, at_once: dict[str, int]) -> None:
+    """Samples a second and ratios, with and without what is done once a member."""
+    header = ("", "samples/s", "ratio", "steady", "ratio", "of GEMM", f"{EVERYDAY} steps", "ratio",
+              "first epoch ends")  # fmt: skip
+    print("{:15s} {:>9s} {:>6s} {:>7s} {:>6s} {:>8s} {:>10s} {:>6s}  {}".format(*header))
+    base: tuple[float, ...] = ()
+    for name, way in ways.items():
+        members, samples = len(way.fits), job.rows * job.epochs
+        steady = job.rows / way.epoch() * at_once[name]
+        once = way.seconds / members - samples / steady  # seconds a member besides its steps
+        everyday = EVERYDAY * BATCH / (once + EVERYDAY * BATCH / steady)
+        speeds = (members * samples / way.seconds, steady, everyday)
+        base = base or speeds
+        total, even, long = (a / b for a, b in zip(speeds, base, strict=True))
+        print(
+            f"{name:15s} {speeds[0]:9.0f} {total:6.2f} {steady:7.0f} {even:6.2f} "
+            f"{steady * FLOP / limit:8.0%} {everyday:10.0f} {long:6.2f}  after {way.first:.1f} s"
+        )
+
+
+def grouped(job: Job, size: int) -> None:
+    """Members in one program against the same one by one, both in one process on all cores."""
+    together = Job(job.rows, job.epochs, job.precision, size)
+    with workers(1) as one, workers(1) as many:
+        (single,) = one.submit(our_members, job, range(1)).result()
+        fits = many.submit(our_members, together, range(size)).result()
+    loop, group = (median(np.diff(fit.epochs)) for fit in (single, fits[0]))
+    print(f"\n{size} members one by one, 1 thread: {job.rows / loop:.0f} samples/s")
+    print(f"{size} members in one program: {job.rows * size / group:.0f} samples/s, "
+          f"{size * loop / group:.2f} times")  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

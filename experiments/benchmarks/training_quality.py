@@ -1,0 +1,159 @@
+"""Whether networks come out as good as Keras makes them: out of bag, over five seeds.
+
+Command: python experiments/benchmarks/training_quality.py [--seeds 0 1 2 3 4] [--results FILE]
+             [KEY=VALUE …]
+Source:  qnal's own; the same bags are trained by Keras's fit as the reference does it, by qnal in
+         float32 and by qnal in bfloat16
+Cost:    1 to 2 minutes a seed on 2 cores; with --results, finished seeds are kept and not repeated
+Expect:  differences within two standard errors of their mean, in loss, completeness and purity
+
+The spectra are those of the configuration, with ``data=mock`` unless overrides say otherwise, such
+as data.boss.spectra=… data.boss.truth=… data=files. 600 steps of 64 spectra at a rate of 5e-4
+(``train.batch_size``, ``train.learning_rate``, ``train.min_steps`` override these).
+"""
+
+import argparse
+import json
+import tempfile
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+from hydra import compose, initialize_config_dir
+from training import head_loss
+
+from qnal.config import Config
+from qnal.ensemble.bootstrap import draw_bag, out_of_bag, streams
+from qnal.ensemble.evaluation import quality
+from qnal.ensemble.forward import Backend, answers, forward
+from qnal.ensemble.votes import votes
+from qnal.network.keras_model import keras_model
+from qnal.network.loss import quasarnet_loss
+from qnal.network.network import Network
+from qnal.network.precision import Precision
+from qnal.network.structure import Structure
+from qnal.network.targets import Targets, targets
+from qnal.network.tf import keras, tf
+from qnal.network.training import Schedule, Trainer
+from qnal.network.weights import read_network
+from qnal.spectra.grid import named_grid
+from qnal.spectra.labelled import LabelledSet
+from qnal.stages.inputs import labelled_set, with_survey
+from qnal.validation import validated
+
+CONF = Path(__file__).resolve().parents[2] / "conf"
+DEFAULTS = ["data=mock", "train.min_steps=600", "train.batch_size=64", "train.learning_rate=5e-4",
+            "train.epochs=1", "work_dir=/tmp/qnal_training_quality"]  # fmt: skip
+WAYS = ("Keras", "qnal float32", "qnal bfloat16")
+JUDGED = ("loss", "completeness", "completeness_z", "purity", "z_nmad")
+
+
+def main() -> None:
+    """Train, judge, and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
+    parser.add_argument("--results", type=Path, help="a JSON file of what is done")
+    parser.add_argument(
+        "--ways", nargs="+", default=WAYS, choices=WAYS, help="no table without all"
+    )
+    parser.add_argument("overrides", nargs="*")
+    options = parser.parse_args()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        config = with_survey(validated(compose("config", [*DEFAULTS, *options.overrides])))
+    labelled = labelled_set(config, named_grid("log"))
+    done: dict[str, dict[str, dict[str, float]]] = {}
+    if options.results and options.results.exists():
+        done = json.loads(options.results.read_text())
+    for seed, way in product(options.seeds, options.ways):
+        of_seed = done.setdefault(str(seed), {})
+        if way not in of_seed:
+            of_seed[way] = quality_of(way, config, labelled, seed)
+            print(seed, way, {k: round(v, 4) for k, v in of_seed[way].items()}, flush=True)
+            if options.results:
+                options.results.write_text(json.dumps(done, indent=1))
+    if set(options.ways) < set(WAYS):
+        return
+    print(f"{len(labelled)} spectra, {len(done)} seeds; mean and scatter of one seed\n")
+    table(list(done.values()))
+
+
+def quality_of(way: str, config: Config, labelled: LabelledSet, seed: int) -> dict[str, float]:
+    """Out-of-bag quality of a network that is trained in one way, on the seed's bag."""
+    structure = Structure(named_grid("log"), tuple(config.lines.names), tuple(config.lines.bal))
+    aims = targets(
+        labelled.column("LABEL"), labelled.column("Z"), labelled.column("BAL"),
+        lines=structure.lines, bal_lines=structure.bal_lines, boxes=13, grid=structure.grid,
+    )  # fmt: skip
+    targetid = labelled.column("TARGETID")
+    bag = draw_bag(targetid, config.ensemble.bootstrap, streams(seed, 0).bag)
+    rows = out_of_bag(targetid, bag)
+    train, random = config.train, streams(seed, 0)
+    initial = structure.initial(random.weights)
+    schedule = Schedule(train.epochs, train.min_steps, train.batch_size, train.learning_rate)
+    if way == "Keras":
+        network = of_keras(initial, schedule, labelled.x[bag], aims, bag, seed)
+    else:
+        precise = Schedule(**vars(schedule) | {"precision": Precision(way.split()[1])})
+        network, _ = Trainer(initial, precise, labelled.x, aims).fit(initial, bag, random.fit)
+    return judged(config, network, labelled, aims, rows)
+
+
+def of_keras(
+    initial: Network, schedule: Schedule, x: np.ndarray, aims: Targets, bag: np.ndarray, seed: int
+) -> Network:
+    """A network as the reference trains it, with weights that Keras draws."""
+    keras.utils.set_random_seed(seed)
+    model = keras_model(initial, schedule.dropout)
+    heads = range(aims.boxes.shape[1])
+    model.compile(keras.optimizers.Adam(schedule.learning_rate), loss=[head_loss for _ in heads])
+    model.fit(
+        x[:, :, None],
+        [np.concatenate([aims.boxes[bag, h], aims.offsets[bag, h]], axis=1) for h in heads],
+        sample_weight=[aims.weights[bag, h] for h in heads],
+        batch_size=schedule.batch_size,
+        epochs=schedule.epochs_for(len(bag)),
+        verbose=0,
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "net.keras"
+        model.save(path)
+        network = read_network(path, initial.lines, initial.bal_lines)
+    keras.backend.clear_session()
+    return network
+
+
+def judged(
+    config: Config, network: Network, labelled: LabelledSet, aims: Targets, rows: np.ndarray
+) -> dict[str, float]:
+    """Mean loss and quality of a network on rows that it has not seen."""
+    thresholds, answer = config.ensemble.thresholds(), forward(network, Backend.tensorflow)
+    output = tf.constant(answer(labelled.x[rows]), tf.float32)
+    loss = quasarnet_loss(output, aims.boxes[rows], aims.offsets[rows]) * aims.weights[rows]
+    said = answers([(network, answer)], labelled.x[rows], thresholds)
+    vote = votes(said.deciding[:, 0], said.z_best[:, 0], thresholds)
+    found = quality(
+        labelled.column("LABEL")[rows], labelled.column("Z")[rows], vote > 0, said.z_best[:, 0]
+    )
+    found["loss"] = float(tf.reduce_mean(tf.reduce_sum(loss, axis=1)))
+    return {name: np.nan if found[name] is None else float(found[name]) for name in JUDGED}
+
+
+def table(done: list[dict[str, dict[str, float]]]) -> None:
+    """Mean and scatter of each way, and how far ours are from Keras in standard errors."""
+    print("{:16s}".format(""), *(f"{name:>16s}" for name in JUDGED))
+    base = {name: np.array([found["Keras"][name] for found in done]) for name in JUDGED}
+    for way in done[0]:
+        values = {name: np.array([found[way][name] for found in done]) for name in JUDGED}
+        cells = [f"{v.mean():8.4f} ±{v.std(ddof=1):7.4f}" for v in values.values()]
+        print(f"{way:16s}", *(f"{cell:>16s}" for cell in cells))
+        if way != "Keras":
+            cells = []
+            for name in JUDGED:
+                difference = values[name] - base[name]
+                error = difference.std(ddof=1) / np.sqrt(len(done))
+                cells.append(f"{difference.mean():+.4f} ({difference.mean() / error:+.1f}σ)")
+            print(f"{'  less Keras':16s}", *(f"{cell:>16s}" for cell in cells))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,55 @@
+import numpy as np
+import pytest
+
+from qnal.network.dropout import Dropout, dropped_relu
+from qnal.network.tf import tf
+
+
+def kept(rate, shape, seeds, layer=0, layers=2):
+    seeds = tf.constant(seeds, tf.int32)
+    return Dropout(rate, layers, seeds).keep(layer, tf.constant(shape)).numpy()
+
+
+@pytest.mark.parametrize("rate", [0.2, 0.5, 0.99])
+@pytest.mark.parametrize("row", [(9, 11), (20, 10)])
+def test_values_are_dropped_at_the_rate_and_independently(rate, row):
+    keep = kept(rate, (1, 400, *row), [[1, 2]]).reshape(-1)
+    sigma = np.sqrt(rate * (1 - rate) / keep.size)
+    # A step's own rate is a whole number of 256ths.
+    assert abs(keep.mean() - (1 - rate)) < 5 * sigma + 1 / 256
+    # Values that share 32 random bits are independent.
+    quads = keep[: keep.size // 4 * 4].reshape(-1, 4)
+    off_diagonal = np.corrcoef(quads.T)[~np.eye(4, dtype=bool)]
+    assert np.abs(off_diagonal).max() < 5 / np.sqrt(len(quads))
+
+
+def test_over_the_steps_the_rate_is_exact():
+    """The rate lies between 51/256 and 52/256; either alone would be off by 0.002."""
+    rate = 51.5 / 256
+    steps = [kept(rate, (1, 10, 100, 30), [[5, step]]).mean() for step in range(200)]
+    error = np.std(steps) / np.sqrt(len(steps))
+    assert abs(np.mean(steps) - (1 - rate)) < 4 * error < 0.0015
+
+
+def test_bits_follow_from_member_step_layer_and_row():
+    shape = (2, 6, 5, 3)
+    both = kept(0.3, shape, [[4, 1], [9, 7]])
+    np.testing.assert_array_equal(both[1:], kept(0.3, (1, *shape[1:]), [[9, 7]]))
+    np.testing.assert_array_equal(both[:, :4], kept(0.3, (2, 4, 5, 3), [[4, 1], [9, 7]]))
+    for other in ([[4, 2]], [[5, 1]]):
+        assert (both[:1] != kept(0.3, (1, *shape[1:]), other)).any()
+    assert (both != kept(0.3, shape, [[4, 1], [9, 7]], layer=1)).any()
+
+
+def test_gradient_passes_what_is_kept_and_positive():
+    y = tf.constant([[-1.0, -2.0, 3.0, 4.0]])
+    keep = tf.constant([[True, False, True, False]])
+    with tf.GradientTape() as tape:
+        tape.watch(y)
+        z = dropped_relu(y, keep)
+    np.testing.assert_array_equal(z, [[0, 0, 3, 0]])
+    np.testing.assert_array_equal(tape.gradient(z, y, tf.constant([[5.0] * 4])), [[0, 0, 5, 0]])
+
+
+def test_rate_0_keeps_all():
+    assert Dropout(0.0, 2, tf.zeros([1, 2], tf.int32)).keep(0, tf.constant([1, 2])) is None

@@ -1,0 +1,105 @@
+"""Members fitted together are those fitted one by one, but for rounding."""
+
+import numpy as np
+import pytest
+
+from qnal.network.precision import Precision
+from qnal.network.targets import Targets
+from qnal.network.training import Schedule, Start, Trainer
+
+ROWS, HEADS, BOXES = 60, 7, 13
+BAGS = (60, 45, 33)  # the last batches have 12, 13 and 1 rows; the third member has most epochs
+
+
+@pytest.fixture(scope="module")
+def labelled():
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(ROWS, 443)).astype(np.float32)
+    boxes = np.eye(BOXES, dtype=np.float32)[rng.integers(BOXES, size=(ROWS, HEADS))]
+    weights = (rng.random((ROWS, HEADS)) < 0.8).astype(np.float32)
+    return x, Targets(boxes, rng.random((ROWS, HEADS, BOXES)).astype(np.float32), weights)
+
+
+def starts(random_network, spoiled=None):
+    given = []
+    for k, rows in enumerate(BAGS):
+        network = random_network(k, layers=3, filters=6, units=8)
+        if k == spoiled:
+            network.head_bias[:] = np.nan
+        bag = np.random.default_rng(k).integers(ROWS, size=rows)
+        given.append(Start(network, bag, np.random.default_rng(100 + k)))
+    return given
+
+
+def fitted(random_network, labelled, group, spoiled=None, **options):
+    given = starts(random_network, spoiled)
+    schedule = Schedule(
+        **{"epochs": 3, "min_steps": 11, "batch_size": 16, "amsgrad": True, "reg_conv": 1e-3}
+        | options
+    )
+    trainer = Trainer(given[0].network, schedule, *labelled, group)
+    if group == 1:
+        return [trainer.fit(start.network, start.rows, start.rng) for start in given]
+    return list(trainer.fit_group(dict(enumerate(given))).values())
+
+
+@pytest.fixture(scope="module")
+def one_by_one(random_network, labelled):
+    return fitted(random_network, labelled, 1)
+
+
+def assert_alike(ours, theirs, atol):
+    for (network, losses), (peer, peers) in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(losses, peers, rtol=1e-5)
+        for layer, arrays in peer.arrays().items():
+            for name, array in arrays.items():
+                np.testing.assert_allclose(network.arrays()[layer][name], array, atol=atol)
+
+
+@pytest.mark.parametrize("group", [3, 5], ids=["full", "not full"])
+def test_a_group_is_its_members(random_network, labelled, one_by_one, group):
+    """Bags of three sizes, so other last batches and numbers of epochs; equal dropout bits."""
+    together = fitted(random_network, labelled, group)
+    assert [len(losses) for _, losses in together] == [3, 4, 4]
+    # A weight of tiny gradient may step the other way under Adam, by its rate of 2e-4 a step.
+    assert_alike(together, one_by_one, atol=4e-4)
+
+
+def test_a_member_does_not_depend_on_its_company(random_network, labelled):
+    """Bit for bit: a member that diverges at once beside it changes nothing."""
+    well = fitted(random_network, labelled, 3)
+    beside = fitted(random_network, labelled, 3, spoiled=1)
+    assert np.isnan(beside[1][1]).tolist() == [True]
+    for k in (0, 2):
+        assert beside[k][1] == well[k][1]
+        for layer, arrays in well[k][0].arrays().items():
+            for name, array in arrays.items():
+                np.testing.assert_array_equal(beside[k][0].arrays()[layer][name], array)
+
+
+def test_a_group_in_bfloat16(random_network, labelled, one_by_one):
+    rounded = fitted(random_network, labelled, 3, precision=Precision.bfloat16)
+    for (_, losses), (_, exact) in zip(rounded, one_by_one, strict=True):
+        np.testing.assert_allclose(losses, exact, rtol=0.01)
+
+
+def test_epochs_are_told_by_member(random_network, labelled):
+    given = starts(random_network)
+    trainer = Trainer(
+        given[0].network, Schedule(epochs=2, min_steps=0, batch_size=16), *labelled, 3
+    )
+    told = []
+    fits = trainer.fit_group(
+        dict(enumerate(given)), lambda k, done, loss: told.append((k, done, loss))
+    )
+    expected = {
+        (k, e + 1, loss) for k, (_, losses) in fits.items() for e, loss in enumerate(losses)
+    }
+    assert set(told) == expected and len(told) == 6
+
+
+def test_a_place_that_the_group_has_not(random_network, labelled):
+    given = starts(random_network)
+    trainer = Trainer(given[0].network, Schedule(), *labelled, 2)
+    with pytest.raises(ValueError, match=r"places \[0, 2\] are not all in a group of 2"):
+        trainer.fit_group({0: given[0], 2: given[2]})
