@@ -1,5 +1,7 @@
 """stage=train: an ensemble of QuasarNETs on bootstrapped labels."""
 
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,18 +11,21 @@ from qnal.config import Config
 from qnal.ensemble.evaluation import combined_answer, evaluate
 from qnal.ensemble.figures import loss_curves, out_of_bag_redshifts
 from qnal.ensemble.folder import EnsembleFolder
-from qnal.ensemble.member import DivergedError, MemberRecipe, MemberTrainer
+from qnal.ensemble.member import DivergedError, MemberRecipe
+from qnal.ensemble.member_work import MemberWork
 from qnal.errors import ConfigError, InputError
+from qnal.executors import LostError, completed
 from qnal.files import written_aside
 from qnal.network.structure import Structure
 from qnal.network.training import Schedule
-from qnal.progress import progress, say
+from qnal.progress import looking, progress, say
 from qnal.spectra.grid import named_grid
 from qnal.spectra.label import is_quasar
 from qnal.spectra.labelled import LabelledSet, class_counts
 from qnal.stages import Job
 from qnal.stages.inputs import labelled_set, with_survey
 from qnal.stages.places import fingerprint, place, plain, remember
+from qnal.stages.training_progress import TrainingProgress
 from qnal.summary import Number, Summary, prefixed
 from qnal.tracking import Run
 
@@ -40,7 +45,7 @@ def train(config: Config, job: Job) -> Summary:
         folder.start(description, labelled.table)
         of_this_ensemble = {"qnal.ensemble": description["fingerprint"]}
         run.recorder.adopt(run, of_this_ensemble)
-        failed = _train_members(config, recipe, labelled, folder, run, of_this_ensemble)
+        failed = _train_members(config, recipe, labelled, folder, job, run, of_this_ensemble)
         folder.finish(description)
         remember(config.work, "ensemble", folder.path)
         summary = _judged(config, recipe, labelled, folder, job, run)
@@ -129,6 +134,7 @@ def _train_members(
     recipe: MemberRecipe,
     labelled: LabelledSet,
     folder: EnsembleFolder,
+    job: Job,
     run: Run,
     tags: dict[str, str],
 ) -> list[str]:
@@ -145,20 +151,26 @@ def _train_members(
         )
     if not missing:
         return []
+    set_folder = place(config.work, "labelled", labelled.fingerprint())
+    labelled.write(set_folder)
+    work = MemberWork(recipe, set_folder, folder)
+    executor = partial(job.executor, recipe.threads)
     failed = []
-    trainer = MemberTrainer(recipe, labelled, folder)
-    with progress("training", len(missing)) as advance:
-        for k in missing:
-
-            def on_epoch(done: int, total: int, loss: float, k: int = k) -> None:
-                advance(1 / total, f"member {k}, epoch {done}/{total}, loss {loss:.3f}")
-
-            try:
-                record = trainer.train(k, on_epoch)
-            except DivergedError as error:
-                failed.append(str(error))
-                continue
-            _record_member(run, folder, record, tags)
+    with (
+        progress("training", len(missing)) as advance,
+        looking((bar := TrainingProgress(folder, missing, advance)).look),
+        closing(completed(executor, work, missing)) as results,
+    ):
+        for k, record in results:
+            if isinstance(record, DivergedError):
+                failed.append(str(record))
+            elif isinstance(record, LostError):
+                failed.append(f"member {k}: {record}")
+            elif isinstance(record, Exception):
+                raise record
+            else:
+                _record_member(run, folder, record, tags)
+            bar.finished(k)
     if not folder.records():
         raise InputError("no member could be trained: " + "; ".join(failed))
     return failed
