@@ -4,6 +4,7 @@ Dask gives a unit whose worker died to another one, and gives it up after a few 
 have to be on a disk that all machines share.
 """
 
+import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future
 from functools import partial
@@ -84,7 +85,7 @@ def dask(
         if count < 1:
             raise ConfigError(f"executor.max_workers={count} cannot be used; it takes 1 or more.")
         cluster = distributed.LocalCluster(
-            n_workers=count, threads_per_worker=1, dashboard_address=None
+            n_workers=count, threads_per_worker=1, dashboard_address=":0"
         )
         return DaskExecutor(distributed.Client(cluster), cluster)
     try:
@@ -142,7 +143,10 @@ def slurm(
 
 def _extra(name: str) -> Any:
     try:
-        return import_module(name)
+        module = import_module(name)
+        # Every connection made or closed is told to the log otherwise.
+        logging.getLogger("distributed").setLevel(logging.WARNING)
+        return module
     except ImportError as error:
         raise ConfigError(
             f"executor: {error.name or name} is not installed; pip install 'qnal[dask]'."

@@ -108,7 +108,7 @@ class MemberTrainer:
             random.fit,
             (lambda done, loss: on_epoch(done, epochs, loss)) if on_epoch else None,
         )
-        if not np.isfinite(losses[-1]):
+        if not (np.isfinite(losses[-1]) and network.is_finite()):
             return None
         rows = out_of_bag(targetid, bag)
         member_of_one = [(network, forward(network, Backend.tensorflow))]

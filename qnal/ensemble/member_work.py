@@ -1,14 +1,17 @@
-"""Training a member as a unit of work: what an executor is given, wherever it computes."""
+"""Training members as a unit of work: what an executor is given, wherever it computes."""
 
 import threading
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 from qnal.ensemble.folder import EnsembleFolder
-from qnal.ensemble.member import MemberRecipe, MemberTrainer
+from qnal.ensemble.member import DivergedError, MemberRecipe, MemberTrainer
 from qnal.spectra.labelled import LabelledSet
+
+# What became of each member.
+Records = dict[int, dict[str, Any] | DivergedError]
 
 # The trainer of a process works on one member at a time, also where threads are the executor.
 _ONE_AT_A_TIME = threading.Lock()
@@ -16,7 +19,7 @@ _ONE_AT_A_TIME = threading.Lock()
 
 @dataclass(frozen=True)
 class MemberWork:
-    """Trains members by their number; a process reads the labelled set once, and compiles once.
+    """Trains members by their numbers; a process reads the labelled set once, and compiles once.
 
     Attributes:
         recipe: what a member is made from.
@@ -28,21 +31,20 @@ class MemberWork:
     labelled: Path
     folder: EnsembleFolder
 
-    def __call__(self, member: int) -> dict[str, Any]:
-        """Train a member unless it is there; returns its record.
-
-        Raises:
-            DivergedError: no attempt gave a finite loss.
-        """
-
-        def on_epoch(done: int, total: int, loss: float) -> None:
-            self.folder.note_progress(member, done, total, loss)
-
+    def __call__(self, members: tuple[int, ...]) -> Records:
+        """Train members unless they are there; returns the record of each, or why it has none."""
         with _ONE_AT_A_TIME:
             try:
-                return _trainer(self).train(member, on_epoch)
+                return {k: self._trained(k) for k in members}
             finally:
-                self.folder.progress_file(member).unlink(missing_ok=True)
+                for member in members:
+                    self.folder.progress_file(member).unlink(missing_ok=True)
+
+    def _trained(self, member: int) -> dict[str, Any] | DivergedError:
+        try:
+            return _trainer(self).train(member, partial(self.folder.note_progress, member))
+        except DivergedError as error:
+            return error
 
 
 @lru_cache(maxsize=1)

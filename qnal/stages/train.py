@@ -159,18 +159,20 @@ def _train_members(
     with (
         progress("training", len(missing)) as advance,
         looking((bar := TrainingProgress(folder, missing, advance)).look),
-        closing(completed(executor, work, missing)) as results,
+        closing(completed(executor, work, [(k,) for k in missing])) as results,
     ):
-        for k, record in results:
-            if isinstance(record, DivergedError):
-                failed.append(str(record))
-            elif isinstance(record, LostError):
-                failed.append(f"member {k}: {record}")
-            elif isinstance(record, Exception):
-                raise record
+        for members, outcome in results:
+            if isinstance(outcome, LostError):
+                failed += [f"member {k}: {outcome}" for k in members]
+            elif isinstance(outcome, Exception):
+                raise outcome
             else:
-                _record_member(run, folder, record, tags)
-            bar.finished(k)
+                for record in outcome.values():
+                    if isinstance(record, DivergedError):
+                        failed.append(str(record))
+                    else:
+                        _record_member(run, folder, record, tags)
+            bar.finished(members)
     if not folder.records():
         raise InputError("no member could be trained: " + "; ".join(failed))
     return failed

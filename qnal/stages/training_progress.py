@@ -1,5 +1,6 @@
 """How far the members in training are, wherever they are trained."""
 
+from collections.abc import Iterable
 from threading import Lock
 
 from qnal.ensemble.folder import EnsembleFolder
@@ -23,9 +24,9 @@ class TrainingProgress:
         self.shown = 0.0
         self.lock = Lock()  # the bar is moved by the thread that looks as well
 
-    def finished(self, member: int) -> None:
-        """Count a member as done."""
-        self.left.discard(member)
+    def finished(self, members: Iterable[int]) -> None:
+        """Count members as done."""
+        self.left.difference_update(members)
         self.look()
 
     def look(self) -> None:
