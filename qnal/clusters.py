@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future
 from functools import partial
 from importlib import import_module
+from shutil import which
 from typing import Any
 
 from qnal.errors import ConfigError
@@ -107,6 +108,7 @@ def slurm(
     interface: str | None = None,
     directives: Sequence[str] = (),
     prologue: Sequence[str] = (),
+    logs: str | None = None,
     threads: int = 1,
 ) -> DaskExecutor:
     """Workers in jobs of a Slurm queue: as many as there is work for, up to ``jobs``.
@@ -118,13 +120,19 @@ def slurm(
         interface: network interface on which the jobs reach this process; None: the usual one.
         directives: further options of ``sbatch``, such as ``--constraint=cpu``.
         prologue: lines of shell before the worker starts, such as ``module load python``.
+        logs: folder for what the jobs print; None: the current one.
         threads: with how many threads each worker computes; a job has ``cores // threads``.
 
     Raises:
-        ConfigError: dask-jobqueue is not installed, or a number is out of bounds.
+        ConfigError: dask-jobqueue or Slurm is not installed, or a number is out of bounds.
     """
     if jobs < 1 or cores < 1:
         raise ConfigError(f"executor.jobs={jobs}, executor.cores={cores}: both take 1 or more.")
+    if which("sbatch") is None:
+        raise ConfigError(
+            "executor=slurm needs sbatch, which is not here; start the job on a login node of the "
+            "cluster, or take executor=local."
+        )
     cluster = _extra("dask_jobqueue").SLURMCluster(
         cores=cores,
         processes=max(1, cores // threads),
@@ -135,6 +143,7 @@ def slurm(
         interface=interface,
         job_extra_directives=list(directives),
         job_script_prologue=list(prologue),
+        log_directory=logs,
         worker_extra_args=["--nthreads", "1"],  # one unit at a time, with the cores it has
     )
     cluster.adapt(minimum_jobs=0, maximum_jobs=jobs, target_duration=SOON)

@@ -185,8 +185,8 @@ def _record_member(
     tags = tags | {"qnal.stage": "member", "qnal.member": str(k)}
     with run.recorder.run(f"member {k:04d}", run, tags) as child:
         child.curves({"loss": record["loss"]})
-        child.metrics(prefixed("oob_", record["oob"]))
-        child.metrics({name: record[name] for name in ("epochs", "bag_rows", "oob_rows")})
+        counts = {name: record[name] for name in ("epochs", "bag_rows", "oob_rows")}
+        child.metrics(prefixed("oob_", record["oob"]) | counts)
         for path in (folder.weights(k), folder.out_of_bag_file(k)):
             child.file(path)
 
