@@ -6,9 +6,11 @@ Nothing else in qnal knows Hydra.
 import os
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import hydra
 from hydra._internal.utils import get_args_parser  # Hydra's own reading of its options
@@ -16,6 +18,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Override, QuotedString
 from hydra.errors import HydraException
+from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from qnal.errors import ConfigError, QnalError
@@ -118,7 +121,8 @@ def run(raw: DictConfig, folder: Path) -> int:
         if config.stage is None:
             raise ConfigError(f"stage is not set; choose one of {', '.join(Stage)}.")
         with alive(config.work / ".jobs") as lock:
-            job = Job(folder, open_recorder(config.tracking, config.work, lock))
+            recorder = open_recorder(config.tracking, config.work, lock)
+            job = Job(folder, recorder, _executor(config.executor))
             summary = stage_function(config.stage)(config, job)
         if where := job.recorder.how_to_look():
             summary.notes.append(f"results: {where}")
@@ -142,6 +146,20 @@ def run(raw: DictConfig, folder: Path) -> int:
         summary.paths["summary"] = str(folder / "summary.json")
         summary.show()
     return EXIT_CODES[summary.status]
+
+
+def _executor(settings: dict[str, Any]) -> Callable[[int], Executor]:
+    """Makes the executor of the configuration; ours take the threads that a unit computes with."""
+    target = settings.get("_target_")
+    try:
+        make = instantiate(settings, _partial_=True)
+    except HydraException as error:
+        raise ConfigError(
+            f"executor._target_={target} cannot be imported; it takes the full name of a "
+            "concurrent.futures.Executor, or choose one by executor=serial, local, dask or slurm."
+        ) from error
+    ours = str(target).startswith("qnal.")
+    return lambda threads: make(threads=threads) if ours else make()
 
 
 def usage() -> str:

@@ -211,6 +211,7 @@ class Config:
     som: SomConfig
     infer: InferConfig
     query: QueryConfig
+    executor: dict[str, Any]  # _target_, and whatever arguments that takes
     tracking: TrackingConfig
 
     @property

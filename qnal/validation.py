@@ -92,6 +92,17 @@ def _check_bounds(config: Config) -> None:
             value = getattr(value, part)
         if not valid(value):
             raise ConfigError(f"{key}={value} cannot be used; it takes {meaning}.")
+    if not isinstance(target := config.executor.get("_target_"), str):
+        raise ConfigError(
+            f"executor._target_={target} cannot be used; it takes the full name of a "
+            "concurrent.futures.Executor, such as mpi4py.futures.MPIPoolExecutor."
+        )
+    workers = config.executor.get("max_workers")
+    if workers is not None and not (isinstance(workers, int) and workers >= 1):
+        raise ConfigError(
+            f"executor.max_workers={workers} cannot be used; it takes a whole number from 1 on, "
+            "or null."
+        )
     if len(set(config.lines.names)) < len(config.lines.names):
         raise ConfigError(f"lines.names={config.lines.names} names a line twice.")
     for name in [*config.lines.names, *config.lines.bal]:

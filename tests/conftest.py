@@ -40,6 +40,7 @@ TINY = [
     "som.shape=[4,4]",
     "som.epochs=5",
     "query.n=10",
+    "executor=serial",
 ]
 
 

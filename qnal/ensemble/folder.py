@@ -14,6 +14,7 @@ weights have the checksum in it.
 import json
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,24 @@ class EnsembleFolder:
     def lock(self, member: int) -> Path:
         """Lock file that claims a member."""
         return self.path / "members" / f".{member:04d}.lock"
+
+    def progress_file(self, member: int) -> Path:
+        """File that says how far the training of a member is; it goes when that ends."""
+        return self.path / "members" / f".{member:04d}.progress"
+
+    def note_progress(self, member: int, done: int, total: int, loss: float) -> None:
+        """Say how far the training of a member is, for whoever watches."""
+        with suppress(OSError):  # it is no reason to stop
+            self.progress_file(member).write_text(f"{done} {total} {loss:.3f}")
+
+    def in_training(self) -> dict[int, tuple[int, int, float]]:
+        """Epochs done, epochs in all, and the loss of each member that is in training."""
+        said = {}
+        for path in sorted((self.path / "members").glob(".[0-9]*.progress")):
+            with suppress(OSError, ValueError):  # finished, or being written, just now
+                done, total, loss = path.read_text().split()
+                said[int(path.stem[1:])] = int(done), int(total), float(loss)
+        return said
 
     def start(self, description: dict[str, Any], training_set: pd.DataFrame) -> None:
         """Write what the ensemble is; its members come later."""

@@ -152,7 +152,7 @@ class MemberTrainer:
         return {
             member_at[place]: self._store(member_at[place], attempt, starts[place].rows, *fit)
             for place, fit in fits.items()
-            if np.isfinite(fit[1][-1])
+            if np.isfinite(fit[1][-1]) and fit[0].is_finite()
         }
 
     def _store(
@@ -183,9 +183,9 @@ class MemberTrainer:
         return member_quality(self.labelled.table.iloc[rows], oob, self.recipe.thresholds)
 
 
-def groups(members: Sequence[int], size: int) -> list[list[int]]:
+def groups(members: Sequence[int], size: int) -> list[tuple[int, ...]]:
     """Members that are trained together: those whose numbers lie in the same ``size`` numbers."""
-    return [list(group) for _, group in groupby(sorted(members), lambda k: k // size)]
+    return [tuple(group) for _, group in groupby(sorted(members), lambda k: k // size)]
 
 
 def _table(labelled: LabelledSet, rows: np.ndarray, said: MemberAnswers | None) -> pd.DataFrame:

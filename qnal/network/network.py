@@ -103,6 +103,11 @@ class Network:
         """Number of boxes a head divides the grid into."""
         return self.head_bias.shape[2]
 
+    def is_finite(self) -> bool:
+        """Whether all weights are; a loss can be while they are not, since max(NaN, 0) may be 0."""
+        layers = self.arrays().values()
+        return all(np.isfinite(array).all() for layer in layers for array in layer.values())
+
     def folded_dense(self) -> tuple[Array, Array]:
         """Kernel and bias of the dense layer with its batch norm folded in, in float64."""
         scale = self.dense_norm.scale()

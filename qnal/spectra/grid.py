@@ -29,6 +29,15 @@ class Grid:
     def __len__(self) -> int:
         return len(self.wave)
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Grid) and self._content() == other._content()
+
+    def __hash__(self) -> int:
+        return hash(self._content())
+
+    def _content(self) -> tuple[str, bool, bytes]:
+        return self.name, self.logarithmic, self.wave.tobytes()
+
     def bins(self, wave: NDArray[np.floating]) -> NDArray[np.int64]:
         """The bin of each native wavelength, −1 where it lies outside the grid.
 

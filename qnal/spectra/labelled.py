@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from qnal.errors import InputError
+from qnal.files import written_aside
 from qnal.spectra.boss import read_boss_spectra
 from qnal.spectra.boss_truth import NO_TARGETID, read_boss_truth
 from qnal.spectra.camera import CAMERAS
@@ -25,6 +26,8 @@ from qnal.spectra.truth import Truth, read_truth
 ABSURD_JUMP = 1e4
 UNKNOWN_EXPID = -1
 _OF_A_COADD = ("TARGETID", "EXPID", "FILE", "ROW", "STATUS")
+
+SPECTRA, LABELS = "spectra.npy", "labels.parquet"
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,25 @@ class LabelledSet:
         """The given rows (indices or a mask), with further counts noted."""
         table = self.table.iloc[np.flatnonzero(rows) if rows.dtype == bool else rows]
         return LabelledSet(self.x[rows], table.reset_index(drop=True), self.counts | counts)
+
+    def write(self, folder: Path) -> None:
+        """Write it for other processes to read, unless it is there and as it should be."""
+        try:
+            there = LabelledSet.read(folder)
+            if np.array_equal(there.x, self.x) and there.table.equals(self.table):
+                return
+        except (OSError, ValueError):  # nothing there, or damaged
+            pass
+        with written_aside(folder / SPECTRA) as scratch, scratch.open("wb") as file:
+            np.save(file, self.x)
+        with written_aside(folder / LABELS) as scratch:
+            self.table.to_parquet(scratch)
+
+    @staticmethod
+    def read(folder: Path) -> "LabelledSet":
+        """What :meth:`write` has written, without ``counts``; spectra stay on disk until used."""
+        x = np.load(folder / SPECTRA, mmap_mode="r")
+        return LabelledSet(x, pd.read_parquet(folder / LABELS))
 
     def fingerprint(self) -> str:
         """SHA-256 of spectra and labels; equal for equal content, whatever the files' places."""

@@ -1,11 +1,13 @@
 """One plain function a stage: typed configuration in, summary out."""
 
 from collections.abc import Callable
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
 from qnal.config import Config, Stage
+from qnal.executors import Serial
 from qnal.summary import Summary
 from qnal.tracking import Recorder, Run
 
@@ -17,11 +19,13 @@ class Job:
     Attributes:
         folder: the job's run folder.
         recorder: the tracking store.
+        executor: makes what units of work are computed by, given with how many threads each.
         parent: run of the pipeline it belongs to, if any.
     """
 
     folder: Path
     recorder: Recorder
+    executor: Callable[[int], Executor] = Serial
     parent: Run | None = None
 
 

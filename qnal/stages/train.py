@@ -1,17 +1,21 @@
 """stage=train: an ensemble of QuasarNETs on bootstrapped labels."""
 
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from qnal.config import Config
 from qnal.ensemble.folder import EnsembleFolder
-from qnal.ensemble.member import DivergedError, MemberRecipe, MemberTrainer, groups
+from qnal.ensemble.member import DivergedError, MemberRecipe, groups
+from qnal.ensemble.member_work import MemberWork
 from qnal.errors import ConfigError, InputError
+from qnal.executors import LostError, completed
 from qnal.network.device import group_size
 from qnal.network.precision import resolved
 from qnal.network.structure import Structure
 from qnal.network.training import Schedule
-from qnal.progress import progress, say
+from qnal.progress import looking, progress, say
 from qnal.spectra.grid import named_grid
 from qnal.spectra.label import is_quasar
 from qnal.spectra.labelled import LabelledSet, class_counts
@@ -19,6 +23,7 @@ from qnal.stages import Job
 from qnal.stages.inputs import labelled_set, with_survey
 from qnal.stages.judging import judge
 from qnal.stages.places import fingerprint, place, plain, remember
+from qnal.stages.training_progress import TrainingProgress
 from qnal.summary import Summary, prefixed
 from qnal.tracking import Run
 
@@ -37,7 +42,7 @@ def train(config: Config, job: Job) -> Summary:
         folder.start(description, labelled.table)
         of_this_ensemble = {"qnal.ensemble": description["fingerprint"]}
         run.recorder.adopt(run, of_this_ensemble)
-        failed = _train_members(config, recipe, labelled, folder, run, of_this_ensemble)
+        failed = _train_members(config, recipe, labelled, folder, job, run, of_this_ensemble)
         remember(config.work, "ensemble", folder.path)
         summary = judge(
             folder, config.ensemble.n, labelled, recipe.thresholds, description, job, run
@@ -130,6 +135,7 @@ def _train_members(
     recipe: MemberRecipe,
     labelled: LabelledSet,
     folder: EnsembleFolder,
+    job: Job,
     run: Run,
     tags: dict[str, str],
 ) -> list[str]:
@@ -146,19 +152,28 @@ def _train_members(
         )
     if not missing:
         return []
+    set_folder = place(config.work, "labelled", labelled.fingerprint())
+    labelled.write(set_folder)
+    work = MemberWork(recipe, set_folder, folder)
+    executor = partial(job.executor, recipe.threads)
     failed = []
-    trainer = MemberTrainer(recipe, labelled, folder)
-    with progress("training", len(missing)) as advance:
-
-        def on_epoch(k: int, done: int, total: int, loss: float) -> None:
-            advance(1 / total, f"member {k}, epoch {done}/{total}, loss {loss:.3f}")
-
-        for group in groups(missing, recipe.group):
-            for record in trainer.train_group(group, on_epoch).values():
-                if isinstance(record, DivergedError):
-                    failed.append(str(record))
-                else:
-                    _record_member(run, folder, record, tags)
+    with (
+        progress("training", len(missing)) as advance,
+        looking((bar := TrainingProgress(folder, missing, advance)).look),
+        closing(completed(executor, work, groups(missing, recipe.group))) as results,
+    ):
+        for members, outcome in results:
+            if isinstance(outcome, LostError):
+                failed += [f"member {k}: {outcome}" for k in members]
+            elif isinstance(outcome, Exception):
+                raise outcome
+            else:
+                for record in outcome.values():
+                    if isinstance(record, DivergedError):
+                        failed.append(str(record))
+                    else:
+                        _record_member(run, folder, record, tags)
+            bar.finished(members)
     if not folder.records():
         raise InputError("no member could be trained: " + "; ".join(failed))
     return failed
@@ -171,7 +186,7 @@ def _record_member(
     tags = tags | {"qnal.stage": "member", "qnal.member": str(k)}
     with run.recorder.run(f"member {k:04d}", run, tags) as child:
         child.curves({"loss": record["loss"]})
-        child.metrics(prefixed("oob_", record["oob"]))
-        child.metrics({name: record[name] for name in ("epochs", "bag_rows", "oob_rows")})
+        counts = {name: record[name] for name in ("epochs", "bag_rows", "oob_rows")}
+        child.metrics(prefixed("oob_", record["oob"]) | counts)
         for path in (folder.weights(k), folder.out_of_bag_file(k)):
             child.file(path)
