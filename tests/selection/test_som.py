@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from qnal.errors import ConfigError, InputError
-from qnal.selection import som as som_module
+from qnal.selection import best_cells
 from qnal.selection.som import SelfOrganizingMap
 
 
@@ -58,7 +58,7 @@ def test_near_ties_beyond_float32_are_decided_right():
 
 def test_chunks_do_not_matter(peer, spectra, monkeypatch):
     som, bmu = peer
-    monkeypatch.setattr(som_module, "CHUNK_BYTES", 1000)
+    monkeypatch.setattr(best_cells, "CHUNK_BYTES", 1000)
     np.testing.assert_array_equal(som.find_bmu(spectra)[0], bmu)
 
 
@@ -80,10 +80,14 @@ def test_no_spectra_and_vast_ones(peer, spectra):
 
 def test_fit_is_no_worse_than_somviz(peer, spectra):
     som, _ = peer
-    ours = SelfOrganizingMap.fit(spectra, som.shape, seed=1, epochs=30, wrap=som.wrap)
-    assert ours.quantization_error(spectra) < som.quantization_error(spectra)
-    assert ours.weights.dtype == np.float32
-    assert ours.loss.shape == (30,) and ours.loss[-1] < 0.9 * ours.loss[1]
+    maps = [SelfOrganizingMap.fit(spectra, som.shape, seed=s, wrap=som.wrap) for s in range(10)]
+    assert maps[0].weights.dtype == np.float32
+    assert maps[0].loss.shape == (100,) and maps[0].loss[-1] < 0.9 * maps[0].loss[1]
+    # Of the one SOMVIZ map at hand the topographic errors are 0.051 and 0.015; ours scatter.
+    quantization = [ours.quantization_error(spectra) for ours in maps]
+    topographic = [ours.topographic_error(spectra) for ours in maps]
+    assert np.mean(quantization) < som.quantization_error(spectra)
+    assert np.mean(topographic) < som.topographic_error(spectra) + 0.02
 
 
 def test_fit_follows_from_its_seed(spectra):
