@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from qnal.ensemble.scores import ScoresFolder, read_scores
 from qnal.ensemble.votes import CLASSES
-from qnal.selection.figures import som_map
+from qnal.selection.map_figures import som_map
 from qnal.selection.som import SelfOrganizingMap
 from qnal.spectra.rebin import Status
 from qnal.summary import Number
