@@ -15,7 +15,6 @@ from qnal.selection.som import SelfOrganizingMap
 OCCUPANCY, RIDGES, SHARES = "cividis", "magma", "YlGnBu"
 ACROSS = 3  # panels side by side
 PROTOTYPES = 7  # rows and columns of spectra shown of a larger map
-DRAWN_BY = "voted"  # quasars by the members' votes
 
 
 def som_map(
@@ -26,7 +25,7 @@ def som_map(
     uncertainty: NDArray[np.floating] | None = None,
     labelled: NDArray[np.integer] | None = None,
     outliers: NDArray[np.floating] | None = None,
-    quasars_by: str = DRAWN_BY,
+    quasars_by: str = "voted",
     threshold: float | None = None,
 ) -> Figure:
     """A map's cells: how many spectra they hold, how unlike their neighbours they are, and more.
@@ -147,8 +146,8 @@ def _panel(axes: Axes, values: NDArray[Any], title: str, colours: str, norm: Nor
     bar.ax.tick_params(which="both", colors=FAINT, labelsize=8)
     if isinstance(norm, LogNorm):
         bar.ax.yaxis.set_major_formatter(FuncFormatter(short))
-        few = (norm.vmax or 1) < 100  # too few decades for a reader to do without 2, 3, 5 …
-        bar.ax.yaxis.set_minor_formatter(FuncFormatter(short if few else _nothing))
+        few = (norm.vmax or 1) < 100  # too few decades for a reader to do without 2 and 5
+        bar.ax.yaxis.set_minor_formatter(FuncFormatter(_two_and_five if few else _nothing))
 
 
 def _mark(axes: Axes, cells: NDArray[np.bool_]) -> None:
@@ -164,6 +163,10 @@ def _range(values: NDArray[np.floating]) -> Normalize:
         return Normalize(0, 1)
     low, high = np.percentile(finite, [1, 99])  # one odd cell should not flatten the rest
     return Normalize(low, high if high > low else low + 1)
+
+
+def _two_and_five(value: float, _: int | None = None) -> str:
+    return short(value) if f"{value:e}"[0] in "25" else ""
 
 
 def _nothing(value: float, _: int | None = None) -> str:

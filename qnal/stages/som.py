@@ -84,21 +84,20 @@ def _metrics(som: SelfOrganizingMap) -> dict[str, Number]:
 def _figures(som: SelfOrganizingMap, grid: Grid, config: Config) -> dict[str, Figure]:
     """What the map looks like, and where the labelled spectra lie on it."""
     counts = None if som.sample is None else som.sample.count
-    figures = {
-        "som.png": som_map(som, counts),
-        "som_prototypes.png": som_prototypes(som, grid.wave, counts),
-        "som_loss.png": som_loss(som),
-    }
     labelled = _labelled(config, grid)
-    if labelled is not None:
+    if labelled is None:
+        cells = som_map(som, counts)
+    else:
         bmu, _ = som.find_bmu(labelled.x)
         number = np.bincount(bmu, minlength=som.cells)
         quasars = np.bincount(bmu, is_quasar(labelled.column("LABEL")), som.cells)
         share = np.divide(quasars, number, where=number > 0, out=np.full(som.cells, np.nan))
-        figures["som_labelled.png"] = som_map(
-            som, counts, labelled=number, quasars=share, quasars_by="labelled as"
-        )
-    return figures
+        cells = som_map(som, counts, labelled=number, quasars=share, quasars_by="labelled as")
+    return {
+        "som.png": cells,
+        "som_prototypes.png": som_prototypes(som, grid.wave, counts),
+        "som_loss.png": som_loss(som),
+    }
 
 
 def _labelled(config: Config, grid: Grid) -> LabelledSet | None:
