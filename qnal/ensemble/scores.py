@@ -163,10 +163,11 @@ def read_scores(parts: Path, columns: Sequence[str]) -> pa.Table:
     files = sorted(parts.rglob("*.parquet"))
     if not files:
         return pa.table([pa.nulls(0) for _ in columns], names=list(columns))
-    return pa.concat_tables(_read_part(file, columns) for file in files)
+    return pa.concat_tables(read_part(file, columns) for file in files)
 
 
-def _read_part(file: Path, columns: Sequence[str]) -> pa.Table:
+def read_part(file: Path, columns: Sequence[str]) -> pa.Table:
+    """Some columns of one part."""
     try:
         return pq.read_table(file, columns=list(columns), partitioning=None)
     except (OSError, pa.ArrowException) as error:

@@ -43,7 +43,7 @@ def som_map(
     """
     given = (counts, labelled, quasars, uncertainty, outliers)
     panels = 1 + sum(values is not None for values in given)
-    columns = min(panels, ACROSS) if panels != 4 else 2
+    columns = 2 if panels == 4 else min(panels, ACROSS)
     lines = -(-panels // columns)
     height = lines * (3.3 * som.shape[0] / som.shape[1] + 0.8)
     figure, grid = new_figure(4.1 * columns, height, lines, columns)
@@ -67,6 +67,8 @@ def som_map(
         if values is not None:
             shown = np.asarray(values, float).reshape(som.shape)
             top = 1.0 if values is quasars else _range(shown).vmax
+            if values is outliers:  # few cells have any
+                top = np.nanmax(shown, initial=0.0) or 1.0
             _panel(next(axes), shown, title, colours, Normalize(0, top))
     return figure
 

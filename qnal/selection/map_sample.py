@@ -7,7 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 MAD_TO_SIGMA = 1.4826
-PRIOR = 10  # spectra of the whole sample that each cell is given in addition to its own
+# Spectra of the whole sample that each cell is given besides its own. Cells differ in how far their
+# spectra usually lie by more than those of a cell scatter, so one of its own says more about the
+# centre than all others; spreads differ less, and take more spectra to be known.
+CENTRE_PRIOR, SPREAD_PRIOR = 1, 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,20 +42,16 @@ class MapSample:
         """From the best cells of spectra, int32 [n], and their distances, float32 [n].
 
         A cell's centre is the median of its spectra, its spread 1.4826 times their median
-        deviation, each averaged with that of all spectra, which counts for ten members: a cell
-        of few members says little, one of none says nothing. Logarithms, because the distances
-        in a cell are nearly log-normal; of 1 + distance, because one of 0 is possible.
+        deviation from the centre, each averaged with that of all spectra: a cell of few members
+        says little, one of none says nothing. Logarithms, because the distances in a cell are
+        nearly log-normal; of 1 + distance, because one of 0 is possible.
         """
         usable = bmu >= 0
         bmu, distance = bmu[usable], distance[usable]
         log = np.log1p(distance.astype(np.float64))
         count = np.bincount(bmu, minlength=cells)
-        usual = float(np.median(log)) if len(log) else 0.0
-        median = _medians(log, bmu, count)
-        deviation = np.abs(log - median[bmu])
-        wide = float(np.median(np.abs(log - usual))) if len(log) else 0.0
-        centre = (count * median + PRIOR * usual) / (count + PRIOR)
-        spread = (count * _medians(deviation, bmu, count) + PRIOR * wide) / (count + PRIOR)
+        centre = _shrunk_medians(log, bmu, count, CENTRE_PRIOR)
+        spread = _shrunk_medians(np.abs(log - centre[bmu]), bmu, count, SPREAD_PRIOR)
         mean = float(distance.mean(dtype=np.float64)) if len(distance) else float("nan")
         return cls(count, centre, MAD_TO_SIGMA * spread, mean, topographic_error)
 
@@ -87,11 +86,14 @@ class MapSample:
         return score.astype(np.float32)
 
 
-def _medians(
-    values: NDArray[np.float64], cell: NDArray[np.int32], count: NDArray[np.int64]
+def _shrunk_medians(
+    values: NDArray[np.float64], cell: NDArray[np.int32], count: NDArray[np.int64], prior: int
 ) -> NDArray[np.float64]:
-    """Median of the values of each cell, 0 for an empty one, shape [cells]."""
+    """Median of the values of each cell, averaged with ``prior`` times that of all [cells]."""
+    if not len(values):
+        return np.zeros(len(count))
     ordered = np.append(values[np.lexsort((values, cell))], 0.0)
     start = np.cumsum(count) - count
     low, high = (np.minimum(start + k, len(values)) for k in ((count - 1) // 2, count // 2))
-    return np.where(count > 0, (ordered[low] + ordered[high]) / 2, 0.0)
+    median = (ordered[low] + ordered[high]) / 2
+    return np.asarray((count * median + prior * np.median(values)) / (count + prior))

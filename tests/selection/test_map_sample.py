@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from qnal.selection.map_sample import MAD_TO_SIGMA, PRIOR, MapSample
+from qnal.selection.map_sample import MAD_TO_SIGMA, MapSample
 from qnal.selection.som import SelfOrganizingMap
 
 
@@ -24,10 +24,10 @@ def test_centre_and_spread_by_hand():
     log = np.array([1.0, 2.0, 4.0, 6.0, np.nan])
     sample = MapSample.of(bmu, np.expm1(log), cells=3, topographic_error=0.0)
     assert sample.count.tolist() == [3, 1, 0]
-    # All four: median 3, deviations 2, 1, 1, 3. Cell 0: median 2, deviations 1, 0, 2.
-    centre = [(3 * 2 + PRIOR * 3) / (3 + PRIOR), (6 + PRIOR * 3) / (1 + PRIOR), 3]
-    spread = [(3 * 1 + PRIOR * 1.5) / (3 + PRIOR), PRIOR * 1.5 / (1 + PRIOR), 1.5]
-    np.testing.assert_allclose(sample.centre, centre)
+    # All four have median 3, which counts once; cell 0 has 2, cell 1 has 6.
+    np.testing.assert_allclose(sample.centre, [(3 * 2 + 3) / 4, (6 + 3) / 2, 3])
+    # Deviations from there 1.25, 0.25, 1.75 and 1.5; their median counts ten times.
+    spread = [(3 * 1.25 + 10 * 1.375) / 13, (1.5 + 10 * 1.375) / 11, 1.375]
     np.testing.assert_allclose(sample.spread, MAD_TO_SIGMA * np.array(spread))
     assert sample.quantization_error == pytest.approx(np.expm1(log[:4]).mean())
 
