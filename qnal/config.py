@@ -181,6 +181,7 @@ class QueryConfig:
     n: int
     som_percentile: float | None
     som_counts: SomCounts
+    max_outlier: float | None
     camera: CameraRule
     bad_cameras: Any
     exclude: Any

@@ -79,6 +79,10 @@ _BOUNDS: dict[str, tuple[Callable[[Any], bool], str]] = {
         lambda v: v is None or 0 <= v < 100,
         "a percentile from 0 up to 100, or null to keep rare spectra",
     ),
+    "query.max_outlier": (
+        lambda v: v is None or math.isfinite(v),
+        "a number of standard deviations, or null to keep outliers",
+    ),
     "lines.names": (lambda v: len(v) >= 1, "at least one line"),
     "lines.bal": (lambda v: len(v) <= 1, "one BAL line or none"),
     "work_dir": (lambda v: v.strip() != "", "the path of a folder"),

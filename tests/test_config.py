@@ -78,6 +78,7 @@ def test_the_references_command_line(composed):
         ("infer.limit=0", "infer.limit=0"),
         ("query.n=0", "query.n=0"),
         ("query.som_percentile=100", "query.som_percentile=100"),
+        ("query.max_outlier=inf", "query.max_outlier=inf"),
         ("lines.names=[]", "lines.names"),
         ("+train.epocs=3", "train.epocs"),
         ("train.epochs=2.5", "train.epochs"),

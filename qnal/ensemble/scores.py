@@ -4,14 +4,14 @@
 dataset.json                    ensemble, thresholds, pool, the map its best cells are of
 parts/NAME.parquet              the scores of one file (FORMATS.md section 11)
 inputs/NAME.json                size and time of that file when it was read, digest of its arrays
-bmu/MAP/NAME.parquet            best cells on one map: FILE, ROW, BMU, BMU_DISTANCE
+bmu/MAP/NAME.parquet            best cells on one map: FILE, ROW, BMU, BMU_DISTANCE, BMU_OUTLIER
 ```
 NAME is the file's path within the pool. A part holds no times, hosts or run ids, so that it is
 the same whenever and wherever it is made.
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ BMU_SCHEMA = pa.schema(
         pa.field("ROW", pa.int32(), nullable=False),
         ("BMU", pa.int32()),
         ("BMU_DISTANCE", pa.float32()),
+        ("BMU_OUTLIER", pa.float32()),
     ]
 )
 
@@ -81,8 +82,12 @@ class ScoresFolder:
         return self._known_input(file) == _stat(file) and _is_parquet(self._part(file))
 
     def has_best_cells(self, file: SpectraFile, som: str) -> bool:
-        """Whether a file's best cells on that map are there."""
-        return _is_parquet(_named(self.best_cells(som), file, ".parquet"))
+        """Whether a file's best cells on that map are there, with all of their columns.
+
+        What an earlier version wrote lacks BMU_OUTLIER: it can be queried, and is written anew.
+        """
+        path = _named(self.best_cells(som), file, ".parquet")
+        return _is_parquet(path, BMU_SCHEMA.names)
 
     def write(self, file: SpectraFile, table: pa.Table, digest: str, metadata: dict) -> None:
         """Store the scores of one file."""
@@ -94,12 +99,19 @@ class ScoresFolder:
         write_text(_named(self.path / "inputs", file, ".json"), json.dumps(content) + "\n")
 
     def write_best_cells(
-        self, file: SpectraFile, coadd: Coadd, som: str, bmu: NDArray, distance: NDArray
+        self,
+        file: SpectraFile,
+        coadd: Coadd,
+        som: str,
+        bmu: NDArray,
+        distance: NDArray,
+        outlier: NDArray,
     ) -> None:
         """Store the best cells of the usable spectra of one file, null for the others.
 
         Args:
-            bmu: best cell of each spectrum whose STATUS is ok; ``distance`` likewise.
+            bmu: best cell of each spectrum whose STATUS is ok; ``distance`` from it and
+                ``outlier`` score likewise, the last NaN where unknown.
         """
         ok = np.asarray(coadd.table["STATUS"]) == Status.OK
         where = pa.array(np.cumsum(ok) - 1, mask=~ok)
@@ -108,6 +120,7 @@ class ScoresFolder:
             coadd.table["ROW"],
             pa.array(bmu, pa.int32()).take(where),
             pa.array(distance, pa.float32()).take(where),
+            pa.array(outlier, pa.float32(), from_pandas=True).take(where),
         ]
         with written_aside(_named(self.best_cells(som), file, ".parquet")) as scratch:
             pq.write_table(pa.table(arrays, schema=BMU_SCHEMA), scratch, compression="zstd")
@@ -150,10 +163,11 @@ def read_scores(parts: Path, columns: Sequence[str]) -> pa.Table:
     files = sorted(parts.rglob("*.parquet"))
     if not files:
         return pa.table([pa.nulls(0) for _ in columns], names=list(columns))
-    return pa.concat_tables(_read_part(file, columns) for file in files)
+    return pa.concat_tables(read_part(file, columns) for file in files)
 
 
-def _read_part(file: Path, columns: Sequence[str]) -> pa.Table:
+def read_part(file: Path, columns: Sequence[str]) -> pa.Table:
+    """Some columns of one part."""
     try:
         return pq.read_table(file, columns=list(columns), partitioning=None)
     except (OSError, pa.ArrowException) as error:
@@ -163,13 +177,13 @@ def _read_part(file: Path, columns: Sequence[str]) -> pa.Table:
         ) from error
 
 
-def _is_parquet(path: Path) -> bool:
-    """Whether a part is there and its end, which is written last, can be read."""
+def _is_parquet(path: Path, columns: Collection[str] = ()) -> bool:
+    """Whether a part is there with these columns, and its end, written last, can be read."""
     try:
-        pq.read_metadata(path)
+        metadata = pq.read_metadata(path)
     except (OSError, pa.ArrowException):
         return False
-    return True
+    return set(columns) <= set(metadata.schema.names)
 
 
 def _named(folder: Path, file: SpectraFile, ending: str) -> Path:

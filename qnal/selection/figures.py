@@ -1,32 +1,22 @@
-"""Figures of a query and of a map.
-
-All are drawn with matplotlib's objects, without pyplot's global state, so that they can be made in
-any thread and leave a notebook's figures alone.
-"""
+"""Figures of a query."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
+from qnal.selection.figure_style import AFTER, BEFORE, CHOSEN, FAINT, INK, LINES, new_figure, short
 from qnal.selection.selected import Selection
-from qnal.selection.som import SelfOrganizingMap
 from qnal.selection.uncertainty import SCORES
-
-INK, FAINT, LINES = "#22262e", "#6b7280", "#d6d9df"
-BEFORE, AFTER, CHOSEN = "#b9c4d6", "#2f5d8c", "#c8502d"  # also told apart without colour
-OCCUPANCY, RIDGES, SHARES = "cividis", "magma", "YlGnBu"
 
 
 def entropy_histogram(selection: Selection) -> Figure:
     """Scores of all spectra and of the best of each target, and the cut above which lie the n."""
-    figure, (axes,) = _figure(7.2, 4.2)
+    figure, (axes,) = new_figure(7.2, 4.2)
     histogram, label = selection.histogram, SCORES[selection.strategy].label
     axes.stairs(
         histogram.before,
@@ -67,7 +57,7 @@ def funnel(selection: Selection) -> Figure:
     """How many spectra, then targets, each step of the query left."""
     steps = [step for step, _ in selection.funnel]
     counts = np.array([count for _, count in selection.funnel])
-    figure, (axes,) = _figure(7.6, 0.9 + 0.42 * len(steps))
+    figure, (axes,) = new_figure(7.6, 0.9 + 0.42 * len(steps))
     colours = [AFTER] * (len(steps) - 1) + [CHOSEN]
     axes.barh(np.arange(len(steps)), counts, color=colours, height=0.62)
     for row, count in enumerate(counts):
@@ -89,118 +79,9 @@ def funnel(selection: Selection) -> Figure:
         xlim=(0, 1.28 * counts.max()), xlabel="spectra; targets from “best row of each target” on"
     )
     axes.xaxis.set_major_locator(MaxNLocator(5))
-    axes.xaxis.set_major_formatter(FuncFormatter(_short))
+    axes.xaxis.set_major_formatter(FuncFormatter(short))
     axes.spines["left"].set_visible(False)
     return figure
-
-
-def som_map(
-    som: SelfOrganizingMap,
-    counts: NDArray[np.integer],
-    *,
-    quasars: NDArray[np.floating] | None = None,
-    uncertainty: NDArray[np.floating] | None = None,
-    threshold: float | None = None,
-) -> Figure:
-    """A map's cells: how many spectra they hold, how unlike their neighbours they are.
-
-    Args:
-        counts: spectra in each cell, shape [cells].
-        quasars: share of each cell's spectra voted quasar, NaN where unknown, shape [cells].
-        uncertainty: mean score of each cell's spectra, NaN where unknown, shape [cells].
-        threshold: cells that hold no more spectra than this are marked as dropped by the query.
-    """
-    counts = np.asarray(counts).reshape(som.shape)
-    panels = 2 + (quasars is not None) + (uncertainty is not None)
-    figure, grid = _figure(4.1 * panels, 3.3 * som.shape[0] / som.shape[1] + 0.8, panels)
-    axes = iter(grid)
-    ax = next(axes)
-    occupied = np.where(counts > 0, counts, np.nan).astype(float)
-    most = max(int(counts.max()), 2)
-    _panel(ax, occupied, "spectra in each cell", OCCUPANCY, LogNorm(1, most))
-    if threshold is not None:
-        _mark(ax, counts <= threshold)
-    ax.set_xlabel(
-        f"{int((counts == 0).sum())} of {som.cells} cells empty"
-        + ("" if threshold is None else f"; {int((counts <= threshold).sum())} marked: dropped")
-    )
-    ridges = som.u_matrix()
-    _panel(next(axes), ridges, "distance to neighbours", RIDGES, _range(ridges))
-    if quasars is not None:
-        share = np.asarray(quasars, float).reshape(som.shape)
-        _panel(next(axes), share, "share voted quasar", SHARES, Normalize(0, 1))
-    if uncertainty is not None:
-        score = np.asarray(uncertainty, float).reshape(som.shape)
-        _panel(next(axes), score, "mean uncertainty", RIDGES, Normalize(0, _range(score).vmax))
-    return figure
-
-
-def som_loss(som: SelfOrganizingMap) -> Figure:
-    """Mean distance of the spectra from their best cells, pass by pass of the fit."""
-    figure, (axes,) = _figure(5.6, 3.4)
-    axes.plot(np.arange(1, len(som.loss) + 1), som.loss, color=AFTER, marker="o", markersize=3)
-    axes.set(xlabel="pass", ylabel="mean distance from the best cell")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.grid(axis="y", color=LINES, linewidth=0.6)
-    return figure
-
-
-def _figure(width: float, height: float, panels: int = 1) -> tuple[Figure, list[Axes]]:
-    figure = Figure(figsize=(width, height), dpi=150, layout="constrained", facecolor="white")
-    FigureCanvasAgg(figure)
-    all_axes = list(figure.subplots(1, panels, squeeze=False)[0])
-    for axes in all_axes:
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.spines[["left", "bottom"]].set_color(FAINT)
-        axes.tick_params(which="both", colors=FAINT, labelsize=9)
-        axes.xaxis.label.set_color(INK)
-        axes.yaxis.label.set_color(INK)
-        axes.set_axisbelow(True)
-    return figure, all_axes
-
-
-def _panel(axes: Axes, values: NDArray[Any], title: str, colours: str, norm: Normalize) -> None:
-    image = axes.imshow(values, origin="lower", cmap=colours, norm=norm, interpolation="none")
-    axes.set_facecolor(LINES)  # of cells without a value
-    axes.set_xticks([])
-    axes.set_yticks([])
-    axes.spines[:].set_visible(False)
-    axes.set_title(title, fontsize=11, color=INK, loc="left")
-    axes.xaxis.label.set_color(FAINT)
-    axes.xaxis.label.set_fontsize(9)
-    bar = axes.figure.colorbar(image, ax=axes, fraction=0.046, pad=0.02)
-    bar.outline.set_visible(False)
-    bar.ax.tick_params(which="both", colors=FAINT, labelsize=8)
-    if isinstance(norm, LogNorm):
-        bar.ax.yaxis.set_major_formatter(FuncFormatter(_short))
-        few = (norm.vmax or 1) < 100  # too few decades for a reader to do without 2, 3, 5 …
-        bar.ax.yaxis.set_minor_formatter(FuncFormatter(_short if few else _nothing))
-
-
-def _mark(axes: Axes, cells: NDArray[np.bool_]) -> None:
-    row, column = np.nonzero(cells)
-    # Points a third of a cell wide, whatever the size of the map.
-    size = (72 * 3.2 / cells.shape[1] / 3) ** 2
-    axes.scatter(column, row, s=size, color=CHOSEN, marker="o", linewidths=0)
-
-
-def _range(values: NDArray[np.floating]) -> Normalize:
-    finite = values[np.isfinite(values)]
-    if not len(finite):
-        return Normalize(0, 1)
-    low, high = np.percentile(finite, [1, 99])  # one odd cell should not flatten the rest
-    return Normalize(low, high if high > low else low + 1)
-
-
-def _nothing(value: float, _: int | None = None) -> str:
-    return ""
-
-
-def _short(value: float, _: int | None = None) -> str:
-    for size, suffix in ((1e6, "M"), (1e3, "k")):
-        if abs(value) >= size:
-            return f"{value / size:g}{suffix}"
-    return f"{value:g}"
 
 
 def gallery(

@@ -23,6 +23,7 @@ class Step(StrEnum):
     SCORED = "scored"
     ANSWERED = "answered"
     COMMON_CELLS = "common SOM cells"
+    NO_OUTLIERS = "no outliers of their cells"
     SCIENCE = "science targets"
     BEST_ROWS = "best row of each target"
     CAMERAS = "all cameras alive"
@@ -90,6 +91,14 @@ class Funnel:
         self._register("common", "cell", common)
         self._keep("bmu IN (SELECT cell FROM common)")
         self._count(Step.COMMON_CELLS)
+
+    def drop_outliers(self, highest: float) -> None:
+        """Drop spectra that lie farther from their cell than is usual for it."""
+        if not self._table.value("SELECT count(bmu_outlier) FROM compared"):
+            self.notes.append("Outliers were kept: the spectra's outlier scores are not known.")
+            return
+        self._keep(f"coalesce(bmu_outlier <= {highest!r}, true)")
+        self._count(Step.NO_OUTLIERS)
 
     def keep_science(self) -> None:
         """Drop sky fibres, which nobody would be asked to inspect."""

@@ -21,14 +21,50 @@ def separations(shape: Shape, wrap: Wrap = (True, True)) -> NDArray[np.float64]:
 
     Source: SOMVIZ ``Grid`` with metric L2.
     """
-    squares = []
-    for length, closed in zip(shape, wrap, strict=True):
-        along = np.abs(np.arange(length)[:, None] - np.arange(length))
-        squares.append((np.minimum(along, length - along) if closed else along) ** 2)
-    rows, columns = squares
+    rows, columns = (_along(*axis) ** 2 for axis in zip(shape, wrap, strict=True))
     cells = shape[0] * shape[1]
     both = rows[:, None, :, None] + columns[None, :, None, :]
     return np.asarray(np.sqrt(both.reshape(cells, cells)), np.float64)
+
+
+def neighbourhood(
+    shape: Shape, wrap: Wrap, width: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """A Gaussian of the separation of two cells, as its factors for rows and for columns.
+
+    Args:
+        width: standard deviation of the Gaussian, cells.
+
+    Returns:
+        Arrays [rows, rows] and [columns, columns], 1 on the diagonals.
+    """
+    rows, columns = (
+        np.exp(-0.5 * (_along(*axis) / width) ** 2) for axis in zip(shape, wrap, strict=True)
+    )
+    return rows, columns
+
+
+def spread_out(
+    values: NDArray[np.number], rows: NDArray[np.float64], columns: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Sums over all cells of their ``values``, weighted by a ``neighbourhood``.
+
+    Args:
+        values: shape [cells, k].
+
+    Returns:
+        Array [cells, k]. One axis of the map after the other: rows + columns terms a cell
+        instead of rows × columns.
+    """
+    cube = np.asarray(values, np.float64).reshape(len(rows), len(columns), -1)
+    spread = np.tensordot(rows, columns @ cube, 1)
+    return np.asarray(spread.reshape(values.shape), np.float64)
+
+
+def _along(length: int, closed: bool) -> NDArray[np.int64]:
+    """Distances along one axis, shape [length, length]."""
+    along = np.abs(np.arange(length)[:, None] - np.arange(length))
+    return np.minimum(along, length - along) if closed else along
 
 
 def u_matrix(

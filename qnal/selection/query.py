@@ -47,6 +47,7 @@ def select(
     som_percentile: float | None = 15.0,
     cells: int | None = None,
     som_counts: SomCounts | str = SomCounts.map,
+    max_outlier: float | None = None,
     camera: CameraRule | str = CameraRule.all,
     exclude: Sequence[Path] = (),
     bad_camera_targetids: Sequence[Path] = (),
@@ -61,13 +62,15 @@ def select(
             7), or a table in memory. Columns it lacks are unknown, and what they decide is
             skipped, with a note.
         n: how many targets.
-        bmu: folder of Parquet parts FILE, ROW, BMU, BMU_DISTANCE; goes before a column BMU.
+        bmu: folder of Parquet parts FILE, ROW, BMU, BMU_DISTANCE, BMU_OUTLIER; goes before a
+            column BMU.
         strategy: what to rank by.
         som_percentile: keep spectra whose cell of the map holds more than this percentile of the
             cells' occupations, counted over all spectra, sky and unanswered ones too; None
             keeps all.
         cells: how many cells the map has.
         som_counts: the cells the percentile is over.
+        max_outlier: drop spectra whose outlier score is above this; None keeps all.
         camera: which dead cameras drop a target.
         exclude: lists of TARGETIDs not to select, as other campaigns inspect them.
         bad_camera_targetids: lists of TARGETIDs known from elsewhere to have a dead camera.
@@ -96,6 +99,8 @@ def select(
             funnel.keep_common_cells(
                 som_percentile, cells, to_largest_occupied=som_counts is SomCounts.notebook
             )
+        if max_outlier is not None:
+            funnel.drop_outliers(max_outlier)
         if not keep_sky:
             funnel.keep_science()
         before = _histogram(table, strategy, funnel.current)
@@ -147,12 +152,13 @@ def _histogram(table: ScoreTable, strategy: Strategy, spectra: str) -> np.ndarra
 
 def _selected_rows(table: ScoreTable) -> pa.Table:
     """RANK, SCORE and N_TILES of the selected spectra, and all that is known of them."""
-    ours = {"RANK", "SCORE", "N_TILES"} | ({"BMU", "BMU_DISTANCE"} if table.has_sidecar else set())
+    cells = {"BMU": "INTEGER", "BMU_DISTANCE": "FLOAT", "BMU_OUTLIER": "FLOAT"}
+    ours = {"RANK", "SCORE", "N_TILES"} | (cells.keys() if table.has_sidecar else set())
     theirs = ", ".join(f'theirs."{column}"' for column in table.columns if column not in ours)
-    cell = (
-        ", selected.bmu::INTEGER AS BMU, selected.bmu_distance::FLOAT AS BMU_DISTANCE"
+    cell = "".join(
+        f", selected.{column.lower()}::{kind} AS {column}"
+        for column, kind in cells.items()
         if table.has_sidecar
-        else ""
     )
     tiles = "count(DISTINCT tile)" if "TILEID" in table.columns else "NULL"
     return table.connection.sql(

@@ -29,7 +29,8 @@ class ScoreTable:
 
     * ``source``, all columns as they lie, and ``source_part``, ``source_row``, which name a row;
     * ``compared``, one short row a spectrum: ``target, score, expid, file, row, source_part,
-      source_row, tile, cameras, bmu, bmu_distance, answered, science``, null where unknown.
+      source_row, tile, cameras, bmu, bmu_distance, bmu_outlier, answered, science``, null where
+      unknown.
 
     Attributes:
         connection: the database.
@@ -85,7 +86,7 @@ def opened(
 
     Args:
         scores: folder of Parquet parts, one Parquet or CSV file, or a table in memory.
-        bmu: folder of Parquet parts with FILE, ROW, BMU and maybe BMU_DISTANCE.
+        bmu: folder of Parquet parts with FILE, ROW, BMU and maybe BMU_DISTANCE, BMU_OUTLIER.
         spill: folder for what exceeds ``memory_limit``; the system's temporary one by default.
 
     Raises:
@@ -183,12 +184,16 @@ def _open_sidecar(
         raise InputError(
             f"{name}: has no column {' and '.join(missing)} to look up best cells of {bmu} by"
         )
-    parts = _parquet(_parts(bmu, "best cells"), same_columns=True)
+    # Parts of earlier versions lack a column that later ones have.
+    parts = _parquet(_parts(bmu, "best cells"))
     present = {row[0] for row in connection.execute(f"DESCRIBE SELECT * FROM {parts}").fetchall()}
     if missing := sorted({"FILE", "ROW", "BMU"} - present):
         raise InputError(f"{bmu}: best cells need a column {', '.join(missing)}")
-    distance = "BMU_DISTANCE" if "BMU_DISTANCE" in present else "NULL::FLOAT AS BMU_DISTANCE"
-    connection.execute(f"CREATE VIEW sidecar AS SELECT FILE, ROW, BMU, {distance} FROM {parts}")
+    numbers = ", ".join(
+        f"{column}::FLOAT AS {column}" if column in present else f"NULL::FLOAT AS {column}"
+        for column in ("BMU_DISTANCE", "BMU_OUTLIER")
+    )
+    connection.execute(f"CREATE VIEW sidecar AS SELECT FILE, ROW, BMU, {numbers} FROM {parts}")
 
 
 def _parts(path: Path, what: str) -> tuple[Path, ...]:
@@ -264,6 +269,7 @@ def _compared_sql(types: dict[str, str], strategy: Strategy, sidecar: bool) -> s
                     {known("TILEID")} AS tile, {known("CAMERAS")} AS cameras,
                     {"b.BMU" if sidecar else known("BMU")} AS bmu,
                     {"b.BMU_DISTANCE" if sidecar else known("BMU_DISTANCE")} AS bmu_distance,
+                    {"b.BMU_OUTLIER" if sidecar else known("BMU_OUTLIER")} AS bmu_outlier,
                     coalesce({known("STATUS", "'ok'")}::VARCHAR, '') = 'ok' AS usable,
                     {science} AS science,
                     {", ".join(map(number, score.columns))}

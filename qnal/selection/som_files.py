@@ -1,7 +1,12 @@
-"""A map on disk: SOMVIZ's ``weights.npy`` and ``loss.npy``, and ``som.json`` beside them."""
+"""A map on disk: SOMVIZ's ``weights.npy`` and ``loss.npy``, beside them what is ours.
+
+``som.json`` says what the weights are of, ``sample.npz`` how the spectra that the map was fitted
+on lie on it. The second is absent for maps that do not know it, as those of SOMVIZ.
+"""
 
 import hashlib
 import json
+import zipfile
 from math import isqrt
 from pathlib import Path
 from typing import Any
@@ -12,6 +17,7 @@ from numpy.typing import NDArray
 from qnal.errors import InputError
 from qnal.files import write_text, written_aside
 from qnal.selection.lattice import Shape, Wrap
+from qnal.selection.map_sample import MapSample
 
 FORMAT_VERSION = 1
 
@@ -32,11 +38,16 @@ def write(
     wrap: Wrap,
     seed: int | None,
     grid: str | None,
+    sample: MapSample | None,
 ) -> None:
     """Write a map to ``folder``, ``som.json`` last: where it is, the map is whole."""
     for name, array in (("weights.npy", weights), ("loss.npy", loss)):
         with written_aside(folder / name) as scratch, scratch.open("wb") as file:
             np.save(file, np.ascontiguousarray(array), allow_pickle=False)
+    (folder / "sample.npz").unlink(missing_ok=True)
+    if sample is not None:
+        with written_aside(folder / "sample.npz") as scratch, scratch.open("wb") as file:
+            np.savez(file, **vars(sample))
     about = {
         "format_version": FORMAT_VERSION,
         "shape": list(map(int, shape)),
@@ -44,6 +55,7 @@ def write(
         "seed": seed,
         "grid": grid,
         "fingerprint": fingerprint(weights, shape, wrap),
+        "sample": None if sample is None else sample.fingerprint,
     }
     write_text(folder / "som.json", json.dumps(about, indent=2) + "\n")
 
@@ -69,8 +81,12 @@ def read(folder: Path, shape: Shape | None, wrap: Wrap | None) -> dict[str, Any]
             f"{folder / 'weights.npy'}: the weights are not those that som.json was written for; "
             "restore or refit the map"
         )
+    sample = None
+    if about["sample"] is not None:
+        sample = _sample(folder / "sample.npz", len(weights), about["sample"])
     names = ("shape", "wrap", "seed", "grid")
-    return {"weights": weights, "loss": loss} | {name: about[name] for name in names}
+    known = {name: about[name] for name in names}
+    return {"weights": weights, "loss": loss, "sample": sample} | known
 
 
 def _array(path: Path, ndim: int) -> NDArray[Any]:
@@ -89,6 +105,28 @@ def _array(path: Path, ndim: int) -> NDArray[Any]:
     return np.ascontiguousarray(array)
 
 
+def _sample(path: Path, cells: int, fingerprint: str) -> MapSample:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            sample = MapSample(
+                file["count"],
+                file["centre"],
+                file["spread"],
+                float(file["quantization_error"]),
+                float(file["topographic_error"]),
+            )
+    except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(
+            f"{path}: not the numbers of a map's cells ({error}); restore or refit the map"
+        ) from error
+    if sample.fingerprint != fingerprint or sample.count.shape != (cells,):
+        raise InputError(
+            f"{path}: the numbers are not those that som.json was written for; "
+            "restore or refit the map"
+        )
+    return sample
+
+
 def _about(path: Path) -> dict[str, Any]:
     try:
         about = json.loads(path.read_text())
@@ -100,6 +138,7 @@ def _about(path: Path) -> dict[str, Any]:
         rows, columns = map(int, about["shape"])
         round_rows, round_columns = map(bool, about["wrap"])
         known = {"seed": about["seed"], "grid": about["grid"], "fingerprint": about["fingerprint"]}
+        known["sample"] = about.get("sample")  # maps of earlier versions lack it
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: not the description of a map ({error!r})") from error
     return known | {"shape": (rows, columns), "wrap": (round_rows, round_columns)}

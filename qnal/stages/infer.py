@@ -51,7 +51,8 @@ class Pass:
         if self.som is not None and not self.folder.has_best_cells(file, self.som.fingerprint):
             ok = np.asarray(coadd.table["STATUS"]) == Status.OK
             bmu, distance = self.som.find_bmu(coadd.x[ok])
-            self.folder.write_best_cells(file, coadd, self.som.fingerprint, bmu, distance)
+            outlier = self.som.outlier_score(bmu, distance)
+            self.folder.write_best_cells(file, coadd, self.som.fingerprint, bmu, distance, outlier)
 
     def is_done(self, file: SpectraFile) -> bool:
         """Whether nothing is left to do for a file."""

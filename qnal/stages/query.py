@@ -44,6 +44,7 @@ def query(config: Config, job: Job) -> Summary:
             som_percentile=options.som_percentile,
             cells=cells,
             som_counts=options.som_counts,
+            max_outlier=options.max_outlier,
             camera=options.camera,
             exclude=paths_of(options.exclude, "query.exclude"),
             bad_camera_targetids=paths_of(options.bad_cameras, "query.bad_cameras"),

@@ -1,16 +1,17 @@
 """What a scored pool looks like as a whole: numbers and a picture."""
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 from matplotlib.figure import Figure
 
-from qnal.ensemble.scores import ScoresFolder, read_scores
+from qnal.ensemble.scores import ScoresFolder, read_part, read_scores
 from qnal.ensemble.votes import CLASSES
-from qnal.selection.figures import som_map
+from qnal.selection.map_figures import som_map
 from qnal.selection.som import SelfOrganizingMap
 from qnal.spectra.rebin import Status
 from qnal.summary import Number
+
+OUTLIER = 5  # standard deviations from which a spectrum counts as an outlier of its cell
 
 
 def pool_metrics(folder: ScoresFolder) -> dict[str, Number]:
@@ -50,15 +51,29 @@ def uncertainty_by_class(folder: ScoresFolder) -> dict[str, dict[str, float]]:
 
 
 def map_of_pool(folder: ScoresFolder, som: SelfOrganizingMap) -> Figure:
-    """The pool on the map: where its spectra, its quasars and its uncertain ones lie."""
-    scores = read_scores(folder.parts, ["C_NOT", "VOTE_ENTROPY"])
-    bmu = read_scores(folder.best_cells(som.fingerprint), ["BMU"])["BMU"]
-    known = np.asarray(pc.is_valid(bmu)) & np.asarray(pc.is_valid(scores["C_NOT"]))
-    cell = np.asarray(bmu.filter(pa.array(known)))
-    counts = np.bincount(cell, minlength=som.cells)
+    """The pool on the map: where its spectra, its quasars, uncertain ones and outliers lie.
+
+    Sums over the spectra of each cell, a part at a time, so that memory does not grow with them.
+    """
+    sums = np.zeros((4, som.cells))  # spectra, quasars, uncertainty, outliers
+    scores, best = folder.parts, folder.best_cells(som.fingerprint)
+    for part in sorted(best.rglob("*.parquet")):
+        cells = read_part(part, ["BMU", "BMU_OUTLIER"])
+        answers = read_part(scores / part.relative_to(best), ["C_NOT", "VOTE_ENTROPY"])
+        known = pc.and_(pc.is_valid(cells["BMU"]), pc.is_valid(answers["C_NOT"]))
+        cells, answers = cells.filter(known), answers.filter(known)
+        outlier = np.asarray(pc.fill_null(cells["BMU_OUTLIER"], 0)) > OUTLIER
+        quasar = np.asarray(answers["C_NOT"]) < 0.5
+        for total, values in zip(
+            sums, (None, quasar, np.asarray(answers["VOTE_ENTROPY"]), outlier), strict=True
+        ):
+            total += np.bincount(np.asarray(cells["BMU"]), values, som.cells)
     with np.errstate(invalid="ignore"):
-        quasar = np.asarray(scores["C_NOT"].filter(pa.array(known))) < 0.5
-        quasars = np.bincount(cell, quasar, som.cells) / counts
-        unsure = np.asarray(scores["VOTE_ENTROPY"].filter(pa.array(known)))
-        uncertainty = np.bincount(cell, unsure, som.cells) / counts
-    return som_map(som, counts, quasars=quasars, uncertainty=uncertainty)
+        quasars, uncertainty, outliers = sums[1:] / sums[0]
+    return som_map(
+        som,
+        sums[0].astype(int),
+        quasars=quasars,
+        uncertainty=uncertainty,
+        outliers=None if som.sample is None else outliers,
+    )

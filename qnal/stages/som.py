@@ -3,22 +3,29 @@
 import zlib
 
 import numpy as np
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from qnal.config import Config, SomBackend
-from qnal.errors import InputError
+from qnal.errors import InputError, QnalError
 from qnal.progress import progress, say
-from qnal.selection.figures import som_loss, som_map
+from qnal.selection.map_figures import som_loss, som_map, som_prototypes
 from qnal.selection.som import SelfOrganizingMap
 from qnal.selection.somviz_backend import fit_with_somviz
 from qnal.spectra.coadd import read_coadd
 from qnal.spectra.grid import Grid, named_grid
+from qnal.spectra.label import is_quasar
+from qnal.spectra.labelled import LabelledSet
 from qnal.spectra.rebin import Status
+from qnal.spectra.sample import SpectraSample
 from qnal.spectra.tree import SpectraFile, find_coadds
 from qnal.stages import Job
-from qnal.stages.inputs import pool, with_survey
+from qnal.stages.inputs import labelled_set, pool, with_survey
 from qnal.stages.places import fingerprint, place, plain, remember
 from qnal.summary import Number, Summary
+
+FILES = ("weights.npy", "loss.npy", "sample.npz", "som.json")
+FIT = 2  # raised when the same options give another map
 
 
 def som(config: Config, job: Job) -> Summary:
@@ -30,6 +37,7 @@ def som(config: Config, job: Job) -> Summary:
     grid = named_grid(config.network.grid)
     made_from = {
         "backend": options.backend,
+        "fit": FIT,
         "shape": list(options.shape),
         "wrap": options.wrap,
         "epochs": options.epochs,
@@ -40,33 +48,68 @@ def som(config: Config, job: Job) -> Summary:
         "files": [(f.name, f.path.stat().st_size, f.path.stat().st_mtime_ns) for f in files],
     }
     folder = place(config.work, "soms", fingerprint(made_from))
+    failed: list[str] = []
     with job.recorder.run("som", job.parent, {"qnal.stage": "som"}) as run:
         run.config(plain(config))
-        x, failed = _sample(files, grid, config)
         if (folder / "som.json").exists():
             say(f"the map is there already, in {folder}")
             fitted = SelfOrganizingMap.load(folder)
         else:
-            fitted = _fit(x, config)
+            x, failed = _sample(files, grid, config)
+            fitted = _fit(x, config).with_sample(x)
             fitted.save(folder)
         remember(config.work, "som", folder)
-        bmu, distance = fitted.find_bmu(x)
-        metrics: dict[str, Number] = {
-            "som_spectra": len(x),
-            "som_cells": fitted.cells,
-            "quantization_error": float(distance.mean()),
-            "topographic_error": fitted.topographic_error(x),
-            "som_files_failed": len(failed),
-        }
+        metrics = _metrics(fitted) | {"som_files_failed": len(failed)}
         run.metrics(metrics)
         run.curves({"quantization_error_by_pass": [float(v) for v in fitted.loss]})
-        counts = np.bincount(bmu, minlength=fitted.cells)
-        run.figure(som_map(fitted, counts), job.folder / "som.png")
-        run.figure(som_loss(fitted), job.folder / "som_loss.png")
-        for name in ("weights.npy", "loss.npy", "som.json"):
+        for name, figure in _figures(fitted, grid, config).items():
+            run.figure(figure, job.folder / name)
+        for name in FILES:
             run.file(folder / name, "som")
     status = "incomplete" if failed else "done"
     return Summary("som", status, run.id, {"som": str(folder)}, metrics, failed=failed)
+
+
+def _metrics(som: SelfOrganizingMap) -> dict[str, Number]:
+    """How well the map represents the spectra it was fitted on."""
+    metrics: dict[str, Number] = {"som_cells": som.cells}
+    if som.sample is not None:
+        metrics["som_spectra"] = int(som.sample.count.sum())
+        metrics["som_empty_cells"] = int((som.sample.count == 0).sum())
+        metrics["quantization_error"] = som.sample.quantization_error
+        metrics["topographic_error"] = som.sample.topographic_error
+    return metrics
+
+
+def _figures(som: SelfOrganizingMap, grid: Grid, config: Config) -> dict[str, Figure]:
+    """What the map looks like, and where the labelled spectra lie on it."""
+    counts = None if som.sample is None else som.sample.count
+    labelled = _labelled(config, grid)
+    if labelled is None:
+        cells = som_map(som, counts)
+    else:
+        bmu, _ = som.find_bmu(labelled.x)
+        number = np.bincount(bmu, minlength=som.cells)
+        quasars = np.bincount(bmu, is_quasar(labelled.column("LABEL")), som.cells)
+        share = np.divide(quasars, number, where=number > 0, out=np.full(som.cells, np.nan))
+        cells = som_map(som, counts, labelled=number, quasars=share, quasars_by="labelled as")
+    return {
+        "som.png": cells,
+        "som_prototypes.png": som_prototypes(som, grid.wave, counts),
+        "som_loss.png": som_loss(som),
+    }
+
+
+def _labelled(config: Config, grid: Grid) -> LabelledSet | None:
+    """The labelled spectra where there are some; a map does not need them."""
+    sources = (config.data.desi, config.data.boss)
+    if all(s.spectra is None or s.truth is None for s in sources):
+        return None
+    try:
+        return labelled_set(config, grid)
+    except QnalError as error:
+        say(f"the labelled spectra are not shown on the map: {error}")
+        return None
 
 
 def _fit(x: NDArray[np.float32], config: Config) -> SelfOrganizingMap:
@@ -92,12 +135,9 @@ def _sample(
     """A seeded sample of the usable spectra of all files, and the files that could not be read.
 
     Every spectrum gets a random number from the seed and its file's name, and those with the
-    smallest are kept: the sample does not depend on the order of the files, nor memory on their
-    number.
+    smallest are kept.
     """
-    most = config.som.sample
-    kept = np.zeros((0, len(grid)), np.float32)
-    keys = np.zeros(0)
+    kept = SpectraSample(config.som.sample, len(grid))
     failed = []
     with progress("reading spectra", len(files)) as advance:
         for file in files:
@@ -111,14 +151,10 @@ def _sample(
                 continue
             rng = np.random.default_rng([config.seed, zlib.crc32(file.name.encode())])
             ok = np.asarray(coadd.table["STATUS"]) == Status.OK
-            keys = np.concatenate([keys, rng.random(len(ok))[ok]])
-            kept = np.concatenate([kept, coadd.x[ok].astype(np.float32)])
-            if len(keys) > most:
-                smallest = np.sort(np.argpartition(keys, most - 1)[:most])
-                keys, kept = keys[smallest], kept[smallest]
+            kept.offer(coadd.x[ok], rng.random(len(ok))[ok])
     if len(kept) < 2:
         raise InputError(
             f"a map needs at least 2 usable spectra, and {len(files)} files have {len(kept)}"
             + (f"; the first that failed: {failed[0]}" if failed else ".")
         )
-    return kept, failed
+    return kept.spectra(), failed

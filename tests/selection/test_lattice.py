@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from qnal.selection.lattice import separations, u_matrix
+from qnal.selection.lattice import neighbourhood, separations, spread_out, u_matrix
 
 
 @pytest.mark.parametrize("name", ["torus", "plane"])
@@ -18,6 +18,14 @@ def test_separations_wrap_axis_by_axis():
     assert rows[0, 4] == 4  # the last column is not
     assert rows[0, 2 * 5 + 3] == pytest.approx(np.sqrt(13))
     np.testing.assert_array_equal(rows, rows.T)
+
+
+@pytest.mark.parametrize("wrap", [(True, True), (False, True)])
+def test_neighbourhood_is_a_gaussian_of_the_separation(wrap):
+    values = np.random.default_rng(1).normal(size=(20, 3))
+    gaussian = np.exp(-0.5 * (separations((4, 5), wrap) / 1.3) ** 2)
+    spread = spread_out(values, *neighbourhood((4, 5), wrap, 1.3))
+    np.testing.assert_allclose(spread, gaussian @ values)
 
 
 def test_u_matrix_by_hand():

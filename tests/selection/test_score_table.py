@@ -101,6 +101,26 @@ def test_sidecar_is_looked_up_by_file_and_row(tmp_path):
         select(keyed(), bmu=best, n=1)
 
 
+def test_outlier_scores_of_the_sidecar(tmp_path):
+    best = tmp_path / "bmu"
+    best.mkdir()
+    cell = {"FILE": ["a"], "ROW": [0], "BMU": pa.array([5], pa.int32())}
+    pq.write_table(pa.table(cell), best / "a.parquet")  # as an earlier version wrote it
+    options = {"bmu": best, "n": 3, "som_percentile": None, "max_outlier": 5.0}
+    old = select(keyed((1, 2, 3)), **options)
+    assert old.table["BMU_OUTLIER"].to_pylist() == [None] * 3
+    assert "Outliers were kept: the spectra's outlier scores are not known." in old.notes
+    cells = {"FILE": ["a", "a"], "ROW": [1, 2], "BMU": pa.array([6, 6], pa.int32())}
+    scores = {"BMU_OUTLIER": pa.array([7.5, 1.5], pa.float32())}
+    pq.write_table(pa.table(cells | scores), best / "b.parquet")
+    mixed = select(keyed((1, 2, 3)), **options)
+    assert mixed.targetids.tolist() == [1, 3]  # what is unknown is kept
+    assert mixed.table["BMU_OUTLIER"].to_pylist() == [None, 1.5]
+    assert dict(mixed.funnel)["no outliers of their cells"] == 2
+    everything = select(keyed((1, 2, 3)), **options | {"max_outlier": None})
+    assert everything.table["BMU_OUTLIER"].to_pylist() == [None, 7.5, 1.5]
+
+
 def test_spills_where_it_is_told_and_leaves_nothing(tmp_path):
     spill = tmp_path / "spill"
     spill.mkdir()
