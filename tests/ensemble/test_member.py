@@ -177,8 +177,8 @@ def test_company_does_not_matter(tmp_path):
 
 
 def test_groups_follow_from_the_numbers():
-    assert groups([7, 0, 2, 5, 3], 4) == [(0, 2, 3], [5, 7)]
-    assert groups([4, 9], 1) == [(4], [9)]
+    assert groups([7, 0, 2, 5, 3], 4) == [(0, 2, 3), (5, 7)]
+    assert groups([4, 9], 1) == [(4,), (9,)]
 
 
 def test_one_that_diverges_does_not_disturb_its_group(tmp_path, monkeypatch):
