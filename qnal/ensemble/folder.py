@@ -144,18 +144,30 @@ class StoredEnsemble:
         return Thresholds(**known)
 
 
-def read_ensemble(
-    path: Path, lines: Sequence[str], bal_lines: Sequence[str], n: int | None = None
-) -> StoredEnsemble:
-    """Read the first ``n`` members (None: all) of an ensemble folder or of bare weight files.
+@dataclass(frozen=True)
+class MemberFiles:
+    """Where the members of an ensemble are.
+
+    Attributes:
+        files: a weight file a member, in order.
+        checksums: SHA-256 of each.
+        description: content of ``ensemble.json``; empty for a bare folder of weight files.
+    """
+
+    files: tuple[Path, ...]
+    checksums: tuple[str, ...]
+    description: dict[str, Any]
+
+
+def find_members(path: Path, n: int | None = None) -> MemberFiles:
+    """Find the first ``n`` members (None: all) of an ensemble folder or of bare weight files.
 
     Args:
         path: a folder that qnal trained, a folder of QuasarNET weight files (``net_*.h5`` or
             ``.keras``, in the order of their numbers), or one such file.
-        lines, bal_lines: names of the heads, for files that do not say.
 
     Raises:
-        InputError: nothing is there, a file is corrupt, or the members' grids or lines differ.
+        InputError: nothing is there, or a file is not the one that ``ensemble.json`` names.
     """
     description: dict[str, Any] = {}
     if not path.exists():
@@ -170,6 +182,34 @@ def read_ensemble(
     for known, found, file in zip(description.get("members", []), checksums, files, strict=False):
         if known["sha256"] != found:
             raise InputError(f"{file}: its content does not match the checksum in {MANIFEST}.")
+    return MemberFiles(tuple(files), checksums, description)
+
+
+def read_ensemble(
+    path: Path, lines: Sequence[str], bal_lines: Sequence[str], n: int | None = None
+) -> StoredEnsemble:
+    """Read the first ``n`` members (None: all) of an ensemble folder or of bare weight files.
+
+    Args:
+        path: see :func:`find_members`.
+        lines, bal_lines: names of the heads, for files that do not say.
+
+    Raises:
+        InputError: nothing is there, a file is corrupt, or the members' grids or lines differ.
+    """
+    found = find_members(path, n)
+    networks = read_networks(found.files, lines, bal_lines)
+    return StoredEnsemble(networks, found.checksums, found.description)
+
+
+def read_networks(
+    files: Sequence[Path], lines: Sequence[str], bal_lines: Sequence[str]
+) -> tuple[Network, ...]:
+    """The networks of an ensemble's weight files.
+
+    Raises:
+        InputError: a file is corrupt, or the members' grids or lines differ.
+    """
     networks = tuple(read_network(file, lines, bal_lines) for file in files)
     first = networks[0]
     for network, file in zip(networks, files, strict=True):
@@ -181,7 +221,7 @@ def read_ensemble(
             )
         if (network.lines, network.bal_lines) != (first.lines, first.bal_lines):
             raise InputError(f"{file}: its lines are not those of {files[0].name}.")
-    return StoredEnsemble(networks, checksums, description)
+    return networks
 
 
 def _manifest(path: Path) -> dict[str, Any]:
