@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from qnal.ensemble.pool_summary import Key, PoolSummary
@@ -24,9 +24,14 @@ PANELS = (
 Sums = dict[str, float]
 
 
-def by_night(summary: PoolSummary) -> Figure:
-    """Each tile's shares and means against the night, and those of whole nights as a line."""
+def by_night(summary: PoolSummary) -> Figure | None:
+    """Each tile's shares and means against the night, and those of whole nights as a line.
+
+    None where no file says its night.
+    """
     nights = _known(summary.by("NIGHT"))
+    if not nights:
+        return None
     tiles = _known(summary.by("NIGHT", "TILEID"))
     figure = Figure(figsize=(8.4, 8.4), dpi=150, layout="constrained", facecolor="white")
     all_axes = figure.subplots(len(PANELS), 1, sharex=True)
@@ -38,12 +43,12 @@ def by_night(summary: PoolSummary) -> Figure:
         values = _ratios(nights, what, of)
         few = len(nights) < 60
         axes.plot(values, color=NIGHT, lw=1.4, marker="o" if few else None, ms=3.5, label="a night")
-        axes.set_ylim(bottom=0)
-    if not nights:
-        all_axes[0].text(0.5, 0.5, "no file says its night", transform=all_axes[0].transAxes,
-                         ha="center", color=FAINT)  # fmt: skip
+        if few:
+            errors = _errors(nights, what, of)
+            axes.errorbar(range(len(values)), values, errors, fmt="none", ecolor=NIGHT, lw=0.8)
+        _from_zero_unless_far(axes)
     last = all_axes[-1]
-    last.set_xlim(-0.5, max(len(nights), 1) - 0.5)
+    last.set_xlim(-0.5, len(nights) - 0.5)
     last.xaxis.set_major_locator(MaxNLocator(8, integer=True))
     names = [str(night) for (night,) in nights]
     last.xaxis.set_major_formatter(
@@ -59,10 +64,15 @@ def by_night(summary: PoolSummary) -> Figure:
     return figure
 
 
-def by_petal(summary: PoolSummary) -> Figure:
-    """Petals against each other: all tiles together, and where a tile's petal stands out."""
+def by_petal(summary: PoolSummary) -> Figure | None:
+    """Petals against each other: all tiles together, and where a tile's petal stands out.
+
+    None where no file says its tile and petal.
+    """
     petals = _known(summary.by("PETAL_LOC"))
     cells = _known(summary.by("TILEID", "PETAL_LOC"))
+    if not cells:
+        return None
     numbers: list[Any] = [petal for (petal,) in petals]
     tiles = sorted({tile for tile, _ in cells}, key=lambda t: t or 0)
     shown, odd = _oddest(cells, tiles, numbers)
@@ -71,19 +81,18 @@ def by_petal(summary: PoolSummary) -> Figure:
     grid = figure.add_gridspec(2, len(PANELS), height_ratios=[2.2, max(1.6, 0.16 * len(shown))])
     for column, (name, what, of, per_cent) in enumerate(PANELS):
         axes = figure.add_subplot(grid[0, column])
-        _plain(axes, name, per_cent)
-        axes.title.set_fontsize(9)
+        _plain(axes, name.replace("share on which ", ""), per_cent)
         values, errors = _ratios(petals, what, of), _errors(petals, what, of)
         far = _far(values, errors)
         axes.bar(range(len(petals)), values, color=np.where(far, ODD, NIGHT), width=0.7)
         axes.errorbar(range(len(petals)), values, errors, fmt="none", ecolor=INK, elinewidth=0.8)
         axes.set_xticks(range(len(numbers)), numbers)
-        below = figure.add_subplot(grid[1, column])
-        _heat(below, _grid_of(cells, shown, numbers, what, of), shown, numbers, column == 0)
-    what = f"{len(shown)} of {len(tiles)} tiles, the oddest" if odd else "tile by tile"
+        heat = figure.add_subplot(grid[1, column])
+        last = column == len(PANELS) - 1
+        _heat(heat, _grid_of(cells, shown, numbers, what, of), shown, numbers, column == 0, last)
+    below = f"of the oddest {len(shown)} of {len(tiles)} tiles" if odd else "tile by tile"
     figure.suptitle(
-        f"Petals of all tiles (orange: further than 4 σ from the others), and {what}: "
-        "difference from the tile's mean, in σ",
+        f"Petals of all tiles together (orange: more than 4 σ off), and {below}",
         x=0.01, ha="left", fontsize=11,
     )  # fmt: skip
     return figure
@@ -107,7 +116,7 @@ def _errors(groups: dict[Key, Sums], what: str, of: str) -> NDArray[np.float64]:
     share, n = _ratios(groups, what, of), np.array([s[of] or math.nan for s in groups.values()])
     pooled = np.nansum(share * n) / max(np.nansum(n), 1)
     variance = pooled * (1 - pooled) if what != "vote_entropy" else pooled * (math.log(3) - pooled)
-    return np.sqrt(np.maximum(variance, 1e-12) / n)
+    return np.sqrt(np.maximum(variance, 1e-3) / n)
 
 
 def _far(values: NDArray[np.float64], errors: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -119,17 +128,14 @@ def _far(values: NDArray[np.float64], errors: NDArray[np.float64]) -> NDArray[np
 def _grid_of(
     cells: dict[Key, Sums], tiles: list[Any], petals: list[Any], what: str, of: str
 ) -> NDArray[np.float64]:
-    """Difference of each petal from its tile's mean in standard errors, shape [tiles, petals]."""
+    """How far each petal is from the median of its tile's, in σ, shape [tiles, petals]."""
     grid = np.full((len(tiles), len(petals)), np.nan)
     for row, tile in enumerate(tiles):
-        mine = {p: cells[tile, p] for p in petals if (tile, p) in cells}
-        n = sum(s[of] for s in mine.values())
-        mean = sum(s[what] for s in mine.values()) / n if n else math.nan
-        most = math.log(3) if what == "vote_entropy" else 1
-        scatter = math.sqrt(max(mean * (most - mean), 1e-3)) if n else math.nan
-        for p, s in mine.items():
-            if s[of]:
-                grid[row, petals.index(p)] = (s[what] / s[of] - mean) / scatter * math.sqrt(s[of])
+        mine: dict[Key, Sums] = {(p,): cells[tile, p] for p in petals if (tile, p) in cells}
+        values, errors = _ratios(mine, what, of), _errors(mine, what, of)
+        if np.isfinite(values).any():
+            where = [petals.index(key[0]) for key in mine]
+            grid[row, where] = (values - np.nanmedian(values)) / errors
     return grid
 
 
@@ -144,7 +150,12 @@ def _oddest(cells: dict[Key, Sums], tiles: list[Any], petals: list[Any]) -> tupl
 
 
 def _heat(
-    axes: Axes, values: NDArray[np.float64], tiles: list[Any], petals: list[Any], named: bool
+    axes: Axes,
+    values: NDArray[np.float64],
+    tiles: list[Any],
+    petals: list[Any],
+    first: bool,
+    last: bool,
 ) -> None:
     image = axes.imshow(
         values.reshape(len(tiles), len(petals)) if values.size else np.full((1, 1), np.nan),
@@ -156,14 +167,15 @@ def _heat(
     axes.tick_params(length=0, colors=FAINT, labelsize=8)
     axes.set_xlabel("petal", color=INK, fontsize=9)
     step = max(1, len(tiles) // 20)
-    axes.set_yticks(range(0, len(tiles), step), tiles[::step] if named else [])
-    if not named:
-        axes.set_yticks([])
-    else:
+    axes.set_yticks(range(0, len(tiles), step), tiles[::step])
+    axes.tick_params(labelleft=first)
+    if first:
         axes.set_ylabel("tile", color=INK, fontsize=9)
-    bar = axes.figure.colorbar(image, ax=axes, fraction=0.05, pad=0.02)
-    bar.outline.set_visible(False)
-    bar.ax.tick_params(colors=FAINT, labelsize=7)
+    if last:
+        bar = axes.figure.colorbar(image, ax=axes, fraction=0.06, pad=0.03)
+        bar.outline.set_visible(False)
+        bar.ax.tick_params(colors=FAINT, labelsize=8)
+        bar.set_label("σ from the tile's median petal", color=INK, fontsize=9)
 
 
 def _plain(axes: Axes, title: str, per_cent: bool) -> None:
@@ -174,4 +186,10 @@ def _plain(axes: Axes, title: str, per_cent: bool) -> None:
     axes.grid(axis="y", color=LINES, linewidth=0.6)
     axes.set_axisbelow(True)
     if per_cent:
-        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
+        axes.yaxis.set_major_formatter(lambda share, _: f"{round(100 * share, 6):g} %")
+
+
+def _from_zero_unless_far(axes: Axes) -> None:
+    """Let an axis begin at 0, unless that would flatten a drift."""
+    low, high = axes.get_ylim()
+    axes.set_ylim(bottom=0 if low < 0.6 * high else low)

@@ -273,8 +273,9 @@ def _record(work: Scoring, som: SelfOrganizingMap | None, job: Job, run: Run) ->
         with written_aside(job.folder / name) as scratch:
             table.to_csv(scratch, index=False)
         run.file(job.folder / name, "tables")
-    run.figure(by_night(summary), job.folder / "per_night.png")
-    run.figure(by_petal(summary), job.folder / "per_petal.png")
+    for name, figure in (("per_night", by_night(summary)), ("per_petal", by_petal(summary))):
+        if figure is not None:
+            run.figure(figure, job.folder / f"{name}.png")
     if som is not None:
         run.figure(map_of_pool(work.scores, som), job.folder / "som_of_pool.png")
     run.dictionary(uncertainty_by_class(summary), "uncertainty.json")
