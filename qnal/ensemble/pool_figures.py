@@ -13,6 +13,7 @@ from qnal.ensemble.pool_summary import Key, PoolSummary
 
 INK, FAINT, LINES = "#22262e", "#6b7280", "#d6d9df"
 TILE, NIGHT, ODD = "#b9c4d6", "#2f5d8c", "#c8502d"
+LEAST = 0.005  # an axis goes at least up to here
 TILES_SHOWN = 40  # rows of the map of petals; the oddest tiles where there are more
 # What is drawn: its name, the sum and what it is a share of, and whether in per cent.
 PANELS = (
@@ -86,6 +87,7 @@ def by_petal(summary: PoolSummary) -> Figure | None:
         far = _far(values, errors)
         axes.bar(range(len(petals)), values, color=np.where(far, ODD, NIGHT), width=0.7)
         axes.errorbar(range(len(petals)), values, errors, fmt="none", ecolor=INK, elinewidth=0.8)
+        axes.set_ylim(0, max(axes.get_ylim()[1], LEAST))
         axes.set_xticks(range(len(numbers)), numbers)
         heat = figure.add_subplot(grid[1, column])
         last = column == len(PANELS) - 1
@@ -120,7 +122,7 @@ def _errors(groups: dict[Key, Sums], what: str, of: str) -> NDArray[np.float64]:
 
 
 def _far(values: NDArray[np.float64], errors: NDArray[np.float64]) -> NDArray[np.bool_]:
-    if len(values) < 2:
+    if np.isfinite(values).sum() < 2:
         return np.zeros(len(values), bool)
     return np.abs(values - np.nanmedian(values)) > 4 * errors
 
@@ -192,4 +194,4 @@ def _plain(axes: Axes, title: str, per_cent: bool) -> None:
 def _from_zero_unless_far(axes: Axes) -> None:
     """Let an axis begin at 0, unless that would flatten a drift."""
     low, high = axes.get_ylim()
-    axes.set_ylim(bottom=0 if low < 0.6 * high else low)
+    axes.set_ylim(0 if low < 0.6 * high else low, max(high, LEAST))

@@ -5,7 +5,7 @@ dataset.json                    ensemble, thresholds, pool, the map its best cel
 parts/NAME.parquet              the scores of one file (docs/scores.md)
 records/NAME.json               the version of the file that was read, and a summary of its part
 bmu/MAP/NAME.parquet            best cells on one map: FILE, ROW, BMU, BMU_DISTANCE
-bmu/MAP/NAME.json               how many spectra, quasars and how much disagreement a cell has
+cells/MAP/NAME.json             how many spectra, quasars and how much disagreement a cell has
 qso_qn/NAME                     the QN_RR table of one file, on request
 ```
 NAME is the file's path within the pool. A part holds no times, hosts or run ids, so that it is
@@ -218,8 +218,8 @@ class ScoresFolder:
         """What all parts look like together."""
         total = PoolSummary()
         for name in sorted(files_below(self.path / "records")):
-            if name.startswith(".") or "/." in name:
-                continue
+            if name.rpartition("/")[2].startswith("."):
+                continue  # half-written
             try:
                 record = json.loads(_read(self.path / "records" / name))
                 total.add(PoolSummary.parse(record["summary"]))
@@ -243,9 +243,9 @@ class ScoresFolder:
         return total
 
     def _all_cells(self, som: str) -> Iterator[dict[str, Any]]:
-        folder = self.best_cells(som)
+        folder = self.path / "cells" / som[:12]
         for name in sorted(files_below(folder)):
-            if name.endswith(".json"):
+            if not name.rpartition("/")[2].startswith("."):
                 yield json.loads(_read(folder / name))
 
     def _record(self, file: SpectraFile) -> Path:
@@ -256,8 +256,8 @@ class ScoresFolder:
         write_text(self._record(file), json.dumps(content, separators=(",", ":")) + "\n")
 
     def _best_cells(self, file: SpectraFile, som: str) -> tuple[Path, Path]:
-        folder = self.best_cells(som)
-        return folder / f"{file.name}.json", folder / f"{file.name}.parquet"
+        sums = self.path / "cells" / som[:12] / f"{file.name}.json"
+        return sums, self.best_cells(som) / f"{file.name}.parquet"
 
 
 def read_scores(parts: Path, columns: Sequence[str]) -> pa.Table:
