@@ -18,6 +18,7 @@ from qnal.selection.query import CameraRule, SomCounts
 from qnal.selection.uncertainty import Strategy
 from qnal.spectra.label import BadRows
 from qnal.spectra.mock.config import MockConfig
+from qnal.spectra.version import Verify
 
 
 class Stage(StrEnum):
@@ -170,6 +171,10 @@ class InferConfig:
     random_order: bool
     strict: bool
     sky: bool
+    keep_members: bool
+    verify: Verify
+    csv: bool
+    qso_qn: bool
 
 
 @dataclass

@@ -49,3 +49,13 @@ def sha256(path: Path) -> str:
     """Hexadecimal SHA-256 of a file's bytes."""
     with path.open("rb") as f:
         return hashlib.file_digest(f, "sha256").hexdigest()
+
+
+def files_below(folder: Path) -> Iterator[str]:
+    """Names of all files below a folder, relative to it; none where there is no such folder."""
+    start = len(str(folder)) + 1
+    for where, below, names in os.walk(folder):
+        below.sort()
+        prefix = f"{where[start:]}/" if len(where) >= start else ""
+        for name in names:
+            yield prefix + name

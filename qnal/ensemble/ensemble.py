@@ -15,9 +15,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
-from qnal.ensemble.folder import MANIFEST, StoredEnsemble, read_ensemble
+from qnal.ensemble.folder import MANIFEST
 from qnal.ensemble.forward import Backend
 from qnal.ensemble.scorer import Scorer
+from qnal.ensemble.stored import StoredEnsemble, read_ensemble
 from qnal.ensemble.votes import Thresholds
 from qnal.errors import ConfigError, InputError
 from qnal.network.lines import QUASARNET_BAL_LINES, QUASARNET_LINES

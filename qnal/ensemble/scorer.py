@@ -8,8 +8,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from qnal.ensemble.calibration import Calibration
-from qnal.ensemble.folder import StoredEnsemble
+from qnal.ensemble.coding import CodedAnswers, Coding
 from qnal.ensemble.forward import Backend, Forward, answers, forward
+from qnal.ensemble.stored import StoredEnsemble
 from qnal.ensemble.votes import Thresholds, score_columns, score_schema
 from qnal.errors import ConfigError
 from qnal.network.network import Network
@@ -18,22 +19,57 @@ from qnal.spectra.rebin import Status
 
 
 @dataclass(frozen=True)
+class Judgement:
+    """What scores depend on besides the members' answers.
+
+    Attributes:
+        thresholds: when a member votes quasar.
+        bal_trained: whether C_BAL means anything.
+        calibration: map of the confidences that the soft outputs are made from, if any.
+    """
+
+    thresholds: Thresholds
+    bal_trained: bool = True
+    calibration: Calibration | None = None
+
+    def table(self, identity: pa.Table, coded: CodedAnswers, coding: Coding) -> pa.Table:
+        """The table of spectra with its score columns; null where STATUS is not ``ok``.
+
+        Args:
+            identity: columns that describe the spectra, STATUS among them.
+            coded: answers to those whose STATUS is ``ok``, in order.
+            coding: of the answers.
+        """
+        schema = score_schema(coding.lines, coding.bal_lines)
+        ok = is_ok(identity)
+        # Row i of the table is answer `where[i]`, or null.
+        where = pa.array(np.cumsum(ok) - 1, mask=~ok)
+        columns: Sequence[NDArray | None] = [None] * len(schema)
+        if ok.any():
+            said = coding.decode(coded)
+            columns = score_columns(said, self.thresholds, self.bal_trained, self.calibration)
+        table = identity
+        for field, values in zip(schema, columns, strict=True):
+            array = pa.nulls(len(ok), field.type)
+            if values is not None:
+                array = pa.array(values, field.type).take(where)
+            table = table.append_column(field, array)
+        return table
+
+
+@dataclass(frozen=True)
 class Scorer:
     """Scores spectra with one ensemble.
 
     Attributes:
         members: networks and their functions, on one grid and with the same lines.
-        thresholds: when a member votes quasar.
-        bal_trained: whether C_BAL means anything.
+        judgement: what makes scores of their answers.
         batch_size: spectra in one pass of a member.
-        calibration: map of the confidences that the soft outputs are made from, if any.
     """
 
     members: Sequence[tuple[Network, Forward]]
-    thresholds: Thresholds
-    bal_trained: bool = True
+    judgement: Judgement
     batch_size: int = 512
-    calibration: Calibration | None = None
 
     @classmethod
     def of(
@@ -52,20 +88,21 @@ class Scorer:
         Raises:
             ConfigError: ``min_lines`` is more than the members have lines.
         """
-        most = len(stored.networks[0].lines)
-        if not 1 <= thresholds.min_lines <= most:
-            raise ConfigError(
-                f"ensemble.min_lines={thresholds.min_lines} cannot be used; these networks have "
-                f"{most} lines, so it takes 1 to {most}."
-            )
+        check_min_lines(thresholds, stored.networks[0])
         members = [(network, forward(network, backend)) for network in stored.networks]
         calibration = stored.calibration(thresholds) if calibrate else None
-        return cls(members, thresholds, stored.bal_trained, batch_size, calibration)
+        judgement = Judgement(thresholds, stored.bal_trained, calibration)
+        return cls(members, judgement, batch_size)
 
     @property
     def grid(self) -> Grid:
         """The grid that spectra must be on."""
         return self.members[0][0].grid
+
+    @property
+    def coding(self) -> Coding:
+        """How the members' answers are coded."""
+        return Coding.of([network for network, _ in self.members])
 
     def table(self, identity: pa.Table, x: NDArray[np.floating]) -> pa.Table:
         """The table of spectra with its score columns; null where STATUS is not ``ok``.
@@ -77,20 +114,32 @@ class Scorer:
         Raises:
             InputError: an answer is not finite, so a weight file must be corrupt.
         """
-        network = self.members[0][0]
-        schema = score_schema(network.lines, network.bal_lines)
-        ok = np.asarray(identity["STATUS"]) == Status.OK
-        rows = np.flatnonzero(ok)
-        # Row i of the table is answer `where[i]`, or null.
-        where = pa.array(np.cumsum(ok) - 1, mask=~ok)
-        columns: Sequence[NDArray | None] = [None] * len(schema)
-        if len(rows):
-            said = answers(self.members, x[rows], self.thresholds, self.batch_size)
-            columns = score_columns(said, self.thresholds, self.bal_trained, self.calibration)
-        table = identity
-        for field, values in zip(schema, columns, strict=True):
-            array = pa.nulls(len(ok), field.type)
-            if values is not None:
-                array = pa.array(values, field.type).take(where)
-            table = table.append_column(field, array)
-        return table
+        coding = self.coding
+        coded = self.coded(x[is_ok(identity)], coding)
+        return self.judgement.table(identity, coded, coding)
+
+    def coded(self, x: NDArray[np.floating], coding: Coding) -> CodedAnswers:
+        """Answers of all members to usable spectra, shape [rows, npix].
+
+        Raises:
+            InputError: an answer is not finite, so a weight file must be corrupt.
+        """
+        if not len(x):
+            return CodedAnswers.of_no_spectra(coding, len(self.members))
+        said = answers(self.members, x, self.judgement.thresholds, self.batch_size)
+        return coding.encode(said)
+
+
+def check_min_lines(thresholds: Thresholds, network: Network) -> None:
+    """Raise a :class:`ConfigError` where ``min_lines`` is more than a network has lines."""
+    most = len(network.lines)
+    if not 1 <= thresholds.min_lines <= most:
+        raise ConfigError(
+            f"ensemble.min_lines={thresholds.min_lines} cannot be used; these networks have "
+            f"{most} lines, so it takes 1 to {most}."
+        )
+
+
+def is_ok(identity: pa.Table) -> NDArray[np.bool_]:
+    """Which rows of a table are usable spectra."""
+    return np.asarray(identity["STATUS"]) == Status.OK

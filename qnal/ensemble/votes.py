@@ -99,6 +99,7 @@ def consensus_z(
     """
     counted = vote > 0
     counted |= ~counted.any(axis=1, keepdims=True)
+    z_best = z_best.astype(np.float64)
     ordered = np.sort(np.where(counted, z_best, np.inf), axis=1)
     middle = (counted.sum(axis=1) - 1) // 2
     z = np.take_along_axis(ordered, middle[:, None], axis=1)[:, 0]

@@ -23,7 +23,7 @@ class Coadd:
         x: renormalised spectra on the grid, shape [rows, npix]; zero where STATUS is not ``ok``.
         table: the columns of :data:`~qnal.spectra.identity.IDENTITY`, one row an object, in the
             order of FIBERMAP.
-        digest: SHA-256 of the spectra and TARGETIDs, which tells whether a file has changed.
+        digest: SHA-256 of the spectra and TARGETIDs; :mod:`~qnal.spectra.version` says what for.
     """
 
     x: NDArray[np.float64]
@@ -71,4 +71,5 @@ def read_coadd(file: SpectraFile, grid: Grid, use_mask: bool = True) -> Coadd:
     digest = hashlib.sha256(targetid.data)
     digest.update(rebinner.weighted.data)
     digest.update(rebinner.ivar.data)
+    digest.update(rebinner.non_finite.data)
     return Coadd(x, identity_table(columns, rows, file.path), digest.hexdigest())

@@ -1,63 +1,40 @@
 """stage=infer: every coadd of the pool through every member, to the scores dataset."""
 
+import hashlib
 import random
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from filelock import FileLock, Timeout
 
 from qnal.config import Config
-from qnal.ensemble.folder import StoredEnsemble, read_ensemble
-from qnal.ensemble.scorer import Scorer
-from qnal.ensemble.scores import ScoresFolder
+from qnal.ensemble.answers_folder import AnswersFolder
+from qnal.ensemble.coding import Coding
+from qnal.ensemble.pool_figures import by_night, by_petal
+from qnal.ensemble.reference_csv import write_reference_csv
+from qnal.ensemble.scorer import Judgement, check_min_lines
+from qnal.ensemble.scores import FORMAT_VERSION, ScoresFolder
+from qnal.ensemble.stored import MemberFiles, find_members
 from qnal.errors import ConfigError, InputError
+from qnal.executors import MakeExecutor, completed
+from qnal.files import written_aside
+from qnal.network.network import Network
 from qnal.progress import progress, say
 from qnal.selection.som import SelfOrganizingMap
-from qnal.spectra.coadd import Coadd, read_coadd
 from qnal.spectra.grid import Grid
-from qnal.spectra.rebin import Status
 from qnal.spectra.tree import SpectraFile, absolute
 from qnal.stages import Job
 from qnal.stages.inputs import pool, with_survey
 from qnal.stages.places import LATEST, fingerprint, given_or_latest, place, plain, remember
-from qnal.stages.scored_pool import map_of_pool, pool_metrics, uncertainty_by_class
+from qnal.stages.scored_pool import map_of_pool, pool_metrics, tables_of_pool, uncertainty_by_class
+from qnal.stages.scoring import MapFiles, Members, Outcome, Scoring, Shape, Wrap, forget_members
 from qnal.summary import Number, Summary
+from qnal.tracking import Run
 
-
-@dataclass(frozen=True)
-class Pass:
-    """What one pass over the pool needs."""
-
-    scorer: Scorer
-    som: SelfOrganizingMap | None
-    grid: Grid
-    use_mask: bool
-    keep_sky: bool
-    folder: ScoresFolder
-    metadata: dict[str, object]
-
-    def score(self, file: SpectraFile) -> None:
-        """Score one file: the unit of work."""
-        coadd = read_coadd(file, self.grid, self.use_mask)
-        if not self.keep_sky:
-            coadd = _without_sky(coadd)
-        if not self.folder.is_scored(file):
-            self.folder.forget(file)
-            table = self.scorer.table(coadd.table, coadd.x)
-            self.folder.write(file, table, coadd.digest, self.metadata)
-        if self.som is not None and not self.folder.has_best_cells(file, self.som.fingerprint):
-            ok = np.asarray(coadd.table["STATUS"]) == Status.OK
-            bmu, distance = self.som.find_bmu(coadd.x[ok])
-            outlier = self.som.outlier_score(bmu, distance)
-            self.folder.write_best_cells(file, coadd, self.som.fingerprint, bmu, distance, outlier)
-
-    def is_done(self, file: SpectraFile) -> bool:
-        """Whether nothing is left to do for a file."""
-        has_cells = self.som is None or self.folder.has_best_cells(file, self.som.fingerprint)
-        return has_cells and self.folder.is_scored(file)
+THREADS = 1  # of a worker: files are many, so one a core computes most
 
 
 def infer(config: Config, job: Job) -> Summary:
@@ -70,36 +47,53 @@ def infer(config: Config, job: Job) -> Summary:
             f"ensemble.path is not set and {config.work_dir}/{LATEST} names no ensemble; give a "
             "folder of members, or run stage=train first."
         )
-    stored = read_ensemble(path, config.lines.names, config.lines.bal, config.ensemble.n)
-    first = stored.networks[0]
+    try:
+        return _infer(config, job, files, path)
+    finally:
+        forget_members()
+
+
+def _infer(config: Config, job: Job, files: list[SpectraFile], path: Path) -> Summary:
+    found = find_members(path, config.ensemble.n)
+    members = Members(
+        found.files, found.checksums, tuple(config.lines.names), tuple(config.lines.bal)
+    )
+    networks = members.networks()
+    first = networks[0]
+    check_min_lines(config.ensemble.thresholds(), first)
     if [*first.lines, *first.bal_lines] != [*config.lines.names, *config.lines.bal]:
         say(f"the ensemble looks for {', '.join(first.lines)}, which its files say")
-    som = _som(config, first.grid)
-    work = _pass(config, stored, som)
+    som, map_files = _som(config, first.grid)
+    work = _scoring(config, members, networks, found, map_files)
     with job.recorder.run("infer", job.parent, {"qnal.stage": "infer"}) as run:
         run.config(plain(config))
-        with _alone(work.folder.path):
-            description = _description(work, config, stored, path, som)
-            work.folder.describe(description | {"files": len(files)})
+        executor = partial(job.executor, THREADS)
+        with _alone(work):
+            _describe(work, config, path, som, first.grid, len(files))
             if config.infer.limit is None:
-                work.folder.forget_all_but(files)
-            failed = _score_all(work, files, config.infer.strict)
-        remember(config.work, "scores", work.folder.path)
-        metrics: dict[str, Number] = {
-            "files": len(files),
-            "files_failed": len(failed),
-            "members": len(stored.networks),
-        }
-        metrics |= pool_metrics(work.folder)
+                work.scores.forget_all_but(files)
+                if work.answers is not None:
+                    work.answers.forget_all_but(files)
+            done, failed = _score_all(work, files, config.infer.strict, executor)
+            paths = {"scores": str(work.scores.path), "ensemble": str(path)}
+            if work.answers is not None:
+                paths["answers"] = str(work.answers.path)
+            if config.infer.csv:
+                paths["csv"] = _csv(work, files)
+            if config.infer.qso_qn:
+                paths["qso_qn"] = str(work.scores.path / "qso_qn")
+            metrics: dict[str, Number] = {
+                "files": len(files),
+                "files_failed": len(failed),
+                "files_read": done.read,
+                "members": len(found.files),
+                "forward_passes": done.computed,
+            }
+            metrics |= _record(work, som, job, run)
+        remember(config.work, "scores", work.scores.path)
         run.metrics(metrics)
-        if som is not None:
-            figure = map_of_pool(work.folder, som)
-            run.figure(figure, job.folder / "som_of_pool.png")
-        run.dictionary(uncertainty_by_class(work.folder), "uncertainty.json")
-        run.file(work.folder.path / "dataset.json")
-    paths = {"scores": str(work.folder.path), "ensemble": str(path)}
     notes = [] if som else ["There is no map, so best cells (BMU) are unknown."]
-    if config.ensemble.calibrate and stored.is_calibrated and not work.scorer.calibration:
+    if config.ensemble.calibrate and found.is_calibrated and not work.judgement.calibration:
         notes.append(
             "Soft outputs are not calibrated: the ensemble's calibration is for another "
             "ensemble.min_lines."
@@ -108,59 +102,70 @@ def infer(config: Config, job: Job) -> Summary:
     return Summary("infer", status, run.id, paths, metrics, failed=failed, notes=notes)
 
 
-def _pass(config: Config, stored: StoredEnsemble, som: SelfOrganizingMap | None) -> Pass:
+def _scoring(
+    config: Config,
+    members: Members,
+    networks: tuple[Network, ...],
+    found: MemberFiles,
+    som: MapFiles | None,
+) -> Scoring:
+    coding, grid = Coding.of(networks), networks[0].grid
     thresholds = config.ensemble.thresholds()
-    backend, batch_size = config.infer.backend, config.infer.batch_size
-    scorer = Scorer.of(stored, thresholds, backend, batch_size, calibrate=config.ensemble.calibrate)
-    calibration = scorer.calibration and scorer.calibration.parameters()
-    metadata: dict[str, object] = {
-        "members": len(scorer.members),
-        "checksums": fingerprint({"members": stored.checksums})[:12],
-        "calibration": calibration,
-        **vars(thresholds),
+    calibration = found.calibration(thresholds) if config.ensemble.calibrate else None
+    judgement = Judgement(thresholds, found.bal_trained, calibration)
+    # What forward passes depend on. min_lines chooses the confidence that is kept.
+    passes = {
+        **coding.description(),
+        "grid": [grid.name, hashlib.sha256(grid.wave.tobytes()).hexdigest()],
+        "min_lines": judgement.thresholds.min_lines,
+        "pool": absolute(config.data.pool),
+        "use_mask": config.data.use_mask,
+        "sky": config.infer.sky,
+        "backend": config.infer.backend,
+        "batch_size": config.infer.batch_size,
     }
-    print_ = fingerprint(
-        {
-            "checksums": stored.checksums,
-            "lines": stored.networks[0].lines,
-            "thresholds": vars(thresholds),
-            "calibration": calibration,
-            "pool": absolute(config.data.pool),
-            "use_mask": config.data.use_mask,
-            "sky": config.infer.sky,
-            "backend": config.infer.backend,
-            "batch_size": config.infer.batch_size,
-        }
-    )
-    return Pass(
-        scorer,
-        som,
-        scorer.grid,
+    made_from = {
+        "answers": passes,
+        "checksums": members.checksums,
+        "thresholds": vars(judgement.thresholds),
+        "calibration": calibration and calibration.parameters(),
+        "bal_trained": judgement.bal_trained,
+        "format_version": FORMAT_VERSION,
+    }
+    keep = config.infer.keep_members
+    return Scoring(
+        members,
+        coding,
+        judgement,
+        config.infer.backend,
+        config.infer.batch_size,
         config.data.use_mask,
         config.infer.sky,
-        ScoresFolder(place(config.work, "scores", print_)),
-        metadata,
+        config.infer.verify,
+        ScoresFolder(place(config.work, "scores", fingerprint(made_from))),
+        AnswersFolder(place(config.work, "answers", fingerprint(passes))) if keep else None,
+        som,
+        config.infer.qso_qn,
     )
 
 
-def _som(config: Config, grid: Grid) -> SelfOrganizingMap | None:
+def _som(config: Config, grid: Grid) -> tuple[SelfOrganizingMap | None, MapFiles | None]:
     """The map to find best cells on; one for another grid is an error only if asked for."""
     path = given_or_latest(config, config.som.path, "som.path", "som")
     if path is None:
-        return None
-    som = SelfOrganizingMap.load(path, *_shape_if_bare(config, path))
+        return None, None
+    shape, wrap = _shape_if_bare(config, path)
+    som = SelfOrganizingMap.load(path, shape, wrap)
     if som.weights.shape[1] == len(grid):
-        return som
+        return som, MapFiles(path, som.fingerprint, shape, wrap)
     sentence = f"{path}: its cells have {som.weights.shape[1]} pixels, the spectra {len(grid)}."
     if config.som.path is not None:
         raise InputError(sentence)
     say(f"{sentence} Going on without it.")
-    return None
+    return None, None
 
 
-def _shape_if_bare(
-    config: Config, path: Path
-) -> tuple[tuple[int, int] | None, tuple[bool, bool] | None]:
+def _shape_if_bare(config: Config, path: Path) -> tuple[Shape | None, Wrap | None]:
     """Shape and wrapping from the configuration, for SOMVIZ's files, which do not say them."""
     if (path / "som.json").exists():
         return None, None
@@ -174,61 +179,112 @@ def _ordered(config: Config, files: list[SpectraFile]) -> list[SpectraFile]:
     return files[: config.infer.limit]
 
 
-def _alone(folder: Path) -> FileLock:
-    """One job at a time on a dataset; a second one says so and waits."""
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / ".lock")
+@contextmanager
+def _alone(work: Scoring) -> Iterator[None]:
+    """One job at a time on a dataset and on kept answers; a second one says so and waits."""
+    folders = [work.answers.path] if work.answers is not None else []
+    locks = []
+    for folder in (*folders, work.scores.path):  # always in this order
+        folder.mkdir(parents=True, exist_ok=True)
+        locks.append(FileLock(folder / ".lock"))
     try:
-        lock.acquire(timeout=0)
-        lock.release()
-    except Timeout:
-        say(f"another job is writing {folder}; waiting for it")
-    return lock
+        for lock in locks:
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                say(f"another job is writing {Path(lock.lock_file).parent}; waiting for it")
+                lock.acquire()
+        yield
+    finally:
+        for lock in locks:
+            lock.release()
 
 
-def _description(
-    work: Pass, config: Config, stored: StoredEnsemble, path: Path, som: SelfOrganizingMap | None
-) -> dict[str, object]:
-    """What ``dataset.json`` says; best cells of an earlier map stay where no other is given."""
+def _describe(
+    work: Scoring,
+    config: Config,
+    path: Path,
+    som: SelfOrganizingMap | None,
+    grid: Grid,
+    files: int,
+) -> None:
+    """Write what the dataset is; best cells of an earlier map stay where no other is given."""
     try:
-        earlier = work.folder.description()["som"]
+        earlier = work.scores.description()["som"]
     except InputError:  # there is none yet, or it is damaged and written anew
         earlier = None
-    return {
-        "ensemble": {"path": str(path), "checksums": stored.checksums},
-        "thresholds": vars(work.scorer.thresholds),
-        "calibration": work.metadata["calibration"],
-        "grid": work.scorer.grid.name,
-        "pool": absolute(config.data.pool),
-        "som": {"fingerprint": som.fingerprint, "cells": som.cells} if som else earlier,
-    }
+    pool, calibration = absolute(config.data.pool), work.judgement.calibration
+    work.scores.describe(
+        {
+            "ensemble": {"path": str(path), "checksums": work.members.checksums},
+            "thresholds": vars(work.judgement.thresholds),
+            "calibration": calibration and calibration.parameters(),
+            "grid": grid.name,
+            "pool": pool,
+            "som": {"fingerprint": som.fingerprint, "cells": som.cells} if som else earlier,
+            "files": files,
+        }
+    )
+    if work.answers is not None:
+        work.answers.describe(work.coding.description() | {"grid": grid.name, "pool": pool})
 
 
-def _score_all(work: Pass, files: list[SpectraFile], strict: bool) -> list[str]:
-    """Score what is missing; returns a sentence for each file that failed."""
+@dataclass
+class _Done:
+    """What a job did: files whose spectra were read, and forward passes."""
+
+    read: int = 0
+    computed: int = 0
+
+
+def _score_all(
+    work: Scoring, files: list[SpectraFile], strict: bool, executor: MakeExecutor
+) -> tuple[_Done, list[str]]:
+    """Score what is missing; also returns a sentence for each file that failed."""
     todo = [file for file in files if not work.is_done(file)]
     if len(todo) < len(files):
         say(f"{len(files) - len(todo):,} of {len(files):,} files are scored already")
-    failed = []
-    with progress("scoring", len(todo)) as advance:
-        for file in todo:
-            try:
-                work.score(file)
-            except InputError as error:
-                if strict:
-                    raise
-                work.folder.forget(file)  # what was known of it is of a file that is no more
-                failed.append(str(error))
+    failed: dict[SpectraFile, str] = {}
+    done = _Done()
+    with (
+        progress("scoring", len(todo)) as advance,
+        closing(completed(executor, work, todo)) as results,
+    ):
+        for file, outcome in results:
+            if isinstance(outcome, Outcome):
+                done.read += outcome.read
+                done.computed += outcome.computed
+            elif isinstance(outcome, InputError) and not strict:
+                work.forget(file)  # what was known of it is of a file that is no more
+                failed[file] = str(outcome)
+            else:
+                raise outcome
             advance(1, file.name)
+    sentences = [failed[file] for file in sorted(failed)]
     if failed and len(failed) == len(files):
-        raise InputError(f"none of {len(files)} files could be scored; the first: {failed[0]}")
-    return failed
+        raise InputError(f"none of {len(files)} files could be scored; the first: {sentences[0]}")
+    return done, sentences
 
 
-def _without_sky(coadd: Coadd) -> Coadd:
-    sky = pc.or_(
-        pc.fill_null(pc.equal(coadd.table["OBJTYPE"], "SKY"), False),
-        pc.less(coadd.table["TARGETID"], 0),
-    )
-    keep = ~np.asarray(sky)
-    return Coadd(coadd.x[keep], coadd.table.filter(pa.array(keep)), coadd.digest)
+def _csv(work: Scoring, files: list[SpectraFile]) -> str:
+    path = work.scores.path / "scores.csv"
+    som = work.som.fingerprint if work.som is not None else None
+    write_reference_csv(path, work.scores, sorted(files), som)
+    return str(path)
+
+
+def _record(work: Scoring, som: SelfOrganizingMap | None, job: Job, run: Run) -> dict[str, Number]:
+    """Metrics of the whole dataset, with its tables and figures."""
+    summary = work.scores.summary()
+    for name, table in tables_of_pool(summary).items():
+        with written_aside(job.folder / name) as scratch:
+            table.to_csv(scratch, index=False)
+        run.file(job.folder / name, "tables")
+    for name, figure in (("per_night", by_night(summary)), ("per_petal", by_petal(summary))):
+        if figure is not None:
+            run.figure(figure, job.folder / f"{name}.png")
+    if som is not None:
+        run.figure(map_of_pool(work.scores, som), job.folder / "som_of_pool.png")
+    run.dictionary(uncertainty_by_class(summary), "uncertainty.json")
+    run.file(work.scores.path / "dataset.json")
+    return pool_metrics(summary)

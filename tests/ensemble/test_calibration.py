@@ -11,7 +11,8 @@ from hypothesis.extra.numpy import arrays
 
 import qnal
 from qnal.ensemble.calibration import Calibration
-from qnal.ensemble.folder import EnsembleFolder, read_ensemble
+from qnal.ensemble.folder import EnsembleFolder
+from qnal.ensemble.stored import read_ensemble
 from qnal.ensemble.votes import MemberAnswers, Thresholds, score_columns, soft_classes
 from qnal.errors import InputError
 from qnal.network.lines import QUASARNET_BAL_LINES, QUASARNET_LINES
@@ -99,7 +100,8 @@ def test_stored_with_the_ensemble(folder, spectra):
     calibrated, plain = (
         qnal.load_ensemble(folder.path, backend="numpy", calibrate=on) for on in (True, False)
     )
-    assert calibrated.scorer.calibration == HALF and plain.scorer.calibration is None
+    assert calibrated.scorer.judgement.calibration == HALF
+    assert plain.scorer.judgement.calibration is None
     flux = spectra + 5
     given = flux, np.ones_like(flux), plain.grid.wave + 0.1
     with_it, without = (e.score(*given, pandas=True) for e in (calibrated, plain))

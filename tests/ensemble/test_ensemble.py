@@ -218,12 +218,12 @@ def test_a_folder_of_ours_knows_its_thresholds_and_lines(
         folder.add(network, out_of_bag_table, record)
     folder.finish({"thresholds": {"line_threshold": 0.3, "min_lines": 2, "high_z": 1.0}})
     ensemble = qnal.load_ensemble(tmp_path, backend="numpy")
-    assert ensemble.scorer.thresholds == Thresholds(0.3, 2, 1.0)
+    assert ensemble.scorer.judgement.thresholds == Thresholds(0.3, 2, 1.0)
     flux = spectra + 5
     table = ensemble.score(flux, np.ones_like(flux), ensemble.grid.wave + 0.1)
     assert table.column_names[-4:] == ["C_LYA", "Z_LYA", "C_MgII", "Z_MgII"]
     own = qnal.load_ensemble(tmp_path, thresholds=Thresholds(0.99, 1, 2.1), backend="numpy")
-    assert own.scorer.thresholds.line_threshold == 0.99
+    assert own.scorer.judgement.thresholds.line_threshold == 0.99
 
 
 @pytest.mark.parametrize(

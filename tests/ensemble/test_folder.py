@@ -4,7 +4,8 @@ import shutil
 import pandas as pd
 import pytest
 
-from qnal.ensemble.folder import EnsembleFolder, read_ensemble
+from qnal.ensemble.folder import EnsembleFolder
+from qnal.ensemble.stored import read_ensemble
 from qnal.ensemble.votes import Thresholds
 from qnal.errors import InputError
 from qnal.network.lines import QUASARNET_BAL_LINES, QUASARNET_LINES

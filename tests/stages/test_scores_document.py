@@ -1,0 +1,90 @@
+"""docs/scores.md says what is written, column by column."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from qnal.ensemble.answers_folder import FORMAT_VERSION as ANSWERS_VERSION
+from qnal.ensemble.coding import CodedAnswers, Coding
+from qnal.ensemble.pool_summary import PoolSummary
+from qnal.ensemble.qso_qn import qso_qn_dtype
+from qnal.ensemble.scores import BMU_SCHEMA, FORMAT_VERSION
+from qnal.ensemble.votes import score_schema
+from qnal.network.lines import QUASARNET_BAL_LINES, QUASARNET_LINES
+from qnal.spectra.identity import IDENTITY
+from qnal.stages.scored_pool import tables_of_pool
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "scores.md"
+
+
+def cells(line):
+    """Cells of a row of a table; a bar within a cell is escaped."""
+    return [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+
+
+@pytest.fixture(scope="module")
+def sections():
+    """Columns and types of each section's table."""
+    found = {}
+    for section in DOCUMENT.read_text().split("\n## ")[1:]:
+        title, *lines = section.splitlines()
+        rows = [cells(line) for line in lines if line.startswith("| ")]
+        found[title] = [(row[0], row[1]) for row in rows if len(row) == 5][1:]
+    return found
+
+
+def fields(*schemas):
+    return [(field.name, str(field.type)) for schema in schemas for field in schema]
+
+
+def test_version():
+    assert f"Format version {FORMAT_VERSION}." in DOCUMENT.read_text()
+    assert FORMAT_VERSION == ANSWERS_VERSION
+
+
+def test_parts(sections):
+    schema = score_schema(QUASARNET_LINES, QUASARNET_BAL_LINES)
+    assert sections["Parts"] == fields(IDENTITY, schema)
+
+
+def test_columns_that_are_never_null(sections):
+    lines = DOCUMENT.read_text().split("\n## ")[1].splitlines()
+    never = {cells(line)[0] for line in lines if line.endswith("| never |")}
+    assert never == {field.name for field in IDENTITY if not field.nullable}
+
+
+def test_best_cells(sections):
+    assert sections["Best cells"] == fields(BMU_SCHEMA)
+
+
+def test_answers(sections):
+    coding = Coding(QUASARNET_LINES, QUASARNET_BAL_LINES, 8.0, 9.0, exact=False)
+    none = np.zeros(0, np.int32)
+    table = CodedAnswers.of_no_spectra(coding, 2).table(none, coding.columns())
+    assert sections["The members' answers"] == fields(table.schema)
+
+
+def test_qn_tables(sections):
+    dtype = qso_qn_dtype(QUASARNET_LINES)
+    kinds = {n: dtype[n].base.str[1:] + (" × 10" if dtype[n].shape else "") for n in dtype.names}
+    assert sections["QN_RR tables"] == list(kinds.items())
+
+
+def test_tables_by_night_and_petal(random_part):
+    text = DOCUMENT.read_text().split("## By night and by petal")[1]
+    for table in tables_of_pool(PoolSummary.of(random_part)).values():
+        assert all(f"`{name}`" in text or name in text.split("have,")[0] for name in table)
+
+
+@pytest.fixture
+def random_part(pipeline):
+    import pyarrow.parquet as pq
+
+    _, summary = pipeline
+    return pq.read_table(next(Path(summary["paths"]["scores"], "parts").rglob("*.parquet")))
+
+
+def test_the_parts_on_disk_are_of_that_schema(sections, random_part):
+    assert [(f.name, str(f.type)) for f in random_part.schema] == sections["Parts"]

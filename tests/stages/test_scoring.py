@@ -1,0 +1,301 @@
+"""What is computed again and what is not: members, thresholds, maps, and changed files."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import fitsio
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from qnal.network.weights import write_network
+
+
+@pytest.fixture
+def pool(pipeline, tmp_path) -> Path:
+    """Two tiles' worth of the mock pool, to be changed."""
+    work, _ = pipeline
+    (source,) = (work / "mock").glob("*/pool/tiles/perexp")
+    return Path(shutil.copytree(source, tmp_path / "perexp"))
+
+
+@pytest.fixture
+def weights(pipeline, tmp_path, random_network) -> Path:
+    """A bare folder of four networks that can be changed."""
+    folder = tmp_path / "weights"
+    folder.mkdir()
+    for k in range(4):
+        write_network(random_network(k), folder / f"net_{k}.h5")
+    return folder
+
+
+@pytest.fixture
+def infer(pipeline, qnal_job, tmp_path, pool, weights):
+    """Score the pool; returns the summary, after which the dataset is known to be whole."""
+    _, pipeline_summary = pipeline
+
+    def run(*overrides, work="work", code=0):
+        found, summary = qnal_job(
+            tmp_path / "job",
+            "stage=infer",
+            f"ensemble.path={weights}",
+            "ensemble.line_threshold=0.6",
+            f"som.path={pipeline_summary['paths']['som']}",
+            f"data.pool={pool}",
+            f"work_dir={tmp_path / work}",
+            "tracking=none",
+            *overrides,
+        )
+        assert found == code, summary
+        return summary
+
+    return run
+
+
+def content(summary, *kinds):
+    """Bytes of the parts and best cells of a dataset."""
+    root = Path(summary["paths"]["scores"])
+    files = [p for kind in kinds or ("parts", "bmu") for p in (root / kind).rglob("*.*")]
+    return {p.relative_to(root).as_posix(): p.read_bytes() for p in files}
+
+
+def cost(summary):
+    """Files whose spectra were read, and forward passes."""
+    return summary["metrics"]["files_read"], summary["metrics"]["forward_passes"]
+
+
+def scored(summary):
+    return summary["metrics"]["scored"]
+
+
+def files_of(pool):
+    return sorted(pool.rglob("coadd-*.fits"))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        ["ensemble.line_threshold=0.7"],
+        ["ensemble.high_z=1.5"],
+        ["ensemble.n=2"],
+        ["ensemble.line_threshold=0.5", "ensemble.n=3", "ensemble.high_z=2.5"],
+    ],
+)
+def test_derived_is_what_would_be_computed(infer, pool, change):
+    first = infer()
+    assert cost(first) == (len(files_of(pool)), 4 * scored(first))
+    derived = infer(*change)
+    assert derived["paths"]["scores"] != first["paths"]["scores"]
+    assert derived["paths"]["answers"] == first["paths"]["answers"]
+    assert cost(derived) == (0, 0)
+    fresh = infer(*change, "infer.keep_members=false", work="other")
+    assert cost(fresh)[1] > 0 and "answers" not in fresh["paths"]
+    assert not (Path(fresh["paths"]["scores"]).parents[1] / "answers").exists()
+    assert content(derived) == content(fresh) != content(first)
+
+
+def test_more_members_cost_the_new_ones(infer, pool):
+    few = infer("ensemble.n=1")
+    more = infer("ensemble.n=3")
+    assert cost(few)[1] == scored(few)
+    assert cost(more) == (len(files_of(pool)), 2 * scored(few))
+    all_of_them = infer()
+    assert cost(all_of_them)[1] == scored(few)
+    assert content(all_of_them) == content(infer(work="other"))
+
+
+def test_changed_weights_are_computed_again_and_no_others(infer, weights, random_network):
+    first = infer()
+    write_network(random_network(9), weights / "net_2.h5")
+    second = infer()
+    assert cost(second)[1] == scored(first)
+    assert second["paths"]["scores"] != first["paths"]["scores"]
+    assert content(second) == content(infer(work="other"))
+
+
+def test_equal_weights_vote_twice(infer, weights):
+    shutil.copy(weights / "net_0.h5", weights / "net_1.h5")
+    first = infer("ensemble.n=2")
+    assert cost(first)[1] == scored(first)
+    one = infer("ensemble.n=1")
+    table = [pq.read_table(Path(s["paths"]["scores"], "parts")) for s in (first, one)]
+    assert table[0].equals(table[1])
+
+
+def test_min_lines_chooses_what_is_kept(infer):
+    first = infer()
+    second = infer("ensemble.min_lines=2")
+    assert second["paths"]["answers"] != first["paths"]["answers"]
+    assert cost(second)[1] == 4 * scored(first)
+
+
+def test_another_map_costs_one_more_read_and_then_none(infer, pool, tmp_path, qnal_job):
+    first = infer()
+    _, fitted = qnal_job(
+        tmp_path / "som", "stage=som", f"data.pool={pool}", f"work_dir={tmp_path / 'work'}",
+        "som.shape=[3,3]", "som.epochs=2", "tracking=none",
+    )  # fmt: skip
+    second = infer(f"som.path={fitted['paths']['som']}")
+    assert second["paths"]["scores"] == first["paths"]["scores"]
+    assert cost(second) == (len(files_of(pool)), 0)
+    assert content(second, "parts") == content(first, "parts")
+    third = infer(f"som.path={fitted['paths']['som']}", "ensemble.high_z=1.5")
+    assert cost(third) == (0, 0)
+    cells = [pq.read_table(p) for p in Path(third["paths"]["scores"], "bmu").rglob("*.parquet")]
+    assert {c for t in cells for c in t["BMU"].drop_null().to_pylist()} <= set(range(9))
+
+
+def test_a_touched_file_is_read_but_not_computed(infer, pool):
+    first = infer()
+    before = content(first)
+    os.utime(files_of(pool)[0], ns=(1, 1))
+    second = infer()
+    assert cost(second) == (1, 0)
+    assert content(second) == before
+    assert cost(infer()) == (0, 0)  # its new time was noted
+    assert cost(infer("ensemble.high_z=1.5")) == (0, 0)
+
+
+def altered(path, hdu, change):
+    """Write changed data into one HDU of a coadd; size and time stay as they were."""
+    stat = path.stat()
+    with fitsio.FITS(str(path), "rw") as fits:
+        data = fits[hdu].read()
+        change(data)
+        fits[hdu].write(data)
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert path.stat().st_size == stat.st_size
+
+
+def brighter(flux):
+    flux[0] *= 1.5
+    flux[1, :200] += 3
+
+
+def renamed(fibermap):
+    fibermap["TARGET_RA"] += 1
+
+
+def test_content_is_compared_on_request(infer, pool):
+    first = infer()
+    before = content(first)
+    assert cost(infer("infer.verify=content")) == (len(files_of(pool)), 0)
+    assert content(first) == before
+    altered(files_of(pool)[0], "R_FLUX", brighter)
+    assert cost(infer()) == (0, 0)  # nothing to be seen from outside
+    again = infer("infer.verify=content")
+    rows = pq.read_table(Path(again["paths"]["scores"], "parts")).to_pandas()
+    mine = rows["FILE"] == files_of(pool)[0].relative_to(pool).as_posix()
+    assert cost(again) == (len(files_of(pool)), 4 * (rows[mine]["STATUS"] == "ok").sum())
+    assert content(again) == content(infer(work="other")) != before
+    assert cost(infer("infer.verify=content"))[1] == 0
+
+
+def test_changed_identity_costs_no_forward_pass(infer, pool):
+    first = infer()
+    before = content(first)
+    path = files_of(pool)[0]
+    altered(path, "FIBERMAP", renamed)
+    os.utime(path)
+    again = infer()
+    assert cost(again) == (1, 0)
+    after = content(again)
+    assert {k for k in after if after[k] != before[k]} == {
+        f"parts/{path.relative_to(pool).as_posix()}.parquet"
+    }
+    assert after == content(infer(work="other"))
+
+
+def test_a_re_reduced_file_is_done_again_alone(infer, pool):
+    infer()
+    path = files_of(pool)[0]
+    altered(path, "B_FLUX", brighter)
+    os.utime(path)
+    again = infer()
+    assert cost(again)[0] == 1 and 0 < cost(again)[1] < 4 * scored(again)
+    assert content(again) == content(infer(work="other"))
+    # Nothing of the earlier spectra is kept.
+    folder = Path(again["paths"]["answers"], path.relative_to(pool))
+    digests = {
+        json.loads(pq.read_metadata(p).metadata[b"qnal"])["spectra"] for p in folder.iterdir()
+    }
+    assert len(digests) == 1
+
+
+def test_parts_do_not_depend_on_the_order(infer, pool):
+    first = infer()
+    other = infer("infer.random_order=true", work="other")
+    assert content(other) == content(first)
+    assert other["metrics"] == first["metrics"]
+
+
+def test_csv_and_qn_tables(infer, pool):
+    plain = infer()
+    summary = infer("infer.csv=true", "infer.qso_qn=true")
+    assert cost(summary) == (0, 0)  # both are made of the parts
+    lines = Path(summary["paths"]["csv"]).read_text().splitlines()
+    assert len(lines) == 1 + scored(summary)
+    tables = sorted(Path(summary["paths"]["qso_qn"]).rglob("qso_qn-*.fits"))
+    assert len(tables) == len(files_of(pool))
+    first = tables[0].read_bytes()
+    rows = sum(len(fitsio.read(str(t), ext="QN_RR")) for t in tables)
+    assert rows == summary["metrics"]["spectra"]
+    tables[0].unlink()
+    infer("infer.qso_qn=true")
+    assert tables[0].read_bytes() == first
+    assert content(plain, "parts") == content(summary, "parts")
+
+
+def test_damaged_answers_are_computed_again(infer, pool):
+    first = infer()
+    group = next(Path(first["paths"]["answers"]).rglob("members-*.parquet"))
+    damaged = bytearray(group.read_bytes())
+    damaged[4:200] = bytes(196)
+    group.write_bytes(damaged)
+    derived = infer("ensemble.high_z=1.5")
+    assert cost(derived)[0] == 1 and 0 < cost(derived)[1] < 4 * scored(first)
+    assert content(derived) == content(infer("ensemble.high_z=1.5", work="other"))
+
+
+def test_answers_that_were_deleted(infer):
+    first = infer()
+    shutil.rmtree(first["paths"]["answers"])
+    assert cost(infer()) == (0, 0)  # the scores are whole
+    derived = infer("ensemble.high_z=1.5")
+    assert cost(derived)[1] == 4 * scored(first)
+
+
+def test_what_is_counted_adds_up(infer, tmp_path):
+    summary = infer()
+    metrics = summary["metrics"]
+    table = pq.read_table(Path(summary["paths"]["scores"], "parts")).to_pandas()
+    assert metrics["spectra"] == len(table)
+    assert metrics["scored"] == (table["STATUS"] == "ok").sum()
+    assert metrics["quasar_share"] == pytest.approx((table["C_NOT"].dropna() < 0.5).mean())
+    assert metrics["vote_entropy_mean"] == pytest.approx(table["VOTE_ENTROPY"].mean(), rel=1e-5)
+    table = pd.read_csv(tmp_path / "job" / "per_petal.csv")
+    assert table["spectra"].sum() == metrics["spectra"]
+    for name in ("per_night.png", "per_petal.png", "som_of_pool.png"):
+        assert (tmp_path / "job" / name).stat().st_size > 5000
+
+
+def test_cells_of_the_map_are_counted_part_by_part(infer):
+    from qnal.ensemble.scores import ScoresFolder
+
+    summary = infer()
+    folder = ScoresFolder(Path(summary["paths"]["scores"]))
+    som = folder.description()["som"]
+    sums = folder.cell_sums(som["fingerprint"], som["cells"])
+    scores = pq.read_table(folder.parts).to_pandas().set_index(["FILE", "ROW"])
+    cells = pq.read_table(folder.best_cells(som["fingerprint"])).to_pandas()
+    both = cells.set_index(["FILE", "ROW"]).join(scores).dropna(subset=["BMU", "C_NOT"])
+    bmu = both["BMU"].astype(int)
+    np.testing.assert_array_equal(sums.spectra, np.bincount(bmu, minlength=16))
+    quasars = np.bincount(bmu, both["C_NOT"] < 0.5, 16)
+    np.testing.assert_array_equal(sums.quasars, quasars)
+    np.testing.assert_allclose(
+        sums.vote_entropy, np.bincount(bmu, both["VOTE_ENTROPY"], 16), rtol=1e-5
+    )
