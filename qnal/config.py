@@ -11,6 +11,7 @@ from typing import Any
 
 from qnal.ensemble.bootstrap import Bootstrap
 from qnal.ensemble.forward import Backend
+from qnal.ensemble.precision import Precision
 from qnal.ensemble.votes import Thresholds
 from qnal.network.network import OffsetActivation, Padding
 from qnal.selection.query import CameraRule, SomCounts
@@ -161,6 +162,7 @@ class InferConfig:
     """How a pool is scored."""
 
     backend: Backend
+    precision: Precision
     batch_size: int
     limit: int | None
     random_order: bool

@@ -93,8 +93,8 @@ class Doubt:
 
     def holds(
         self, narrow: Peaks, exact: Peaks, z_best: tuple[NDArray, NDArray], thresholds: Thresholds
-    ) -> bool:
-        """Whether bfloat16 gives the votes of float32 here, and pays.
+    ) -> NDArray[np.bool_]:
+        """For which members bfloat16 gives the votes of float32 here, and pays; shape [members].
 
         Args:
             narrow, exact: the same spectra in bfloat16 and in float32.
@@ -102,15 +102,14 @@ class Doubt:
             thresholds: when a member votes quasar.
         """
         doubt = self.about(narrow, thresholds)
-        if not np.isfinite(self.margins).all() or doubt.mean() > MOST_REPEATED:
-            return False
-        same = narrow.box == exact.box
-        offset = np.abs(narrow.offset - exact.offset)[same].max(initial=0)
+        off = np.where(narrow.box == exact.box, np.abs(narrow.offset - exact.offset), 0)
         ours, theirs = (
             votes(peaks.deciding(self.lines, thresholds.min_lines), z, thresholds)
             for peaks, z in zip((narrow, exact), z_best, strict=True)
         )
-        return bool(WORST * offset <= SLACK and (doubt | (ours == theirs)).all())
+        holds: NDArray[np.bool_] = np.isfinite(self.margins) & (doubt | (ours == theirs)).all(1)
+        holds &= (doubt.mean(axis=1) <= MOST_REPEATED) & (WORST * off.max(axis=(1, 2)) <= SLACK)
+        return holds
 
 
 def _before_sigmoid(confidence: NDArray | np.floating, linear: bool) -> NDArray[np.float64]:

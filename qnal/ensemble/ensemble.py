@@ -8,8 +8,9 @@ ensemble.score(spectra.flux, spectra.ivar, spectra.wave)  # desispec's dictionar
 """
 
 from collections.abc import Mapping, Sequence
+from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from qnal.ensemble.folder import MANIFEST, StoredEnsemble, read_ensemble
 from qnal.ensemble.forward import Backend
+from qnal.ensemble.precision import Precision
 from qnal.ensemble.scorer import Scorer
 from qnal.ensemble.votes import Thresholds
 from qnal.errors import ConfigError, InputError
@@ -28,6 +30,7 @@ from qnal.spectra.tree import SpectraFile
 
 MLFLOW_SCHEMES = ("runs:/", "models:/", "mlflow-artifacts:/")
 
+Choice = TypeVar("Choice", bound=StrEnum)
 # Pixels of one arm, or of several by name (``{"b": …, "r": …}``) or in order.
 Arms = ArrayLike | Mapping[str, ArrayLike] | Sequence[ArrayLike]
 
@@ -120,6 +123,7 @@ def load_ensemble(
     thresholds: Thresholds | None = None,
     backend: Backend | str = Backend.tensorflow,
     batch_size: int = 512,
+    precision: Precision | str = Precision.auto,
 ) -> Ensemble:
     """An ensemble from disk or from MLflow.
 
@@ -132,6 +136,8 @@ def load_ensemble(
             reference's (confidence above 0.95 in one line, high redshift from 2.1 on).
         backend: what computes forward passes: ``tensorflow``, ``numpy`` or ``quasarnp``.
         batch_size: spectra in one pass of a member; it bounds memory.
+        precision: ``float32``, ``bfloat16`` (the votes are those of float32 all the same), or
+            ``auto``: bfloat16 where the processor has it and it holds.
 
     Raises:
         InputError: there is no ensemble, or a file of it is broken.
@@ -139,14 +145,19 @@ def load_ensemble(
     """
     if n is not None and n < 1:
         raise ConfigError(f"n={n} cannot be used; it takes a number of members from 1 on.")
-    try:
-        backend = Backend(backend)
-    except ValueError as error:
-        valid = ", ".join(Backend)
-        raise ConfigError(f"backend={backend!r} is not known; valid ones: {valid}.") from error
+    backend = _choice(Backend, "backend", backend)
+    precision = _choice(Precision, "precision", precision)
     stored = read_ensemble(_folder(path), lines, bal_lines, n)
     thresholds = thresholds or stored.thresholds
-    return Ensemble(stored, Scorer.of(stored, thresholds, backend, batch_size))
+    return Ensemble(stored, Scorer.of(stored, thresholds, backend, batch_size, precision))
+
+
+def _choice(kind: type[Choice], name: str, value: str) -> Choice:
+    try:
+        return kind(value)
+    except ValueError as error:
+        valid = ", ".join(kind)
+        raise ConfigError(f"{name}={value!r} is not known; valid ones: {valid}.") from error
 
 
 def _folder(path: str | Path) -> Path:

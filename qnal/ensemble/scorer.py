@@ -8,7 +8,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from qnal.ensemble.folder import StoredEnsemble
-from qnal.ensemble.forward import Backend, Forward, answers, forward
+from qnal.ensemble.forward import Backend, Members, answers, forward
+from qnal.ensemble.precision import Precision
+from qnal.ensemble.stack import MemberStack
 from qnal.ensemble.votes import Thresholds, score_columns, score_schema
 from qnal.errors import ConfigError
 from qnal.network.network import Network
@@ -21,13 +23,13 @@ class Scorer:
     """Scores spectra with one ensemble.
 
     Attributes:
-        members: networks and their functions, on one grid and with the same lines.
+        members: networks and their functions, or a stack; on one grid and with the same lines.
         thresholds: when a member votes quasar.
         bal_trained: whether C_BAL means anything.
         batch_size: spectra in one pass of a member.
     """
 
-    members: Sequence[tuple[Network, Forward]]
+    members: Members
     thresholds: Thresholds
     bal_trained: bool = True
     batch_size: int = 512
@@ -39,25 +41,55 @@ class Scorer:
         thresholds: Thresholds,
         backend: Backend = Backend.tensorflow,
         batch_size: int = 512,
+        precision: Precision = Precision.auto,
     ) -> "Scorer":
         """A scorer with the members of an ensemble that was read.
 
+        Args:
+            stored: the ensemble.
+            thresholds: when a member votes quasar.
+            backend: what computes forward passes.
+            batch_size: spectra in one pass of a member.
+            precision: of TensorFlow's passes; other backends compute in float32.
+
         Raises:
-            ConfigError: ``min_lines`` is more than the members have lines.
+            ConfigError: ``min_lines`` is more than the members have lines, or the backend has no
+                such precision.
         """
+        if precision is Precision.bfloat16 and backend is not Backend.tensorflow:
+            raise ConfigError(
+                f"infer.precision=bfloat16 cannot be used with infer.backend={backend}, which "
+                "computes in float32; it takes auto, float32, or infer.backend=tensorflow."
+            )
         most = len(stored.networks[0].lines)
         if not 1 <= thresholds.min_lines <= most:
             raise ConfigError(
                 f"ensemble.min_lines={thresholds.min_lines} cannot be used; these networks have "
                 f"{most} lines, so it takes 1 to {most}."
             )
-        members = [(network, forward(network, backend)) for network in stored.networks]
+        members: Members
+        if backend is Backend.tensorflow:
+            members = MemberStack.of(stored.networks, precision, thresholds)
+        else:
+            members = [(network, forward(network, backend)) for network in stored.networks]
         return cls(members, thresholds, stored.bal_trained, batch_size)
+
+    @property
+    def network(self) -> Network:
+        """A member, for what all share: grid, lines, boxes."""
+        members = self.members
+        return members.first if isinstance(members, MemberStack) else members[0][0]
 
     @property
     def grid(self) -> Grid:
         """The grid that spectra must be on."""
-        return self.members[0][0].grid
+        return self.network.grid
+
+    @property
+    def precision(self) -> Precision:
+        """What passes are computed in: float32 or bfloat16, never ``auto``."""
+        members = self.members
+        return members.precision if isinstance(members, MemberStack) else Precision.float32
 
     def table(self, identity: pa.Table, x: NDArray[np.floating]) -> pa.Table:
         """The table of spectra with its score columns; null where STATUS is not ``ok``.
@@ -69,7 +101,7 @@ class Scorer:
         Raises:
             InputError: an answer is not finite, so a weight file must be corrupt.
         """
-        network = self.members[0][0]
+        network = self.network
         schema = score_schema(network.lines, network.bal_lines)
         ok = np.asarray(identity["STATUS"]) == Status.OK
         rows = np.flatnonzero(ok)

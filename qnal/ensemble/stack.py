@@ -55,7 +55,7 @@ class MemberStack:
 
     Attributes:
         first: the first network, for what all share: grid, lines, boxes.
-        doubt: set where passes are in bfloat16; None where they are in float32.
+        precisions: what the first pass of each member is computed in, float32 or bfloat16.
         computed: spectrum-members computed so far; ``repeated`` those that took a second pass.
     """
 
@@ -69,7 +69,8 @@ class MemberStack:
                 tf.config.experimental.enable_tensor_float_32_execution(False)
                 group = GPU_GROUP
         self.first = networks[0]
-        self.doubt: Doubt | None = None
+        self.precisions = (Precision.float32,) * len(networks)
+        self._doubt: Doubt | None = None
         self.computed = self.repeated = 0
         self._count = len(networks)
         self._groups = list(_groups(networks, group))
@@ -84,10 +85,11 @@ class MemberStack:
     ) -> "MemberStack":
         """A stack of the given precision.
 
-        ``auto`` is bfloat16 if the processor computes it itself and a trial on the members and
+        ``auto`` is bfloat16 for the members for which a trial on
         :func:`~qnal.ensemble.trial.trial_spectra` shows that votes come out as in float32 and
-        that few second passes are needed; else float32. Nothing is timed: members, thresholds and
-        the kind of processor decide.
+        that few second passes are needed, if the processor computes bfloat16 itself; else float32.
+        Nothing is timed: the member, the thresholds and the kind of processor decide, whatever
+        other members there are.
         """
         stack = cls(networks, group)
         auto = precision is Precision.auto
@@ -99,9 +101,10 @@ class MemberStack:
         )
         linear = first.offset_activation is OffsetActivation.linear
         doubt = Doubt.measured(narrow, exact, len(first.lines), linear)
-        z_best = tuple(np.stack([s.z_best for s in stack._lines(p)]) for p in (narrow, exact))
-        if not auto or doubt.holds(narrow, exact, (z_best[0], z_best[1]), thresholds):
-            stack.doubt = doubt
+        ours, theirs = (np.stack([s.z_best for s in stack._lines(p)]) for p in (narrow, exact))
+        holds = doubt.holds(narrow, exact, (ours, theirs), thresholds) | (not auto)
+        stack.precisions = tuple(Precision.bfloat16 if h else Precision.float32 for h in holds)
+        stack._doubt = doubt
         return stack
 
     def __len__(self) -> int:
@@ -109,8 +112,8 @@ class MemberStack:
 
     @property
     def precision(self) -> Precision:
-        """What passes are computed in: float32 or bfloat16."""
-        return Precision.bfloat16 if self.doubt else Precision.float32
+        """float32, or bfloat16 if any member is computed in it."""
+        return max(self.precisions, key=lambda precision: precision is Precision.bfloat16)
 
     @property
     def repeated_share(self) -> float:
@@ -134,9 +137,12 @@ class MemberStack:
         said = []
         batches = _batches(x[None], batch_size)
         for group in self._groups:
-            peaks = self._peaks(group, batches, thresholds, self.precision)
-            if self.doubt:
-                doubt = self.doubt.of(group.members).about(peaks, thresholds)
+            narrow = np.array([p is Precision.bfloat16 for p in self.precisions[group.members]])
+            precision = Precision.bfloat16 if narrow.any() else Precision.float32
+            peaks = self._peaks(group, batches, thresholds, precision)
+            if self._doubt and narrow.any():
+                doubt = self._doubt.of(group.members).about(peaks, thresholds)
+                doubt |= ~narrow[:, None]
                 self._repeat(group, peaks, doubt, x, thresholds, batch_size)
                 self.repeated += int(doubt.sum())
             said += self._lines(peaks)

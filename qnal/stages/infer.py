@@ -104,7 +104,8 @@ def infer(config: Config, job: Job) -> Summary:
 
 def _pass(config: Config, stored: StoredEnsemble, som: SelfOrganizingMap | None) -> Pass:
     thresholds = config.ensemble.thresholds()
-    scorer = Scorer.of(stored, thresholds, config.infer.backend, config.infer.batch_size)
+    infer = config.infer
+    scorer = Scorer.of(stored, thresholds, infer.backend, infer.batch_size, infer.precision)
     metadata: dict[str, object] = {
         "members": len(scorer.members),
         "checksums": fingerprint({"members": stored.checksums})[:12],
@@ -120,6 +121,7 @@ def _pass(config: Config, stored: StoredEnsemble, som: SelfOrganizingMap | None)
             "sky": config.infer.sky,
             "backend": config.infer.backend,
             "batch_size": config.infer.batch_size,
+            "precision": scorer.precision,
         }
     )
     return Pass(
