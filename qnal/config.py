@@ -166,7 +166,9 @@ class InferConfig:
     """How a pool is scored."""
 
     backend: Backend
+    precision: Precision
     batch_size: int
+    threads: int
     limit: int | None
     random_order: bool
     strict: bool

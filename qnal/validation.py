@@ -54,6 +54,7 @@ _BOUNDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "train.batch_size": (lambda v: v >= 2, "a whole number from 2 on"),
     "train.learning_rate": (lambda v: 0 < v < math.inf, "a number above 0"),
     "train.threads": (lambda v: v >= 1, "a whole number from 1 on"),
+    "infer.threads": (lambda v: v >= 1, "a whole number from 1 on"),
     "train.group": (
         lambda v: v is None or v >= 1,
         "a number of members from 1 on, or null for what suits the machine",

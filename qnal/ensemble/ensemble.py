@@ -8,8 +8,9 @@ ensemble.score(spectra.flux, spectra.ivar, spectra.wave)  # desispec's dictionar
 """
 
 from collections.abc import Mapping, Sequence
+from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +23,7 @@ from qnal.ensemble.stored import StoredEnsemble, read_ensemble
 from qnal.ensemble.votes import Thresholds
 from qnal.errors import ConfigError, InputError
 from qnal.network.lines import QUASARNET_BAL_LINES, QUASARNET_LINES
+from qnal.network.precision import Precision
 from qnal.spectra.coadd import read_coadd
 from qnal.spectra.grid import Grid
 from qnal.spectra.rebin import Rebinner
@@ -29,6 +31,7 @@ from qnal.spectra.tree import SpectraFile
 
 MLFLOW_SCHEMES = ("runs:/", "models:/", "mlflow-artifacts:/")
 
+Choice = TypeVar("Choice", bound=StrEnum)
 # Pixels of one arm, or of several by name (``{"b": …, "r": …}``) or in order.
 Arms = ArrayLike | Mapping[str, ArrayLike] | Sequence[ArrayLike]
 
@@ -121,6 +124,7 @@ def load_ensemble(
     thresholds: Thresholds | None = None,
     backend: Backend | str = Backend.tensorflow,
     batch_size: int = 512,
+    precision: Precision | str = Precision.auto,
     calibrate: bool = True,
 ) -> Ensemble:
     """An ensemble from disk or from MLflow.
@@ -134,6 +138,8 @@ def load_ensemble(
             reference's (confidence above 0.95 in one line, high redshift from 2.1 on).
         backend: what computes forward passes: ``tensorflow``, ``numpy`` or ``quasarnp``.
         batch_size: spectra in one pass of a member; it bounds memory.
+        precision: ``float32``, ``bfloat16`` (the votes are those of float32 all the same), or
+            ``auto``: bfloat16 where the processor has it and it holds.
         calibrate: whether soft outputs (P_*, ENTROPY, MUTUAL_INFO) go through the calibration
             that is stored with an ensemble of ours; votes never do.
 
@@ -143,15 +149,20 @@ def load_ensemble(
     """
     if n is not None and n < 1:
         raise ConfigError(f"n={n} cannot be used; it takes a number of members from 1 on.")
-    try:
-        backend = Backend(backend)
-    except ValueError as error:
-        valid = ", ".join(Backend)
-        raise ConfigError(f"backend={backend!r} is not known; valid ones: {valid}.") from error
+    backend = _choice(Backend, "backend", backend)
+    precision = _choice(Precision, "precision", precision)
     stored = read_ensemble(_folder(path), lines, bal_lines, n)
     thresholds = thresholds or stored.thresholds
-    scorer = Scorer.of(stored, thresholds, backend, batch_size, calibrate=calibrate)
+    scorer = Scorer.of(stored, thresholds, backend, batch_size, precision, calibrate=calibrate)
     return Ensemble(stored, scorer)
+
+
+def _choice(kind: type[Choice], name: str, value: str) -> Choice:
+    try:
+        return kind(value)
+    except ValueError as error:
+        valid = ", ".join(kind)
+        raise ConfigError(f"{name}={value!r} is not known; valid ones: {valid}.") from error
 
 
 def _folder(path: str | Path) -> Path:

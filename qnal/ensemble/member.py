@@ -1,7 +1,6 @@
 """Training one member: the unit of work of the train stage."""
 
 import importlib.metadata
-import os
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -17,12 +16,12 @@ from qnal.ensemble.evaluation import member_quality
 from qnal.ensemble.folder import EnsembleFolder
 from qnal.ensemble.forward import Backend, answers, forward
 from qnal.ensemble.votes import MemberAnswers, Thresholds
-from qnal.errors import ConfigError
 from qnal.network.network import Network
 from qnal.network.structure import Structure
 from qnal.network.targets import targets
 from qnal.network.training import Schedule, Start, Trainer
 from qnal.spectra.labelled import LabelledSet
+from qnal.threads import use_threads
 
 ATTEMPTS = 2
 
@@ -53,7 +52,7 @@ class MemberTrainer:
     """Trains members of one ensemble in this process, into its folder."""
 
     def __init__(self, recipe: MemberRecipe, labelled: LabelledSet, folder: EnsembleFolder) -> None:
-        use_threads(recipe.threads)
+        use_threads(recipe.threads, "train.threads")
         self.recipe = recipe
         self.labelled = labelled
         self.folder = folder
@@ -200,30 +199,6 @@ def _table(labelled: LabelledSet, rows: np.ndarray, said: MemberAnswers | None) 
     if said and said.bal.shape[1]:
         table["BAL"] = said.bal[:, 0, 0]
     return table
-
-
-def use_threads(threads: int) -> None:
-    """Fix TensorFlow's threads in this process, on which the last bit of a member depends.
-
-    Raises:
-        ConfigError: TensorFlow has already computed with another number of threads.
-    """
-    from qnal.network.tf import tf
-
-    if tf.config.threading.get_intra_op_parallelism_threads() == threads:
-        return
-    try:
-        tf.config.threading.set_intra_op_parallelism_threads(threads)
-        tf.config.threading.set_inter_op_parallelism_threads(1)
-    except RuntimeError as error:
-        # 0 stands for as many as there are processors.
-        used = tf.config.threading.get_intra_op_parallelism_threads()
-        used = used or len(os.sched_getaffinity(0))
-        if used != threads:
-            raise ConfigError(
-                f"train.threads={threads}, but this process has already computed with {used}; "
-                "use one value in all jobs of a multirun."
-            ) from error
 
 
 def versions() -> dict[str, str]:

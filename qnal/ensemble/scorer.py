@@ -9,11 +9,13 @@ from numpy.typing import NDArray
 
 from qnal.ensemble.calibration import Calibration
 from qnal.ensemble.coding import CodedAnswers, Coding
-from qnal.ensemble.forward import Backend, Forward, answers, forward
+from qnal.ensemble.forward import Backend, Members, answers, forward
+from qnal.ensemble.stack import MemberStack
 from qnal.ensemble.stored import StoredEnsemble
 from qnal.ensemble.votes import Thresholds, score_columns, score_schema
 from qnal.errors import ConfigError
 from qnal.network.network import Network
+from qnal.network.precision import Precision
 from qnal.spectra.grid import Grid
 from qnal.spectra.rebin import Status
 
@@ -62,12 +64,12 @@ class Scorer:
     """Scores spectra with one ensemble.
 
     Attributes:
-        members: networks and their functions, on one grid and with the same lines.
+        members: networks and their functions, or a stack; on one grid and with the same lines.
         judgement: what makes scores of their answers.
         batch_size: spectra in one pass of a member.
     """
 
-    members: Sequence[tuple[Network, Forward]]
+    members: Members
     judgement: Judgement
     batch_size: int = 512
 
@@ -78,31 +80,48 @@ class Scorer:
         thresholds: Thresholds,
         backend: Backend = Backend.tensorflow,
         batch_size: int = 512,
+        precision: Precision = Precision.auto,
         *,
         calibrate: bool = True,
     ) -> "Scorer":
         """A scorer with the members of an ensemble that was read.
 
-        With ``calibrate`` its calibration is used, if it has one for these thresholds.
+        Args:
+            stored: the ensemble.
+            thresholds: when a member votes quasar.
+            backend: what computes forward passes.
+            batch_size: spectra in one pass of a member.
+            precision: of TensorFlow's passes; other backends compute in float32.
+            calibrate: whether to use its calibration, if it has one for these thresholds.
 
         Raises:
             ConfigError: ``min_lines`` is more than the members have lines.
         """
         check_min_lines(thresholds, stored.networks[0])
-        members = [(network, forward(network, backend)) for network in stored.networks]
+        members: Members
+        if backend is Backend.tensorflow:
+            members = MemberStack.of(stored.networks, precision, thresholds)
+        else:
+            members = [(network, forward(network, backend)) for network in stored.networks]
         calibration = stored.calibration(thresholds) if calibrate else None
         judgement = Judgement(thresholds, stored.bal_trained, calibration)
         return cls(members, judgement, batch_size)
 
     @property
+    def network(self) -> Network:
+        """A member, for what all share: grid, lines, boxes."""
+        members = self.members
+        return members.first if isinstance(members, MemberStack) else members[0][0]
+
+    @property
     def grid(self) -> Grid:
         """The grid that spectra must be on."""
-        return self.members[0][0].grid
+        return self.network.grid
 
     @property
     def coding(self) -> Coding:
         """How the members' answers are coded."""
-        return Coding.of([network for network, _ in self.members])
+        return Coding.of([self.network])
 
     def table(self, identity: pa.Table, x: NDArray[np.floating]) -> pa.Table:
         """The table of spectra with its score columns; null where STATUS is not ``ok``.

@@ -52,9 +52,40 @@ def decode(
     best = output[:, :, 0].argmax(axis=2)[:, :, None]
     confidence = np.take_along_axis(output[:, :, 0], best, axis=2)[:, :, 0]
     offset = np.take_along_axis(output[:, :, 1], best, axis=2)[:, :, 0]
-    position = (best[:, :, 0] + offset.astype(np.float64)) * (len(grid) / boxes)
+    place = best[:, :, 0] + offset.astype(np.float64)
+    return located(confidence, place, boxes=boxes, lines=lines, grid=grid, clamp=clamp)
+
+
+def located(
+    confidence: NDArray[np.floating],
+    place: NDArray[np.float64],
+    *,
+    boxes: int,
+    lines: Sequence[str],
+    grid: Grid,
+    clamp: bool = False,
+) -> Lines:
+    """Redshifts from the best box of every head and its offset.
+
+    Args:
+        confidence: value of the best box, shape [rows, heads], BAL heads last.
+        place: its number plus its offset, same shape.
+        boxes: number of boxes of a head.
+        lines: names of the first heads.
+        grid, clamp: as in :func:`decode`.
+    """
+    count = len(lines)
     rest = np.array([rest_wavelength(name) for name in lines])
-    z = grid.wavelength(position[:, : len(lines)], clamp) / rest - 1
-    c = confidence[:, : len(lines)]
+    z = grid.wavelength(place[:, :count] * (len(grid) / boxes), clamp) / rest - 1
+    c = confidence[:, :count]
     z_best = np.take_along_axis(z, c.argmax(axis=1)[:, None], axis=1)[:, 0]
-    return Lines(c, z, z_best, confidence[:, len(lines) :])
+    return Lines(c, z, z_best, confidence[:, count:])
+
+
+def place_of(
+    redshift: float, *, boxes: int, lines: Sequence[str], grid: Grid
+) -> NDArray[np.float64]:
+    """Where a head puts its line at a redshift: box number plus offset, shape [lines]."""
+    rest = np.array([rest_wavelength(name) for name in lines])
+    position = grid.position(rest * (1 + redshift), extrapolate=True)
+    return position * (boxes / len(grid))

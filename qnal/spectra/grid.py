@@ -55,8 +55,16 @@ class Grid:
         bins = np.floor(position).astype(np.int64)
         return np.where((bins >= 0) & (bins < len(self)), bins, -1)
 
-    def position(self, wave: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Fractional index of wavelengths (Å), linearly interpolated; NaN outside the grid."""
+    def position(
+        self, wave: NDArray[np.floating], extrapolate: bool = False
+    ) -> NDArray[np.float64]:
+        """Fractional index of wavelengths (Å), linearly interpolated.
+
+        Outside the grid it is NaN, or extrapolated as :meth:`wavelength` does.
+        """
+        if extrapolate:
+            index = np.clip(np.searchsorted(self.wave, wave, "right") - 1, 0, len(self) - 2)
+            return index + (wave - self.wave[index]) / (self.wave[index + 1] - self.wave[index])
         return np.interp(wave, self.wave, np.arange(len(self)), left=np.nan, right=np.nan)
 
     def wavelength(self, position: NDArray[np.floating], clamp: bool = False) -> NDArray:

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from qnal.config import Config
+from qnal.config import Config, InferConfig
 from qnal.ensemble.answers_folder import AnswersFolder
 from qnal.ensemble.coding import Coding
+from qnal.ensemble.forward import Backend
 from qnal.ensemble.pool_figures import by_night, by_petal
 from qnal.ensemble.reference_csv import write_reference_csv
 from qnal.ensemble.scorer import Judgement, check_min_lines
@@ -21,7 +22,9 @@ from qnal.ensemble.stored import MemberFiles, find_members
 from qnal.errors import ConfigError, InputError
 from qnal.executors import MakeExecutor, completed
 from qnal.files import written_aside
+from qnal.network.device import has_bfloat16
 from qnal.network.network import Network
+from qnal.network.precision import Precision
 from qnal.progress import progress, say
 from qnal.selection.som import SelfOrganizingMap
 from qnal.spectra.grid import Grid
@@ -33,8 +36,6 @@ from qnal.stages.scored_pool import map_of_pool, pool_metrics, tables_of_pool, u
 from qnal.stages.scoring import MapFiles, Members, Outcome, Scoring, Shape, Wrap, forget_members
 from qnal.summary import Number, Summary
 from qnal.tracking import Run
-
-THREADS = 1  # of a worker: files are many, so one a core computes most
 
 
 def infer(config: Config, job: Job) -> Summary:
@@ -67,7 +68,7 @@ def _infer(config: Config, job: Job, files: list[SpectraFile], path: Path) -> Su
     work = _scoring(config, members, networks, found, map_files)
     with job.recorder.run("infer", job.parent, {"qnal.stage": "infer"}) as run:
         run.config(plain(config))
-        executor = partial(job.executor, THREADS)
+        executor = partial(job.executor, config.infer.threads)
         with _alone(work):
             _describe(work, config, path, som, first.grid, len(files))
             if config.infer.limit is None:
@@ -122,6 +123,7 @@ def _scoring(
         "use_mask": config.data.use_mask,
         "sky": config.infer.sky,
         "backend": config.infer.backend,
+        "precision": _precision(config.infer),
         "batch_size": config.infer.batch_size,
     }
     made_from = {
@@ -138,7 +140,9 @@ def _scoring(
         coding,
         judgement,
         config.infer.backend,
+        config.infer.precision,
         config.infer.batch_size,
+        config.infer.threads,
         config.data.use_mask,
         config.infer.sky,
         config.infer.verify,
@@ -147,6 +151,20 @@ def _scoring(
         som,
         config.infer.qso_qn,
     )
+
+
+def _precision(infer: InferConfig) -> Precision:
+    """What passes are computed in here; ``auto`` where each member decides it (see MemberStack)."""
+    if infer.backend is not Backend.tensorflow:
+        if infer.precision is Precision.bfloat16:
+            raise ConfigError(
+                f"infer.precision=bfloat16 cannot be used with infer.backend={infer.backend}, "
+                "which computes in float32; it takes auto, float32, or infer.backend=tensorflow."
+            )
+        return Precision.float32
+    if infer.precision is Precision.auto and not has_bfloat16():
+        return Precision.float32
+    return infer.precision
 
 
 def _som(config: Config, grid: Grid) -> tuple[SelfOrganizingMap | None, MapFiles | None]:

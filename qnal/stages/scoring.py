@@ -20,11 +20,13 @@ from qnal.ensemble.stored import StoredEnsemble, read_networks
 from qnal.errors import InputError
 from qnal.files import sha256
 from qnal.network.network import Network
+from qnal.network.precision import Precision
 from qnal.selection.som import SelfOrganizingMap
 from qnal.spectra.coadd import Coadd, read_coadd
 from qnal.spectra.tree import SpectraFile
 from qnal.spectra.version import FileVersion, Stat, Verify, stat_of
 from qnal.stages.places import fingerprint
+from qnal.threads import numpy_threads, use_threads
 
 Shape = tuple[int, int]
 Wrap = tuple[bool, bool]
@@ -92,7 +94,9 @@ class Scoring:
         members: the ensemble.
         coding: how its answers are coded.
         judgement: what makes scores of them.
-        backend, batch_size: what computes forward passes, and of how many spectra at a time.
+        backend, precision, batch_size: what computes forward passes, in which numbers, and of how
+            many spectra at a time.
+        threads: with how many a process computes.
         use_mask: ignore pixels that ``X_MASK`` flags.
         sky: score sky fibres.
         verify: how it is told whether a file has changed.
@@ -106,7 +110,9 @@ class Scoring:
     coding: Coding
     judgement: Judgement
     backend: Backend
+    precision: Precision
     batch_size: int
+    threads: int
     use_mask: bool
     sky: bool
     verify: Verify
@@ -136,6 +142,10 @@ class Scoring:
         Raises:
             InputError: the file is broken, or a member is.
         """
+        with numpy_threads(self.threads):
+            return self._scored(file)
+
+    def _scored(self, file: SpectraFile) -> Outcome:
         stat = stat_of(file)
         if self.verify is Verify.stat:
             for version in (self.scores.version(file), self._kept(file)):
@@ -213,9 +223,7 @@ class Scoring:
     def _compute(self, source: "_Source", numbers: list[int]) -> tuple[CodedAnswers, int]:
         x = source.coadd.x[is_ok(source.coadd.table)]
         with _ONCE:
-            scorer = _scorer(
-                self.members, self.judgement, self.backend, self.batch_size, tuple(numbers)
-            )
+            scorer = _scorer(self, tuple(numbers))
         fresh = scorer.coded(x, self.coding)
         return CodedAnswers.side_by_side([fresh], range(len(numbers))), len(x) * len(numbers)
 
@@ -306,14 +314,16 @@ def _networks(members: Members) -> tuple[Network, ...]:
 
 
 @lru_cache(maxsize=2)
-def _scorer(
-    members: Members,
-    judgement: Judgement,
-    backend: Backend,
-    batch_size: int,
-    numbers: tuple[int, ...],
-) -> Scorer:
-    return Scorer.of(members.only(numbers), judgement.thresholds, backend, batch_size)
+def _scorer(work: Scoring, numbers: tuple[int, ...]) -> Scorer:
+    if work.backend is Backend.tensorflow:
+        use_threads(work.threads, "infer.threads")
+    return Scorer.of(
+        work.members.only(numbers),
+        work.judgement.thresholds,
+        work.backend,
+        work.batch_size,
+        work.precision,
+    )
 
 
 @lru_cache(maxsize=1)

@@ -1,9 +1,13 @@
+import subprocess
+import sys
+
 import fitsio
 import numpy as np
 import pytest
 
 from qnal.ensemble.evaluation import quality
 from qnal.ensemble.forward import Backend, answers, forward
+from qnal.ensemble.numpy_backend import ROWS
 from qnal.ensemble.quasarnp_backend import _padded_alike
 from qnal.ensemble.votes import Thresholds, gather, votes
 from qnal.errors import ConfigError
@@ -104,6 +108,36 @@ def test_backends_agree_on_any_structure(random_network, kind, layers, grid):
     for dtype, tolerance in ((np.float32, 2e-6), (np.float64, 1e-12)):
         output = forward(network, Backend.tensorflow, dtype)(x)
         np.testing.assert_allclose(output, expected, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("width", [1, 2, 3, 7, 10])
+@pytest.mark.parametrize("stride", [1, 2, 3])
+@pytest.mark.parametrize("padding", [Padding.same, Padding.valid])
+def test_numpy_on_any_convolution(random_network, width, stride, padding):
+    """Rows more and fewer than are taken at once; nothing is left over from those before."""
+    shape = {"width": width, "stride": stride, "padding": padding, "layers": 3, "filters": 4}
+    network = random_network(1, **shape)
+    x = np.random.default_rng(0).normal(size=(ROWS + 5, len(network.grid)))
+    for dtype, tolerance in ((np.float32, 1e-5), (np.float64, 1e-12)):
+        function = forward(network, Backend.numpy, dtype)
+        for rows in (slice(None), slice(3, 4)):
+            expected = apply_numpy(network, x[rows])
+            np.testing.assert_allclose(function(x[rows]), expected, rtol=0, atol=tolerance)
+
+
+def test_numpy_needs_no_tensorflow(shared_data):
+    """Neither to load an ensemble nor to score with it."""
+    file = shared_data / "quasarnet" / "test_weights.h5"
+    script = (
+        "import sys, qnal, numpy as np\n"
+        "e = qnal.load_ensemble(sys.argv[1], backend='numpy')\n"
+        "wave = np.arange(3600, 9800, 0.8)\n"
+        "flux = 1 + np.exp(-((wave - 5000) / 40) ** 2)[None]\n"
+        "table = e.score(flux, np.ones_like(flux), wave)\n"
+        "assert table['STATUS'].to_pylist() == ['ok'] and e.scorer.precision == 'float32'\n"
+        "assert not {'tensorflow', 'keras'} & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", script, str(file)], check=True)
 
 
 def test_networks_of_one_structure_and_of_others_do_not_mix(random_network, spectra):

@@ -16,7 +16,6 @@ from qnal.ensemble.member import (
     MemberRecipe,
     MemberTrainer,
     groups,
-    use_threads,
 )
 from qnal.ensemble.votes import Thresholds
 from qnal.errors import ConfigError
@@ -25,6 +24,7 @@ from qnal.network.training import Schedule
 from qnal.spectra.grid import named_grid
 from qnal.spectra.label import Label
 from qnal.spectra.labelled import LabelledSet
+from qnal.threads import use_threads
 
 THREADS = 1
 
@@ -220,6 +220,6 @@ def test_every_target_in_the_bag(tmp_path):
 
 
 def test_another_number_of_threads_is_refused():
-    use_threads(THREADS)
+    use_threads(THREADS, "train.threads")
     with pytest.raises(ConfigError, match=r"train\.threads=7, but .* already computed with 1"):
-        use_threads(7)
+        use_threads(7, "train.threads")

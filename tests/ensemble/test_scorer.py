@@ -22,7 +22,7 @@ def scorer(random_network):
 def test_rows_are_kept_and_only_ok_ones_have_answers(scorer, spectra):
     identity = pa.table({"TARGETID": np.arange(7) + 2**60, "STATUS": STATUS})
     table = scorer.table(identity, spectra)
-    network = scorer.members[0][0]
+    network = scorer.network
     scores = score_schema(network.lines, network.bal_lines)
     assert table.column_names == ["TARGETID", "STATUS", *scores.names]
     assert table["TARGETID"].to_pylist() == list(range(2**60, 2**60 + 7))
@@ -51,6 +51,6 @@ def test_untrained_bal_head_is_null(scorer, spectra):
 
 
 def test_never_a_silent_nan(scorer, spectra):
-    broken = [(scorer.members[0][0], lambda x: np.full((len(x), 7, 2, 13), np.nan))]
+    broken = [(scorer.network, lambda x: np.full((len(x), 7, 2, 13), np.nan))]
     with pytest.raises(InputError, match="not finite; its weight file must be corrupt"):
         Scorer(broken, Judgement(Thresholds())).table(pa.table({"STATUS": ["ok"] * 7}), spectra)
