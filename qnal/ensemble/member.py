@@ -19,9 +19,10 @@ from qnal.ensemble.forward import Backend, answers, forward
 from qnal.ensemble.votes import MemberAnswers, Thresholds, votes
 from qnal.errors import ConfigError
 from qnal.network.network import Network
+from qnal.network.schedule import Schedule, Start
 from qnal.network.structure import Structure
 from qnal.network.targets import targets
-from qnal.network.training import Schedule, Start, Trainer
+from qnal.network.training import Trainer
 from qnal.spectra.labelled import LabelledSet
 
 ATTEMPTS = 2
