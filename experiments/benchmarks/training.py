@@ -115,7 +115,7 @@ def head_loss(y_true, y_pred):  # type: ignore[no-untyped-def]
 
 def our_members(job: Job, members: range) -> list[Fit]:
     """Members as a worker of ours trains them; its trainer is made once."""
-    from qnal.network.training import Start
+    from qnal.network.schedule import Start
 
     begin = time.time()
     trainer = our_trainer(job)
@@ -132,7 +132,8 @@ def our_members(job: Job, members: range) -> list[Fit]:
 @lru_cache(maxsize=2)
 def our_trainer(job: Job):  # type: ignore[no-untyped-def]
     """The process's trainer, on one thread."""
-    from qnal.network.training import Schedule, Trainer
+    from qnal.network.schedule import Schedule
+    from qnal.network.training import Trainer
 
     if job.group == 1:
         use_threads(1)

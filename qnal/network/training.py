@@ -5,8 +5,7 @@ heads one matrix product, all weights one vector. Loss, optimizer (Adam as Keras
 rate and batch norm are those of the reference.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,58 +24,10 @@ from qnal.network.loss import quasarnet_loss
 from qnal.network.network import BATCH_NORM_MOMENTUM, RESCALE, Network, OffsetActivation
 from qnal.network.optimizer import Adam
 from qnal.network.parameters import Parameters
-from qnal.network.precision import Precision, resolved
+from qnal.network.precision import resolved
+from qnal.network.schedule import Course, Schedule, Start
 from qnal.network.targets import Targets
 from qnal.network.tf import tf
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """How a network is fitted; defaults are the reference's."""
-
-    epochs: int = 8
-    min_steps: int = 600
-    batch_size: int = 256
-    learning_rate: float = 2e-4
-    amsgrad: bool = False
-    dropout: float = 0.2
-    reg_conv: float = 0.0
-    reg_dense: float = 0.0
-    precision: Precision = Precision.float32
-
-    def epochs_for(self, rows: int) -> int:
-        """``epochs``, or as many as make ``min_steps`` optimizer steps."""
-        steps = -(-rows // self.batch_size)
-        return max(self.epochs, -(-self.min_steps // steps))
-
-
-@dataclass(frozen=True)
-class Start:
-    """What one member's training starts from.
-
-    Attributes:
-        network: initial weights.
-        rows: indices into the spectra, repeated as the bootstrap drew them.
-        rng: gives the order of batches and the dropout bits.
-    """
-
-    network: Network
-    rows: NDArray[np.integer]
-    rng: np.random.Generator
-
-
-@dataclass
-class _Course:
-    """One member on its way through its epochs."""
-
-    start: Start
-    seed: int
-    batches: Iterator[NDArray[np.int32]]
-    steps_an_epoch: int
-    steps: int = 0
-    total: float = 0.0
-    losses: list[float] = field(default_factory=list)
-    running: bool = True
 
 
 class Trainer:
@@ -150,51 +101,30 @@ class Trainer:
         if not set(starts) <= set(range(self.group)):
             raise ValueError(f"places {sorted(starts)} are not all in a group of {self.group}.")
         self._reset({place: start.network for place, start in starts.items()})
-        courses = {place: self._course(start) for place, start in starts.items()}
-        pending: list[tuple[tf.Tensor, dict[int, int]]] = []
+        courses = {place: Course(start, self.schedule) for place, start in starts.items()}
+        pending: list[tuple[tf.Tensor, dict[int, NDArray[np.int32]]]] = []
         while running := {place: c for place, c in courses.items() if c.running}:
-            batches = {place: next(course.batches) for place, course in running.items()}
-            losses = self._run(batches, {p: (c.seed, c.steps) for p, c in running.items()})
-            pending.append((losses, {place: len(batch) for place, batch in batches.items()}))
-            for course in running.values():
-                course.steps += 1
-            done = {p: c for p, c in running.items() if c.steps % c.steps_an_epoch == 0}
+            seeds = {place: (course.seed, course.steps) for place, course in running.items()}
+            batches = {place: course.batch() for place, course in running.items()}
+            pending.append((self._run(batches, seeds), batches))
+            done = {place: course for place, course in running.items() if course.at_epoch_end()}
             if not done:
                 continue
             # Losses are fetched once an epoch, so that a GPU is not waited for at every step.
-            for losses, counts in pending:
+            for losses, rows in pending:
                 of_step = losses.numpy()
-                for place, count in counts.items():
-                    courses[place].total += float(of_step[place]) * count
+                for place, batch in rows.items():
+                    courses[place].add(float(of_step[place]), len(batch))
             pending.clear()
             for place, course in done.items():
-                self._end_epoch(course)
+                loss = course.end_epoch()
                 if on_epoch:
-                    on_epoch(place, len(course.losses), course.losses[-1])
+                    on_epoch(place, len(course.losses), loss)
         trained, averages = self.trained.numpy(), self.averages.numpy()
         return {
             place: (self.parameters.network(trained[place], averages[place]), course.losses)
             for place, course in courses.items()
         }
-
-    def _course(self, start: Start) -> _Course:
-        seed = int(start.rng.integers(2**31))
-        size = self.schedule.batch_size
-
-        def batches() -> Iterator[NDArray[np.int32]]:
-            while True:
-                order = start.rng.permutation(start.rows).astype(np.int32)
-                for first in range(0, len(order), size):
-                    yield order[first : first + size]
-
-        return _Course(start, seed, batches(), -(-len(start.rows) // size))
-
-    def _end_epoch(self, course: _Course) -> None:
-        course.losses.append(course.total / len(course.start.rows))
-        course.total = 0.0
-        course.running = bool(np.isfinite(course.losses[-1])) and (
-            len(course.losses) < self.schedule.epochs_for(len(course.start.rows))
-        )
 
     def _run(
         self, batches: dict[int, NDArray[np.int32]], seeds: dict[int, tuple[int, int]]

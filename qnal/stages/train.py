@@ -13,8 +13,8 @@ from qnal.errors import ConfigError, InputError
 from qnal.executors import LostError, completed
 from qnal.network.device import group_size
 from qnal.network.precision import resolved
+from qnal.network.schedule import Schedule
 from qnal.network.structure import Structure
-from qnal.network.training import Schedule
 from qnal.progress import looking, progress, say
 from qnal.spectra.grid import named_grid
 from qnal.spectra.label import is_quasar

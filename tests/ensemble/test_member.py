@@ -19,8 +19,8 @@ from qnal.ensemble.member import (
 )
 from qnal.ensemble.votes import Thresholds
 from qnal.errors import ConfigError
+from qnal.network.schedule import Schedule
 from qnal.network.structure import Structure
-from qnal.network.training import Schedule
 from qnal.spectra.grid import named_grid
 from qnal.spectra.label import Label
 from qnal.spectra.labelled import LabelledSet

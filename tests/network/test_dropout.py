@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from qnal.network.dropout import Dropout, dropped_relu
+from qnal.network.dropout import Dropout, dropped_relu, split_mix
 from qnal.network.tf import tf
 
 
@@ -53,3 +53,13 @@ def test_gradient_passes_what_is_kept_and_positive():
 
 def test_rate_0_keeps_all():
     assert Dropout(0.0, 2, tf.zeros([1, 2], tf.int32)).keep(0, tf.constant([1, 2])) is None
+
+
+def test_bits_are_split_mix():
+    """The first numbers of Java's SplittableRandom and of Vigna's splitmix64.c for seed 1234567."""
+    gamma = 0x9E3779B97F4A7C15
+    # splitmix64.c adds gamma before it mixes, so its first number is our second.
+    words = split_mix(4, tf.constant(1234567, tf.int64)).numpy()
+    expected = [6457827717110365317, 3203168211198807973, 9817491932198370423]
+    assert words[1:].tolist() == expected
+    assert split_mix(1, tf.constant(1234567 + gamma - 2**64, tf.int64)).numpy()[0] == expected[0]

@@ -5,9 +5,10 @@ import pytest
 
 from qnal.network.network import OffsetActivation, Padding, apply_numpy
 from qnal.network.precision import Precision
+from qnal.network.schedule import Schedule
 from qnal.network.targets import Targets
 from qnal.network.tf import keras, tf
-from qnal.network.training import Schedule, Trainer
+from qnal.network.training import Trainer
 from qnal.network.weights import write_network
 
 K = keras.ops
