@@ -88,7 +88,7 @@ def main() -> None:
         _refuse(error)
         sys.exit(REFUSED)
     except HydraException as error:
-        _refuse(ConfigError(" ".join(str(error).split())))
+        _refuse(ConfigError(" ".join(str(error).split()).rstrip(".") + "."))
         sys.exit(REFUSED)
     except OSError as error:
         if error.filename is None:

@@ -94,9 +94,12 @@ class Recorder:
     def adopt(self, run: "Run", tags: Mapping[str, str]) -> None:
         """Make finished runs of these tags children of ``run`` if their own parent was killed."""
         which = " and ".join(f"tags.`{k}` = '{v}'" for k, v in tags.items())
+        parents: dict[str, Any] = {}
         for child in self._search(f"attributes.status = 'FINISHED' and {which}"):
             parent = child.data.tags.get("mlflow.parentRunId")
-            found = self.attempt(partial(_get_run, parent)) if parent else None
+            if parent and parent not in parents:
+                parents[parent] = self.attempt(partial(_get_run, parent))
+            found = parents.get(parent)
             if run.id and found and found.info.status == "KILLED":
                 self.attempt(partial(_set_parent, child.info.run_id, run.id))
 
