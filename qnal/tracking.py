@@ -70,7 +70,7 @@ class Recorder:
     def run(
         self, name: str, parent: "Run | None" = None, tags: Mapping[str, str] | None = None
     ) -> Iterator["Run"]:
-        """A run that ends as FINISHED, or as FAILED if the block raises."""
+        """A run that ends as FINISHED, or as FAILED or, by Ctrl-C, KILLED if the block raises."""
         all_tags = {"mlflow.runName": name, LOCK_TAG: str(self.lock), **(tags or {})}
         if parent is not None and parent.id:
             all_tags["mlflow.parentRunId"] = parent.id
@@ -78,8 +78,9 @@ class Recorder:
         run = Run(self, made.info.run_id if made else None)
         try:
             yield run
-        except BaseException:
-            self.attempt(lambda c: run.id and c.set_terminated(run.id, "FAILED"))
+        except BaseException as error:
+            status = "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
+            self.attempt(lambda c: run.id and c.set_terminated(run.id, status))
             raise
         self.attempt(lambda c: run.id and c.set_terminated(run.id, "FINISHED"))
 
