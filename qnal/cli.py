@@ -24,6 +24,7 @@ from omegaconf import DictConfig
 from qnal.errors import ConfigError, QnalError
 
 DONE, REFUSED, INCOMPLETE = 0, 1, 3
+INTERRUPTED = 130  # as shells have it
 EXIT_CODES = {"done": DONE, "refused": REFUSED, "incomplete": INCOMPLETE}
 STAGES = ("train", "som", "infer", "query", "mock", "pipeline")
 
@@ -87,8 +88,11 @@ def main() -> None:
     except QnalError as error:
         _refuse(error)
         sys.exit(REFUSED)
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on where this one was", file=sys.stderr)
+        sys.exit(INTERRUPTED)
     except HydraException as error:
-        _refuse(ConfigError(" ".join(str(error).split())))
+        _refuse(ConfigError(" ".join(str(error).split()).rstrip(".") + "."))
         sys.exit(REFUSED)
     except OSError as error:
         if error.filename is None:

@@ -70,7 +70,7 @@ class Recorder:
     def run(
         self, name: str, parent: "Run | None" = None, tags: Mapping[str, str] | None = None
     ) -> Iterator["Run"]:
-        """A run that ends as FINISHED, or as FAILED if the block raises."""
+        """A run that ends as FINISHED, or as FAILED or, by Ctrl-C, KILLED if the block raises."""
         all_tags = {"mlflow.runName": name, LOCK_TAG: str(self.lock), **(tags or {})}
         if parent is not None and parent.id:
             all_tags["mlflow.parentRunId"] = parent.id
@@ -78,8 +78,9 @@ class Recorder:
         run = Run(self, made.info.run_id if made else None)
         try:
             yield run
-        except BaseException:
-            self.attempt(lambda c: run.id and c.set_terminated(run.id, "FAILED"))
+        except BaseException as error:
+            status = "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
+            self.attempt(lambda c: run.id and c.set_terminated(run.id, status))
             raise
         self.attempt(lambda c: run.id and c.set_terminated(run.id, "FINISHED"))
 
@@ -94,9 +95,12 @@ class Recorder:
     def adopt(self, run: "Run", tags: Mapping[str, str]) -> None:
         """Make finished runs of these tags children of ``run`` if their own parent was killed."""
         which = " and ".join(f"tags.`{k}` = '{v}'" for k, v in tags.items())
+        parents: dict[str, Any] = {}
         for child in self._search(f"attributes.status = 'FINISHED' and {which}"):
             parent = child.data.tags.get("mlflow.parentRunId")
-            found = self.attempt(partial(_get_run, parent)) if parent else None
+            if parent and parent not in parents:
+                parents[parent] = self.attempt(partial(_get_run, parent))
+            found = parents.get(parent)
             if run.id and found and found.info.status == "KILLED":
                 self.attempt(partial(_set_parent, child.info.run_id, run.id))
 

@@ -107,12 +107,15 @@ def test_a_server_needs_an_address(monkeypatch, tmp_path):
         open_recorder(TrackingConfig(TrackingKind.server, None, "qnal"), tmp_path)
 
 
-def test_a_failed_block_is_a_failed_run(tmp_path):
+@pytest.mark.parametrize(
+    ("error", "status"), [(ZeroDivisionError, "FAILED"), (KeyboardInterrupt, "KILLED")]
+)
+def test_a_failed_block_is_a_failed_run(tmp_path, error, status):
     recorder = open_recorder(TrackingConfig(TrackingKind.sqlite, None, "qnal"), tmp_path)
-    with pytest.raises(ZeroDivisionError), recorder.run("bad") as run:
-        raise ZeroDivisionError
+    with pytest.raises(error), recorder.run("bad") as run:
+        raise error
     stored = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}").get_run(run.id)
-    assert stored.info.status == "FAILED"
+    assert stored.info.status == status
 
 
 def test_flattened():

@@ -64,7 +64,7 @@ class LabelledSet:
             there = LabelledSet.read(folder)
             if np.array_equal(there.x, self.x) and there.table.equals(self.table):
                 return
-        except (OSError, ValueError):  # nothing there, or damaged
+        except (OSError, ValueError, EOFError):  # nothing there, or damaged
             pass
         with written_aside(folder / SPECTRA) as scratch, scratch.open("wb") as file:
             np.save(file, self.x)

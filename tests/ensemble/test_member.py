@@ -209,6 +209,13 @@ def test_diverged_members_are_tried_once_more_and_then_named(tmp_path):
     assert trainer.folder.record(3) is None and not trainer.folder.weights(3).exists()
 
 
+def test_a_finite_loss_does_not_hide_weights_that_are_not(random_network):
+    network = random_network()
+    assert network.is_finite()
+    network.convs[1].norm.mean[2] = np.nan
+    assert not network.is_finite()
+
+
 def test_every_target_in_the_bag(tmp_path):
     """One target: nothing is out of bag, and that is no error."""
     labelled = a_labelled_set()

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 
 import pytest
 
@@ -74,20 +74,20 @@ def holder(lock: Path) -> int | None:
 def killing_one(work: MemberWork) -> Iterator[list[int]]:
     """Kill a process in the midst of a member, once; yields who was killed."""
     killed: list[int] = []
+    over = Event()
 
     def watch() -> None:
-        deadline = time.monotonic() + 60
-        while not killed and time.monotonic() < deadline:
+        while not killed and not over.wait(0.005):
             for k in work.folder.in_training():
                 pid = holder(work.folder.lock(k))
                 if pid and not killed:
                     os.kill(pid, signal.SIGKILL)
                     killed.append(pid)
-            time.sleep(0.005)
 
     thread = Thread(target=watch, daemon=True)
     thread.start()
     yield killed
+    over.set()
     thread.join()
 
 

@@ -173,3 +173,25 @@ def test_sources_are_merged_in_canonical_order(shared_data: Path) -> None:
     assert both.counts["desi_labelled"] == 12
     assert both.counts["boss_labelled"] == 137
     assert class_counts(both)["QSO_LZ"] + class_counts(both)["QSO_HZ"] == 130
+
+
+def test_written_for_other_processes(tmp_path):
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"SOURCE": ["boss", "desi"], "TARGETID": [2**62 + 1, 7], "EXPID": [-1, 5],
+                          "FILE": ["a", "b"], "ROW": [0, 3], "LABEL": [1, 2], "Z": [0.0, 2.5],
+                          "BAL": [0, -1]})  # fmt: skip
+    labelled = LabelledSet(rng.normal(size=(2, 443)).astype(np.float32), table)
+    labelled.write(tmp_path)
+    read = LabelledSet.read(tmp_path)
+    assert read.fingerprint() == labelled.fingerprint()
+    assert isinstance(read.x, np.memmap) and not read.x.flags.writeable
+    spectra, labels = (tmp_path / name for name in ("spectra.npy", "labels.parquet"))
+    written = spectra.stat().st_mtime_ns
+    labelled.write(tmp_path)
+    assert spectra.stat().st_mtime_ns == written
+    for path in (spectra, labels):
+        content = path.read_bytes()
+        for damage in (b"", content[:200], content[:-4] + b"oops"):
+            path.write_bytes(damage)
+            labelled.write(tmp_path)
+            assert path.read_bytes() == content

@@ -12,8 +12,11 @@ import pytest
 from mlflow import MlflowClient
 
 
-def killed_when(arguments: list[str], ready, limit: float = 120) -> None:
-    """Start a job in a process of its own, and kill it as soon as ``ready()``."""
+def killed_when(arguments: list[str], ready, limit: float = 120, alone: bool = False) -> set[int]:
+    """Start a job in a process of its own, and kill it as soon as ``ready()``.
+
+    With ``alone`` its workers are left to themselves; returns their process ids.
+    """
     process = subprocess.Popen(
         [sys.executable, "-m", "qnal", *arguments],
         stdout=subprocess.DEVNULL,
@@ -25,8 +28,10 @@ def killed_when(arguments: list[str], ready, limit: float = 120) -> None:
         assert process.poll() is None, "the job ended before it could be killed"
         assert time.monotonic() - start < limit
         time.sleep(0.01)
-    os.killpg(process.pid, signal.SIGKILL)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    (os.kill if alone else os.killpg)(process.pid, signal.SIGKILL)
     process.wait()
+    return {int(pid) for pid in children}
 
 
 def test_killed_training_goes_on(pipeline, qnal_job, tiny, tmp_path):
@@ -57,6 +62,47 @@ def test_killed_training_goes_on(pipeline, qnal_job, tiny, tmp_path):
     mine = [r for r in members if r.data.tags["mlflow.parentRunId"] == summary["mlflow_run_id"]]
     finished = {r.data.tags["qnal.member"] for r in mine if r.info.status == "FINISHED"}
     assert finished == {"0", "1", "2"}  # the first was adopted from the killed run
+
+
+def test_workers_end_with_a_killed_job_and_the_same_command_goes_on(
+    pipeline, qnal_job, tiny, tmp_path
+):
+    _, undisturbed = pipeline
+    whole = Path(undisturbed["paths"]["ensemble"])
+    job = [*tiny, "stage=train", f"work_dir={tmp_path}"]
+
+    def in_training():
+        return any(tmp_path.glob("ensembles/*/members/.*.progress"))
+
+    local = ["executor=local", "executor.max_workers=2"]
+    workers = killed_when([*job, *local], in_training, alone=True)
+    assert len(workers) >= 2
+    deadline = time.monotonic() + 10
+    while any(is_running(pid) for pid in workers) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(is_running(pid) for pid in workers)
+
+    code, summary = qnal_job(tmp_path / "again", *job)
+    assert code == 0
+    folder = Path(summary["paths"]["ensemble"])
+    for k in range(3):
+        name = f"members/{k:04d}.h5"
+        assert (folder / name).read_bytes() == (whole / name).read_bytes()
+    client = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    runs = client.search_runs([client.get_experiment_by_name("qnal").experiment_id])
+    assert sorted(r.info.status for r in runs if r.data.tags["qnal.stage"] == "train") == [
+        "FINISHED",
+        "KILLED",
+    ]
+    assert not [r for r in runs if r.info.status == "RUNNING"]
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process lives; one that has ended and waits for its parent does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 @pytest.fixture
