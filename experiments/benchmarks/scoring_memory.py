@@ -64,9 +64,7 @@ def measure(root: Path, files: int, rows: int, factor: int, members: int, quick:
     for k in range(members):
         write_network(structure.initial(np.random.default_rng(k)), weights / f"net_{k}.h5")
     print(f"{describe()}; {members} members, files of {rows} spectra\n")
-    print(
-        f"{'files':>6} {'scored, s':>10} {'peak, MB':>9} {'nothing to do, s':>17} {'one more, s':>12}"
-    )
+    print("  files  scored, s  peak, MB  nothing to do, s  one more, s")
     for size in (files, files * factor):
         pool = root / f"pool-{size}"
         for k in range(size):
@@ -94,7 +92,8 @@ def run(job: list[str]) -> Job:
     """Run stage=infer as a user does."""
     command = [sys.executable, "-m", "qnal", "stage=infer", "tracking=none", *job]
     begin = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # noqa: S603
+    nowhere = subprocess.DEVNULL
+    process = subprocess.Popen(command, stdout=nowhere, stderr=nowhere)  # noqa: S603
     peak = 0.0
     while process.poll() is None:
         peak = max(peak, _peak(process.pid))
