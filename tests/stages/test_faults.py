@@ -80,14 +80,20 @@ def start(arguments, **options):
     )
 
 
+def described(work):
+    """When a job last began to write."""
+    return [path.stat().st_mtime_ns for path in work.glob("scores/*/dataset.json")]
+
+
 def test_killed_again_and_again(job, undisturbed, qnal_job, tmp_path):
     rng = random.Random(5)
     killed = 0
     for _ in range(KILLS):
+        before = described(tmp_path)
         process = start(job(tmp_path))
-        while process.poll() is None and not any(tmp_path.glob("scores/*/.lock")):
+        while process.poll() is None and described(tmp_path) == before:
             time.sleep(0.005)
-        time.sleep(rng.uniform(0, 0.4))
+        time.sleep(rng.uniform(0, 0.3))
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
             killed += 1

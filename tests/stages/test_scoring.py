@@ -3,6 +3,9 @@
 import json
 import os
 import shutil
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import fitsio
@@ -11,6 +14,8 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+import qnal
+from qnal.ensemble.votes import Thresholds
 from qnal.network.weights import write_network
 
 
@@ -230,6 +235,27 @@ def test_parts_do_not_depend_on_the_order(infer, pool):
     other = infer("infer.random_order=true", work="other")
     assert content(other) == content(first)
     assert other["metrics"] == first["metrics"]
+
+
+def test_processes_write_what_threads_write(infer, monkeypatch):
+    """The work is pickled, and each process reads the networks for itself."""
+    first = infer("infer=numpy")
+    spawned = partial(ProcessPoolExecutor, 2, get_context("spawn"))
+    monkeypatch.setattr("qnal.stages.infer._executor", spawned)
+    other = infer("infer=numpy", work="other")
+    assert content(other) == content(first)
+    assert cost(other) == cost(first)
+
+
+def test_the_notebook_door_gives_the_same(infer, pool, weights):
+    summary = infer()
+    ensemble = qnal.load_ensemble(weights, thresholds=Thresholds(0.6))
+    for path in files_of(pool)[:2]:
+        name = path.relative_to(pool).as_posix()
+        part = pq.read_table(Path(summary["paths"]["scores"], "parts", f"{name}.parquet"))
+        said = ensemble.score(path)
+        both = [t.drop_columns(["FILE"]).replace_schema_metadata() for t in (part, said)]
+        assert both[0].equals(both[1])
 
 
 def test_csv_and_qn_tables(infer, pool):
