@@ -18,7 +18,7 @@ from qnal.ensemble.qso_qn import write_qso_qn
 from qnal.ensemble.scorer import Judgement, Scorer, is_ok
 from qnal.ensemble.scores import FORMAT_VERSION, ScoresFolder
 from qnal.errors import InputError
-from qnal.files import sha256
+from qnal.files import remove_scratch, sha256
 from qnal.network.network import Network
 from qnal.selection.som import SelfOrganizingMap
 from qnal.spectra.coadd import Coadd, read_coadd
@@ -129,6 +129,12 @@ class Scoring:
         self.scores.forget(file)
         if self.answers is not None:
             self.answers.forget(file)
+
+    def remove_scratch(self) -> None:
+        """Remove what workers that died left half-written."""
+        for folder in (self.scores, self.answers):
+            if folder is not None:
+                remove_scratch(folder.path)
 
     def __call__(self, file: SpectraFile) -> Outcome:
         """Do what is left to do for a file.
