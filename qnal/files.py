@@ -59,3 +59,10 @@ def files_below(folder: Path) -> Iterator[str]:
         prefix = f"{where[start:]}/" if len(where) >= start else ""
         for name in names:
             yield prefix + name
+
+
+def remove_scratch(folder: Path) -> None:
+    """Remove what killed processes left half-written; nothing else may be writing there."""
+    for name in files_below(folder):
+        if name.endswith(PART):
+            (folder / name).unlink(missing_ok=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from qnal.errors import QnalError
-from qnal.files import sha256, write_text, written_aside
+from qnal.files import files_below, remove_scratch, sha256, write_text, written_aside
 
 
 def test_what_fails_leaves_nothing_and_keeps_the_old(tmp_path):
@@ -41,3 +41,12 @@ def test_a_full_disk_is_a_sentence(tmp_path, monkeypatch):
 def test_sha256(tmp_path: Path):
     (tmp_path / "a").write_bytes(b"abc")
     assert sha256(tmp_path / "a").startswith("ba7816bf8f01cfea414140de5dae2223")
+
+
+def test_what_killed_processes_left_goes(tmp_path: Path):
+    write_text(tmp_path / "a" / "whole.json", "{}")
+    write_text(tmp_path / "b.json", "{}")
+    (tmp_path / "a" / ".whole.json.17.part").write_text("{")
+    remove_scratch(tmp_path)
+    assert sorted(files_below(tmp_path)) == ["a/whole.json", "b.json"]
+    assert list(files_below(tmp_path / "none")) == []

@@ -278,6 +278,8 @@ def _score_all(
             else:
                 raise outcome
             advance(1, file.name)
+    if todo:
+        work.remove_scratch()
     sentences = [failed[file] for file in sorted(failed)]
     if failed and len(failed) == len(files):
         raise InputError(f"none of {len(files)} files could be scored; the first: {sentences[0]}")

@@ -18,7 +18,7 @@ from qnal.ensemble.scorer import Judgement, Scorer, is_ok
 from qnal.ensemble.scores import FORMAT_VERSION, ScoresFolder
 from qnal.ensemble.stored import StoredEnsemble, read_networks
 from qnal.errors import InputError
-from qnal.files import sha256
+from qnal.files import remove_scratch, sha256
 from qnal.network.network import Network
 from qnal.network.precision import Precision
 from qnal.selection.som import SelfOrganizingMap
@@ -135,6 +135,12 @@ class Scoring:
         self.scores.forget(file)
         if self.answers is not None:
             self.answers.forget(file)
+
+    def remove_scratch(self) -> None:
+        """Remove what workers that died left half-written."""
+        for folder in (self.scores, self.answers):
+            if folder is not None:
+                remove_scratch(folder.path)
 
     def __call__(self, file: SpectraFile) -> Outcome:
         """Do what is left to do for a file.
