@@ -20,7 +20,7 @@ from qnal.ensemble.scorer import Judgement, check_min_lines
 from qnal.ensemble.scores import FORMAT_VERSION, ScoresFolder
 from qnal.ensemble.stored import MemberFiles, find_members
 from qnal.errors import ConfigError, InputError
-from qnal.executors import MakeExecutor, completed
+from qnal.executors import LostError, MakeExecutor, completed
 from qnal.files import written_aside
 from qnal.network.device import has_bfloat16
 from qnal.network.network import Network
@@ -272,9 +272,11 @@ def _score_all(
             if isinstance(outcome, Outcome):
                 done.read += outcome.read
                 done.computed += outcome.computed
-            elif isinstance(outcome, InputError) and not strict:
+            elif isinstance(outcome, InputError | LostError) and not strict:
                 work.forget(file)  # what was known of it is of a file that is no more
-                failed[file] = str(outcome)
+                failed[file] = (
+                    str(outcome) if isinstance(outcome, InputError) else f"{file.path}: {outcome}"
+                )
             else:
                 raise outcome
             advance(1, file.name)

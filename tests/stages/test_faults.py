@@ -42,6 +42,7 @@ def job(pipeline, weights):
             f"work_dir={work_dir}",
             "tracking=none",
             "infer.qso_qn=true",
+            "executor=serial",
             *overrides,
         ]
 
@@ -102,6 +103,23 @@ def test_killed_again_and_again(job, undisturbed, qnal_job, tmp_path):
     code, summary = qnal_job(tmp_path / "job", *job(tmp_path))
     assert code == 0
     assert summary["metrics"]["spectra"] == 200
+    assert written(tmp_path) == undisturbed
+
+
+def test_a_worker_is_lost(job, undisturbed, tmp_path):
+    process = start(job(tmp_path, "executor=local", "executor.max_workers=2"))
+    parts = tmp_path / "scores"
+    while process.poll() is None and not list(parts.rglob("*.parquet")):
+        time.sleep(0.005)
+    workers = [
+        int(pid)
+        for pid in subprocess.check_output(["pgrep", "-P", str(process.pid)], text=True).split()
+        if "spawn_main" in Path("/proc", pid, "cmdline").read_text()
+    ]
+    assert len(workers) == 2
+    os.kill(workers[0], signal.SIGKILL)
+    _, said = process.communicate(timeout=100)
+    assert process.returncode == 0, said
     assert written(tmp_path) == undisturbed
 
 

@@ -3,9 +3,6 @@
 import json
 import os
 import shutil
-from concurrent.futures import ProcessPoolExecutor
-from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 
 import fitsio
@@ -52,6 +49,7 @@ def infer(pipeline, qnal_job, tmp_path, pool, weights):
             f"data.pool={pool}",
             f"work_dir={tmp_path / work}",
             "tracking=none",
+            "executor=serial",
             *overrides,
         )
         assert found == code, summary
@@ -237,12 +235,12 @@ def test_parts_do_not_depend_on_the_order(infer, pool):
     assert other["metrics"] == first["metrics"]
 
 
-def test_processes_write_what_threads_write(infer, monkeypatch):
+@pytest.mark.parametrize("executor", [["local", "executor.max_workers=2"], ["threads"]])
+def test_every_executor_writes_the_same(infer, executor):
     """The work is pickled, and each process reads the networks for itself."""
     first = infer("infer=numpy")
-    spawned = partial(ProcessPoolExecutor, 2, get_context("spawn"))
-    monkeypatch.setattr("qnal.stages.infer._executor", spawned)
-    other = infer("infer=numpy", work="other")
+    name, *rest = executor
+    other = infer("infer=numpy", f"executor={name}", *rest, work="other")
     assert content(other) == content(first)
     assert cost(other) == cost(first)
 
