@@ -3,8 +3,9 @@
 Command: python experiments/benchmarks/som.py [--quick] [--spectra N] [--seeds N]
 Source:  SOMVIZ itself where it is installed, else its algorithm, line by line, below
 Cost:    20 minutes on 2 cores, nearly all of it SOMVIZ's fit of the large map; --quick 40 seconds
-Expect:  best cells some 900 times as fast, the same cells; fits 30 times as fast at a lower
-         quantization error, topographic errors as low
+Expect:  best cells 100 to 200 times as fast (more than 1000 times against SOMVIZ's first call
+         on a machine that has to find memory for it), the same cells; the large map fitted 30
+         times as fast at lower errors of both kinds
 """
 
 import contextlib
@@ -102,9 +103,13 @@ def best_cells(x: np.ndarray, shape: tuple[int, int], repeats: int) -> None:
     def keep(name: str, find: Callable[[], np.ndarray]) -> Callable[[], None]:
         return lambda: answers.update({name: find()})
 
+    their_way = keep("SOMVIZ", lambda: theirs.find_bmu(some.astype(np.float64)))
+    start = time.perf_counter()
+    their_way()  # its array of all differences, 7.4 GB, is slow where the system has to find it
+    first = time.perf_counter() - start
     seconds = side_by_side(
         {
-            "SOMVIZ": keep("SOMVIZ", lambda: theirs.find_bmu(some.astype(np.float64))),
+            "SOMVIZ": their_way,
             "qnal": keep("qnal", lambda: ours.find_bmu(some)[0]),
             "qnal, all": lambda: ours.find_bmu(x),
         },
@@ -117,6 +122,7 @@ def best_cells(x: np.ndarray, shape: tuple[int, int], repeats: int) -> None:
         rate = n / min(seconds[name])
         shares = (f"{rate * flop / limit:5.1%} of {who}" for who, limit in limits.items())
         print(f"  {name:10s} {rate:10,.0f} spectra/s   {', '.join(shares)} float32 GEMM limit")
+    print(f"  SOMVIZ's first call {len(some) / first:,.0f} spectra/s")
     print("  ratio {:.0f} ({:.0f} to {:.0f})".format(*ratio(seconds, "SOMVIZ", "qnal")), end="; ")
     differ = np.flatnonzero(answers["SOMVIZ"] != answers["qnal"])
     distance = [_distance(some, ours, answers[name], differ) for name in ("SOMVIZ", "qnal")]
@@ -191,11 +197,11 @@ def main() -> None:
     x, held_out = x[:spectra], x[spectra:]
     best_cells(x, (20, 20) if options.quick else LARGE, repeats=2)
     if REAL.exists():
-        fits(np.load(REAL)["X"], None, (6, 7), 1 if options.quick else 10, "real BOSS spectra")
+        fits(np.load(REAL)["X"], None, (6, 7), 1 if options.quick else 5, "real BOSS spectra")
     if options.quick:
         fits(x, held_out, (12, 12), 1, "mock spectra")
         return
-    fits(x[:6000], held_out, (12, 12), 3, "mock spectra")
+    fits(x[:6000], held_out, (12, 12), 2, "mock spectra")
     fits(x, held_out, LARGE, options.seeds, "mock spectra")
 
 

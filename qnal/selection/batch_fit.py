@@ -16,7 +16,7 @@ from qnal.selection.best_cells import best_cells, chunks
 from qnal.selection.lattice import Shape, Wrap, neighbourhood, separations, spread_out
 
 WIDEST = 1.5  # first width of the neighbourhood, mean separations of the cells
-NARROWEST = 0.6  # last width, cells: narrower ones fit noise and fold the map …
+NARROWEST = 0.64  # last width, cells: narrower ones fit noise and fold the map …
 OF_THE_MAP = 18  # … and so they do on a large map below this part of the mean separation
 ENOUGH = 0.1  # share of the spectra in each pass of the first half; it then grows to all
 ENOUGH_A_CELL = 2  # but never fewer than this many for each cell

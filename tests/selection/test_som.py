@@ -83,11 +83,10 @@ def test_fit_is_no_worse_than_somviz(peer, spectra):
     maps = [SelfOrganizingMap.fit(spectra, som.shape, seed=s, wrap=som.wrap) for s in range(5)]
     assert maps[0].weights.dtype == np.float32
     assert maps[0].loss.shape == (100,) and maps[0].loss[-1] < 0.9 * maps[0].loss[1]
-    # Of the one SOMVIZ map at hand the topographic errors are 0.051 and 0.015; ours scatter.
     quantization = [ours.quantization_error(spectra) for ours in maps]
     topographic = [ours.topographic_error(spectra) for ours in maps]
     assert np.mean(quantization) < som.quantization_error(spectra)
-    assert np.mean(topographic) < som.topographic_error(spectra) + 0.02
+    assert np.mean(topographic) < som.topographic_error(spectra)
 
 
 def test_fit_follows_from_its_seed(spectra):
