@@ -41,7 +41,7 @@ class Scorer:
         thresholds: Thresholds,
         backend: Backend = Backend.tensorflow,
         batch_size: int = 512,
-        precision: Precision = Precision.auto,
+        precision: Precision = Precision.float32,
     ) -> "Scorer":
         """A scorer with the members of an ensemble that was read.
 
