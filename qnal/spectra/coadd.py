@@ -1,8 +1,6 @@
 """DESI coadd files: the objects of one file, ready for a network (FORMATS.md section 2)."""
 
 import hashlib
-from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,8 +13,6 @@ from qnal.spectra.grid import Grid
 from qnal.spectra.identity import identity_table, read_identity
 from qnal.spectra.rebin import BLOCK, Binning, Rebinner
 from qnal.spectra.tree import SpectraFile
-
-THREADS = 2  # that read a file; more wait for one another
 
 
 @dataclass(frozen=True)
@@ -54,19 +50,14 @@ def read_coadd(file: SpectraFile, grid: Grid, use_mask: bool = True) -> Coadd:
         snr = {name: np.zeros(rows, np.float32) for name in CAMERAS}
         cameras = {name: Camera(fits, name, rows, use_mask) for name in CAMERAS}
         binnings = {name: Binning.of(camera.wave, grid) for name, camera in cameras.items()}
-
-        def add(first: int) -> None:
+        # Block by block, so that what is made of the pixels on the way stays in the cache.
+        for first in range(0, rows, BLOCK):
             block = slice(first, min(first + BLOCK, rows))
             for bit, (name, camera) in enumerate(cameras.items()):
                 flux, ivar, mask = camera.rows(block.start, block.stop)
                 lives = rebinner.add(flux, ivar, binnings[name], mask, first)
                 alive[block] |= (lives << bit).astype(np.int8)
                 snr[name][block] = median_snr(flux, ivar, lives)
-
-        # Block by block, so that what is made of the pixels on the way stays in the cache. Blocks
-        # share no rows; numpy leaves other threads their turn.
-        with ThreadPoolExecutor(THREADS) as threads:
-            deque(threads.map(add, range(0, rows, BLOCK)), maxlen=0)
     x, status = rebinner.renormalised()
     columns |= {
         "TARGETID": targetid,

@@ -2,7 +2,6 @@
 
 import os
 import tempfile
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,7 +25,6 @@ class FitsFile:
         self.path = path
         self.hdus = hdus
         self.raw = raw
-        self.lock = threading.Lock()  # cfitsio serves one thread at a time
         self.zipped = raw.read(2) == _GZIP
         self.size = raw.seek(0, 2)
 
@@ -83,7 +81,7 @@ class Image:
     """The array of an image HDU, of which rows are read when they are asked for.
 
     Plain files are read directly: cfitsio takes twice the time, and an array of the whole HDU
-    costs more in fresh memory than in reading. Several threads may read rows at once.
+    costs more in fresh memory than in reading.
 
     Attributes:
         shape: as in numpy, last axis fastest.
@@ -115,23 +113,20 @@ class Image:
         if direct:
             self._dtype = np.dtype(_PLAIN[info["img_type"]])
         self._whole: NDArray[Any] | None = None
-        self._buffers = threading.local()
+        self._buffer = bytearray()
 
     def rows(self, first: int, last: int) -> NDArray[Any]:
         """Rows ``first`` up to, not including, ``last``, in the byte order of this machine."""
         if self._dtype is None:
-            with self._file.lock:
-                if self._whole is None:
-                    self._whole = _native(self._hdu.read())
+            if self._whole is None:
+                self._whole = _native(self._hdu.read())
             return self._whole[first:last]
         shape = (min(last, self.shape[0]) - first, *self.shape[1:])
         each = self._dtype.itemsize * int(np.prod(shape[1:]))
         size = each * shape[0]
-        # One for all blocks of a thread: fresh memory costs more than reading.
-        buffer = getattr(self._buffers, "buffer", b"")
-        if len(buffer) < size:
-            buffer = self._buffers.buffer = bytearray(size)
-        content = memoryview(buffer)[:size]
+        if len(self._buffer) < size:  # one for all blocks: fresh memory costs more than reading
+            self._buffer = bytearray(size)
+        content = memoryview(self._buffer)[:size]
         start = self._start + first * each
         if os.preadv(self._file.raw.fileno(), [content], start) != size:
             raise InputError(f"{self._file.path}: the file breaks off in HDU {self._name}.")
