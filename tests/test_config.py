@@ -83,6 +83,7 @@ def test_the_references_command_line(composed):
         ("+train.epocs=3", "train.epocs"),
         ("train.epochs=2.5", "train.epochs"),
         ("infer.backend=abacus", "infer.backend"),
+        ("infer.precision=float16", "infer.precision"),
     ],
 )
 def test_values_out_of_bounds_are_named(composed, override, words):

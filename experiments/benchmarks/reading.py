@@ -3,7 +3,8 @@
 Command: python experiments/benchmarks/reading.py [COADD]    (--quick: a second)
 Source:  QuasarNP's load_desi_coadd, the package's where it is installed, else the same restated
 Cost:    ten seconds, and a mock coadd of 500 spectra (60 MB) where none is given
-Expect:  the same work 3.5 times as fast; with masks, signal-to-noise, identity and digest 3 times
+Expect:  the same work 3.5 times as fast; with masks, signal-to-noise, identity and digest 1.9
+         times: of 26 ms, 14 are that work, 6 signal-to-noise, 3 masks, 2 the digest
 """
 
 import argparse
@@ -42,9 +43,9 @@ def restated(path: Path) -> tuple[np.ndarray, np.ndarray]:
     total: np.ndarray | float = 0.0
     weight: np.ndarray | float = 0.0
     with fitsio.FITS(str(path)) as fits:
-        keep = np.arange(len(fits["FIBERMAP"].read()))
+        keep = np.ones(len(fits["B_FLUX"].read()), bool)
         for name in CAMERAS:
-            flux, ivar = (fits[f"{name}_{what}"].read()[keep] for what in ("FLUX", "IVAR"))
+            flux, ivar = (fits[f"{name}_{what}"].read()[keep, :] for what in ("FLUX", "IVAR"))
             bins = GRID.bins(fits[f"{name}_WAVELENGTH"].read())
             inside = bins >= 0
             product, ivar, bins = (flux * ivar)[:, inside], ivar[:, inside], bins[inside]

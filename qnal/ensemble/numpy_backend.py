@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from qnal.network.network import RESCALE, Conv, Network, OffsetActivation, sigmoid
 
-ROWS = 32  # taken at once, so that what is between the layers stays in the processor's cache
+ROWS = 64  # taken at once, so that what is between the layers stays in the processor's cache
 
 
 @dataclass(frozen=True)

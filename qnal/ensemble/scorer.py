@@ -80,7 +80,7 @@ class Scorer:
         thresholds: Thresholds,
         backend: Backend = Backend.tensorflow,
         batch_size: int = 512,
-        precision: Precision = Precision.auto,
+        precision: Precision = Precision.float32,
         *,
         calibrate: bool = True,
     ) -> "Scorer":

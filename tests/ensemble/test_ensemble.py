@@ -231,6 +231,11 @@ def test_a_folder_of_ours_knows_its_thresholds_and_lines(
     [
         ({"n": 0}, "n=0 cannot be used"),
         ({"backend": "jax"}, "'jax' is not known; valid ones: tensorflow, numpy, quasarnp"),
+        ({"precision": "half"}, "'half' is not known; valid ones: auto, float32, bfloat16"),
+        (
+            {"precision": "bfloat16", "backend": "numpy"},
+            "infer.precision=bfloat16 cannot be used with infer.backend=numpy",
+        ),
         (
             {"thresholds": Thresholds(min_lines=7)},
             "min_lines=7 cannot be used; these networks have 6 lines",

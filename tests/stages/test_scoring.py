@@ -50,6 +50,7 @@ def infer(pipeline, qnal_job, tmp_path, pool, weights):
             f"work_dir={tmp_path / work}",
             "tracking=none",
             "executor=serial",
+            "infer.precision=float32",
             *overrides,
         )
         assert found == code, summary
