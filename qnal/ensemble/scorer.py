@@ -14,6 +14,7 @@ from qnal.ensemble.stack import MemberStack
 from qnal.ensemble.stored import StoredEnsemble
 from qnal.ensemble.votes import Thresholds, score_columns, score_schema
 from qnal.errors import ConfigError
+from qnal.network.device import has_bfloat16
 from qnal.network.network import Network
 from qnal.network.precision import Precision
 from qnal.spectra.grid import Grid
@@ -95,9 +96,11 @@ class Scorer:
             calibrate: whether to use its calibration, if it has one for these thresholds.
 
         Raises:
-            ConfigError: ``min_lines`` is more than the members have lines.
+            ConfigError: ``min_lines`` is more than the members have lines, or the backend has no
+                such precision.
         """
         check_min_lines(thresholds, stored.networks[0])
+        precision = kept_precision(precision, backend)
         members: Members
         if backend is Backend.tensorflow:
             members = MemberStack.of(stored.networks, precision, thresholds)
@@ -147,6 +150,24 @@ class Scorer:
             return CodedAnswers.of_no_spectra(coding, len(self.members))
         said = answers(self.members, x, self.judgement.thresholds, self.batch_size)
         return coding.encode(said)
+
+
+def kept_precision(precision: Precision, backend: Backend) -> Precision:
+    """What answers are computed in on this machine; ``auto`` where each member decides it.
+
+    Raises:
+        ConfigError: the backend has no such precision.
+    """
+    if backend is not Backend.tensorflow:
+        if precision is Precision.bfloat16:
+            raise ConfigError(
+                f"infer.precision=bfloat16 cannot be used with infer.backend={backend}, which "
+                "computes in float32; it takes auto, float32, or infer.backend=tensorflow."
+            )
+        return Precision.float32
+    if precision is Precision.auto and not has_bfloat16():
+        return Precision.float32
+    return precision
 
 
 def check_min_lines(thresholds: Thresholds, network: Network) -> None:

@@ -10,21 +10,18 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from qnal.config import Config, InferConfig
+from qnal.config import Config
 from qnal.ensemble.answers_folder import AnswersFolder
 from qnal.ensemble.coding import Coding
-from qnal.ensemble.forward import Backend
 from qnal.ensemble.pool_figures import by_night, by_petal
 from qnal.ensemble.reference_csv import write_reference_csv
-from qnal.ensemble.scorer import Judgement, check_min_lines
+from qnal.ensemble.scorer import Judgement, check_min_lines, kept_precision
 from qnal.ensemble.scores import FORMAT_VERSION, ScoresFolder
 from qnal.ensemble.stored import MemberFiles, find_members
 from qnal.errors import ConfigError, InputError
 from qnal.executors import LostError, MakeExecutor, completed
 from qnal.files import written_aside
-from qnal.network.device import has_bfloat16
 from qnal.network.network import Network
-from qnal.network.precision import Precision
 from qnal.progress import progress, say
 from qnal.selection.som import SelfOrganizingMap
 from qnal.spectra.grid import Grid
@@ -123,7 +120,7 @@ def _scoring(
         "use_mask": config.data.use_mask,
         "sky": config.infer.sky,
         "backend": config.infer.backend,
-        "precision": _precision(config.infer),
+        "precision": kept_precision(config.infer.precision, config.infer.backend),
         "batch_size": config.infer.batch_size,
     }
     made_from = {
@@ -151,20 +148,6 @@ def _scoring(
         som,
         config.infer.qso_qn,
     )
-
-
-def _precision(infer: InferConfig) -> Precision:
-    """What passes are computed in here; ``auto`` where each member decides it (see MemberStack)."""
-    if infer.backend is not Backend.tensorflow:
-        if infer.precision is Precision.bfloat16:
-            raise ConfigError(
-                f"infer.precision=bfloat16 cannot be used with infer.backend={infer.backend}, "
-                "which computes in float32; it takes auto, float32, or infer.backend=tensorflow."
-            )
-        return Precision.float32
-    if infer.precision is Precision.auto and not has_bfloat16():
-        return Precision.float32
-    return infer.precision
 
 
 def _som(config: Config, grid: Grid) -> tuple[SelfOrganizingMap | None, MapFiles | None]:
