@@ -83,7 +83,9 @@ def test_numbers_are_the_peers(ensemble, scored, coadd, shared_data):
     for i, line in enumerate(("LYA", "CIV", "CIII", "MgII", "Hbeta", "Halpha")):
         # Lines are kept in 16 bits (docs/scores.md).
         np.testing.assert_allclose(table[f"C_{line}"], c[:, i].mean(axis=0), rtol=0, atol=1e-5)
-        np.testing.assert_allclose(1 + table[f"Z_{line}"], 1 + z[:, i].mean(axis=0), rtol=1e-5)
+        np.testing.assert_allclose(
+            1 + np.asarray(table[f"Z_{line}"]), 1 + z[:, i].mean(axis=0), rtol=1e-5
+        )
     np.testing.assert_allclose(table["C_BAL"], bal.mean(axis=0), rtol=0, atol=1e-5)
     best = c.max(axis=1)
     np.testing.assert_allclose(table["C_NOT"], (best <= 0.95).mean(axis=0), rtol=0, atol=1e-7)
