@@ -14,7 +14,7 @@ from pathlib import Path
 import fitsio
 import numpy as np
 
-from qnal.ensemble.forward import Backend, forward
+from qnal.ensemble.passes.forward import Backend, forward
 from qnal.ensemble.votes import MAD_TO_SIGMA
 from qnal.files import write_text
 from qnal.network.decode import Lines, decode

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from qnal.ensemble.bootstrap import Bootstrap
-from qnal.ensemble.forward import Backend
+from qnal.ensemble.passes.forward import Backend
 from qnal.ensemble.votes import Thresholds
 from qnal.network.network import OffsetActivation, Padding
 from qnal.network.precision import Precision

@@ -170,3 +170,9 @@ def peer_answers(shared_data: Path) -> dict[str, np.ndarray]:
         )
         for name in boss
     }
+
+
+@pytest.fixture(scope="session")
+def spectra() -> np.ndarray:
+    """Numbers in the shape of seven renormalised spectra on the log grid."""
+    return np.random.default_rng(5).normal(size=(7, 443)).astype(np.float32)

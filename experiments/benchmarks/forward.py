@@ -25,10 +25,10 @@ import numpy as np
 from machine import describe, gemm_limit, ratio, side_by_side
 
 from qnal.ensemble.folder import read_ensemble
-from qnal.ensemble.forward import Backend, Members, answers, forward
 from qnal.ensemble.member import use_threads
-from qnal.ensemble.quasarnp_backend import quasarnp_forward
-from qnal.ensemble.stack import MemberStack
+from qnal.ensemble.passes.forward import Backend, Members, answers, forward
+from qnal.ensemble.passes.quasarnp_backend import quasarnp_forward
+from qnal.ensemble.passes.stack import MemberStack
 from qnal.ensemble.votes import Thresholds, votes
 from qnal.errors import ConfigError
 from qnal.network.lines import QUASARNET_BAL_LINES, QUASARNET_LINES

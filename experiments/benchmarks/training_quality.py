@@ -26,8 +26,8 @@ from training import head_loss
 
 from qnal.config import Config
 from qnal.ensemble.bootstrap import draw_bag, out_of_bag, streams
-from qnal.ensemble.evaluation import quality
-from qnal.ensemble.forward import Backend, answers, forward
+from qnal.ensemble.evaluation.quality import quality
+from qnal.ensemble.passes.forward import Backend, answers, forward
 from qnal.ensemble.votes import votes
 from qnal.network.keras_model import keras_model
 from qnal.network.loss import quasarnet_loss

@@ -5,7 +5,8 @@ Platt's map (1999) in the logit, with the same two parameters for all members, b
     c′ = lowest + (highest − lowest) · σ(slope · ln(c / (1 − c)) + offset),    slope > 0
 
 It is applied before the members' soft probabilities are averaged, and fitted so that their
-out-of-bag *mean* is calibrated (:mod:`qnal.ensemble.calibration_fit`). Votes never see it.
+out-of-bag *mean* is calibrated (:mod:`qnal.ensemble.evaluation.calibration_fit`). Votes never
+see it.
 """
 
 from collections.abc import Mapping

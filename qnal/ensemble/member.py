@@ -12,9 +12,9 @@ import pandas as pd
 from filelock import FileLock
 
 from qnal.ensemble.bootstrap import Bootstrap, draw_bag, out_of_bag, streams
-from qnal.ensemble.evaluation import member_quality
+from qnal.ensemble.evaluation.quality import member_quality
 from qnal.ensemble.folder import EnsembleFolder
-from qnal.ensemble.forward import Backend, answers, forward
+from qnal.ensemble.passes.forward import Backend, answers, forward
 from qnal.ensemble.votes import MemberAnswers, Thresholds
 from qnal.network.network import Network
 from qnal.network.schedule import Schedule, Start

@@ -11,18 +11,18 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from qnal.config import Config
-from qnal.ensemble.answers_folder import AnswersFolder
-from qnal.ensemble.coding import Coding
-from qnal.ensemble.pool_figures import by_night, by_petal
-from qnal.ensemble.reference_csv import write_reference_csv
-from qnal.ensemble.scorer import Judgement, check_min_lines, kept_precision
-from qnal.ensemble.scores import FORMAT_VERSION, ScoresFolder
 from qnal.ensemble.stored import MemberFiles, find_members
 from qnal.errors import ConfigError, InputError
 from qnal.executors import LostError, MakeExecutor, completed
 from qnal.files import written_aside
 from qnal.network.network import Network
 from qnal.progress import progress, say
+from qnal.scores.answers_folder import AnswersFolder
+from qnal.scores.coding import Coding
+from qnal.scores.folder import FORMAT_VERSION, ScoresFolder
+from qnal.scores.pool_figures import by_night, by_petal
+from qnal.scores.reference_csv import write_reference_csv
+from qnal.scores.scorer import Judgement, check_min_lines, kept_precision
 from qnal.selection.som import SelfOrganizingMap
 from qnal.spectra.grid import Grid
 from qnal.spectra.tree import SpectraFile, absolute

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from qnal.config import Config
-from qnal.ensemble.scores import ScoresFolder
 from qnal.errors import ConfigError, InputError
 from qnal.progress import say
+from qnal.scores.folder import ScoresFolder
 from qnal.selection.figures import entropy_histogram, funnel, gallery
 from qnal.selection.query import select
 from qnal.selection.selected import Selection

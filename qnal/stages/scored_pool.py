@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from qnal.ensemble.pool_summary import MEASURES, PoolSummary
-from qnal.ensemble.scores import ScoresFolder
 from qnal.ensemble.votes import CLASSES
+from qnal.scores.folder import ScoresFolder
+from qnal.scores.pool_summary import MEASURES, PoolSummary
 from qnal.selection.map_figures import som_map
 from qnal.selection.som import SelfOrganizingMap
 from qnal.spectra.rebin import Status

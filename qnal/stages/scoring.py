@@ -10,17 +10,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from qnal.ensemble.answers_folder import AnswersFolder
-from qnal.ensemble.coding import CodedAnswers, Coding
-from qnal.ensemble.forward import Backend
-from qnal.ensemble.qso_qn import write_qso_qn
-from qnal.ensemble.scorer import Judgement, Scorer, is_ok
-from qnal.ensemble.scores import FORMAT_VERSION, ScoresFolder
+from qnal.ensemble.passes.forward import Backend
 from qnal.ensemble.stored import StoredEnsemble, read_networks
 from qnal.errors import InputError
 from qnal.files import remove_scratch, sha256
 from qnal.network.network import Network
 from qnal.network.precision import Precision
+from qnal.scores.answers_folder import AnswersFolder
+from qnal.scores.coding import CodedAnswers, Coding
+from qnal.scores.folder import FORMAT_VERSION, ScoresFolder
+from qnal.scores.qso_qn import write_qso_qn
+from qnal.scores.scorer import Judgement, Scorer, is_ok
 from qnal.selection.som import SelfOrganizingMap
 from qnal.spectra.coadd import Coadd, read_coadd
 from qnal.spectra.tree import SpectraFile

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from qnal.ensemble.out_of_bag import OutOfBag
+from qnal.ensemble.evaluation.out_of_bag import OutOfBag
 from qnal.spectra.label import Label
 
 THREADS = 1  # as conf/train has it, for all tests that share this process
@@ -13,12 +13,6 @@ def same_threads():
     from qnal.threads import use_threads
 
     use_threads(THREADS, "train.threads")
-
-
-@pytest.fixture(scope="session")
-def spectra():
-    """Numbers in the shape of seven renormalised spectra on the log grid."""
-    return np.random.default_rng(5).normal(size=(7, 443)).astype(np.float32)
 
 
 @pytest.fixture(scope="session")

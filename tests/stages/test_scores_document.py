@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from qnal.ensemble.answers_folder import FORMAT_VERSION as ANSWERS_VERSION
-from qnal.ensemble.coding import CodedAnswers, Coding
-from qnal.ensemble.pool_summary import PoolSummary
-from qnal.ensemble.qso_qn import qso_qn_dtype
-from qnal.ensemble.scores import BMU_SCHEMA, FORMAT_VERSION
 from qnal.ensemble.votes import score_schema
 from qnal.network.lines import QUASARNET_BAL_LINES, QUASARNET_LINES
+from qnal.scores.answers_folder import FORMAT_VERSION as ANSWERS_VERSION
+from qnal.scores.coding import CodedAnswers, Coding
+from qnal.scores.folder import BMU_SCHEMA, FORMAT_VERSION
+from qnal.scores.pool_summary import PoolSummary
+from qnal.scores.qso_qn import qso_qn_dtype
 from qnal.spectra.identity import IDENTITY
 from qnal.stages.scored_pool import tables_of_pool
 

@@ -1,0 +1,71 @@
+"""Pictures of a training run, and what the out-of-bag ones share.
+
+All are drawn with matplotlib's objects, without pyplot's global state.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
+
+from qnal.ensemble.evaluation.quality import GOOD_DZ
+from qnal.spectra.label import is_quasar
+
+FOUND, MISSED, FAINT = "#1f5a8c", "#d1495b", "#8a939c"
+COMPLETE, PURE = "#1f5a8c", "#c8702d"  # lighter and darker also in grey
+INK, RULE = "#22262e", "#e3e6ea"
+PLAIN = FuncFormatter(lambda value, _: f"{value:g}")
+MANY = 20  # members whose curves are drawn one by one without much overlap
+
+
+def panels(width: float, height: float, columns: int = 1) -> tuple[Figure, list[Axes]]:
+    """A figure of panels side by side, in inches, without frames."""
+    figure = Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=0.08))
+    made = figure.subplots(1, columns, squeeze=False)[0]
+    for axes in made:
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.spines[["left", "bottom"]].set_color(FAINT)
+        axes.tick_params(color=FAINT, labelsize=9)
+        axes.grid(color=RULE, lw=0.6)
+        axes.set_axisbelow(True)
+    return figure, list(made)
+
+
+def loss_curves(losses: Sequence[Sequence[float]]) -> Figure:
+    """Training loss by epoch, a line a member."""
+    figure, (axes,) = panels(6.4, 4)
+    opacity = np.clip(MANY / max(len(losses), 1), 0.15, 0.6)
+    for loss in losses:
+        axes.plot(np.arange(1, len(loss) + 1), loss, color=FOUND, alpha=opacity, lw=1)
+    axes.set(xlabel="epoch", ylabel="training loss", yscale="log")
+    axes.yaxis.set_major_formatter(PLAIN)
+    axes.yaxis.set_minor_formatter(PLAIN)
+    axes.yaxis.set_minor_locator(LogLocator(subs=(2, 3, 5)))
+    axes.tick_params(which="minor", color=FAINT, labelsize=9)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_title(f"{len(losses)} members", loc="left", fontsize=11)
+    return figure
+
+
+def out_of_bag_redshifts(training_set: pd.DataFrame, answer: pd.DataFrame) -> Figure:
+    """Out-of-bag redshift against the inspectors', for the confident quasars."""
+    use = is_quasar(training_set["LABEL"].to_numpy()) & (answer["MEMBERS"].to_numpy() > 0)
+    z, found = training_set["Z"].to_numpy()[use], answer["QUASAR"].to_numpy()[use]
+    dz = (answer["Z"].to_numpy()[use] - z) / (1 + z)
+    figure, (axes,) = panels(7.2, 4)
+    for mask, colour, name in ((found, FOUND, "found"), (~found, MISSED, "missed")):
+        axes.scatter(z[mask], dz[mask], s=8, color=colour, alpha=0.6, lw=0, rasterized=True,
+                     label=f"{name} ({mask.sum():,})")  # fmt: skip
+    axes.axhspan(-GOOD_DZ, GOOD_DZ, color=FAINT, alpha=0.15, lw=0)
+    axes.set_yscale("symlog", linthresh=GOOD_DZ)
+    axes.yaxis.set_major_locator(FixedLocator([-1, -0.1, -GOOD_DZ, 0, GOOD_DZ, 0.1, 1, 10]))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(PLAIN)
+    axes.set(xlabel="redshift by inspection", ylabel="Δz / (1+z), out of bag")
+    axes.set_title("Confident quasars of the labelled set", loc="left", fontsize=11)
+    axes.legend(frameon=False)
+    return figure

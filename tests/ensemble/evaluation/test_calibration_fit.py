@@ -1,0 +1,165 @@
+"""Fitting a calibration: what it finds, what it is judged on, and when there is none."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from qnal.ensemble.calibration import Calibration, sigmoid
+from qnal.ensemble.evaluation import calibration_fit
+from qnal.ensemble.evaluation.calibration_fit import FOLDS, deal, fit_calibration, likeliest
+from qnal.ensemble.evaluation.out_of_bag import OutOfBag
+from qnal.ensemble.evaluation.reliability import calibration_error
+from qnal.ensemble.votes import Thresholds
+from qnal.spectra.label import Label
+
+
+def synthetic(rows, sharpness, members=10, scatter=0.0, seed=0, exposures=1):
+    """Members that state the logit of the truth times ``sharpness``; each sees 37 % of the rows."""
+    rng = np.random.default_rng(seed)
+    t = rng.normal(0, 2, rows)
+    quasar = rng.uniform(size=rows) < sigmoid(t)
+    deciding = sigmoid(sharpness * t[:, None] + rng.normal(0, scatter, (rows, members)))
+    deciding[rng.uniform(size=deciding.shape) > 0.37] = np.nan
+    table = pd.DataFrame(
+        {
+            "TARGETID": np.arange(rows) // exposures,
+            "LABEL": np.where(quasar, Label.QSO_HZ, Label.STAR),
+        }
+    )
+    deciding = deciding.astype(np.float32)
+    z = np.where(np.isnan(deciding), np.nan, 3.0)
+    # −ln likelihood of each label by the probability that it was drawn with.
+    table["TRUTH_NLL"] = -np.where(quasar, np.log(sigmoid(t)), np.log(sigmoid(-t)))
+    return table, OutOfBag(deciding, z, np.full_like(deciding, np.nan))
+
+
+def test_over_confident_members_are_brought_near_the_truth():
+    table, oob = synthetic(20_000, sharpness=4)
+    fit = fit_calibration(table, oob, Thresholds())
+    # All members say the same, so the map undoes the factor.
+    assert fit.calibration is not None
+    assert fit.calibration.slope == pytest.approx(1 / 4, rel=0.03)
+    assert fit.calibration.offset == pytest.approx(0, abs=0.05)
+    truth = table["TRUTH_NLL"][oob.answered.any(axis=1)].mean()
+    assert fit.before["nll"] > truth + 0.3
+    assert fit.after["nll"] == pytest.approx(truth, abs=0.003)
+    assert fit.after["ece"] < 0.015 < 0.1 < fit.before["ece"]
+    assert fit.after["brier"] < fit.before["brier"]
+
+
+def test_it_is_the_mean_that_is_calibrated():
+    """What calibrates each member makes their mean too timid; what is found is steeper."""
+    rng = np.random.default_rng(1)
+    t = rng.normal(0, 3, 8000)
+    quasar = rng.uniform(size=len(t)) < sigmoid(t)
+    seen = sigmoid(0.8 * t[:, None] + rng.normal(0, 1.5, (len(t), 20))).astype(np.float32)
+    alone, found = likeliest(seen[:, :1], quasar), likeliest(seen, quasar)
+    assert alone.slope < 1 < 1.2 < found.slope
+
+    def error(c):
+        return calibration_error(c(seen).mean(axis=1), quasar.astype(float))
+
+    assert error(found) < 0.03 and error(alone) > 2 * error(found)
+
+
+def test_derivatives_lead_to_the_minimum():
+    table, oob = synthetic(400, sharpness=2, scatter=1.5)
+    quasar = (table["LABEL"] == Label.QSO_HZ).to_numpy()
+    use = oob.answered.any(axis=1)
+    found = likeliest(oob.deciding[use], quasar[use])
+
+    def loss(c):
+        p = np.nanmean(c(oob.deciding[use]), axis=1)
+        prior = ((np.log(c.slope) / 2) ** 2 + (c.offset / 2) ** 2) / 2
+        return -np.log(np.where(quasar[use], p, 1 - p)).sum() + prior
+
+    best = loss(found)
+    for d_slope, d_offset in ((1.05, 0), (0.95, 0), (1, 0.05), (1, -0.05)):
+        other = Calibration(
+            found.slope * d_slope, found.offset + d_offset, found.lowest, found.highest
+        )
+        assert loss(other) > best
+
+
+def test_a_clean_part_of_few_spectra_proves_little():
+    deciding = np.repeat([[0.01], [0.99]], 20, axis=0).astype(np.float32)
+    quasar = np.repeat([False, True], 20)
+    found = likeliest(deciding, quasar)
+    assert found.lowest == pytest.approx(1 / 22, rel=1e-5)  # Laplace's rule
+    assert found.highest == pytest.approx(21 / 22, rel=1e-5)
+    assert 0.1 < found.slope < 10 and abs(found.offset) < 1e-3
+
+
+@given(st.integers(0, 2**32 - 1))
+@settings(max_examples=25, deadline=None)
+def test_folds_keep_targets_together_and_do_not_depend_on_the_order(seed):
+    rng = np.random.default_rng(seed)
+    targetid = rng.integers(0, 40, 120)
+    quasar = targetid % 3 == 0
+    fold = deal(targetid, quasar)
+    assert pd.Series(fold).groupby(targetid).nunique().max() == 1
+    order = rng.permutation(120)
+    assert (deal(targetid[order], quasar[order]) == fold[order]).all()
+    for kind in (True, False):
+        targets = len(np.unique(targetid[quasar == kind]))
+        per_fold = [len(np.unique(targetid[(quasar == kind) & (fold == k)])) for k in range(FOLDS)]
+        assert max(per_fold) - min(per_fold) <= 1 and sum(per_fold) == targets
+
+
+def test_no_spectrum_is_judged_by_what_was_fitted_on_its_target(monkeypatch):
+    table, oob = synthetic(300, sharpness=3, exposures=3)
+    seen = []
+
+    def noting(deciding, quasar):
+        seen.append(deciding)
+        return likeliest(deciding, quasar)
+
+    monkeypatch.setattr(calibration_fit, "likeliest", noting)
+    fit = fit_calibration(table, oob, Thresholds())
+    assert len(seen) == FOLDS + 1
+    use = np.flatnonzero(oob.answered.any(axis=1))
+    targetid = table["TARGETID"].to_numpy()[use]
+    quasar = (table["LABEL"] == Label.QSO_HZ).to_numpy()[use]
+    fold = deal(targetid, quasar)
+    for k in range(FOLDS):
+        fitted_on = targetid[fold != k]
+        assert len(seen[k]) == len(fitted_on)
+        np.testing.assert_array_equal(seen[k], oob.deciding[use][fold != k])
+        assert not np.isin(targetid[fold == k], fitted_on).any()
+        without = likeliest(seen[k], quasar[fold != k])
+        expected = oob.rows(use[fold == k]).probabilities(Thresholds(), without)
+        np.testing.assert_array_equal(fit.cross_fitted[use[fold == k]], expected)
+
+
+def test_too_few_of_a_kind_or_nothing_to_gain():
+    table, oob = synthetic(60, sharpness=3)
+    few = table.assign(LABEL=np.where(np.arange(60) < 4, Label.STAR, Label.QSO_HZ))
+    fit = fit_calibration(few, oob, Thresholds())
+    assert fit.calibration is None and "of one kind there are" in fit.why_not
+    assert np.isnan(fit.cross_fitted).all() and fit.after["nll"] is None
+    assert fit.stored()["parameters"] is None
+    for label in (Label.STAR, Label.BAD, Label.QSO_LZ):
+        nothing = fit_calibration(table.assign(LABEL=int(label)), oob, Thresholds())
+        assert nothing.calibration is None
+    # Calibrated members that agree: a map can only make it worse, by what it must learn.
+    table, oob = synthetic(120, sharpness=1, seed=2)
+    fit = fit_calibration(table, oob, Thresholds())
+    assert fit.calibration is None and "would not improve" in fit.why_not
+    assert fit.after["nll"] >= fit.before["nll"]
+
+
+def test_bad_labels_are_left_out_and_it_is_the_same_again():
+    table, oob = synthetic(500, sharpness=3)
+    fit = fit_calibration(table, oob, Thresholds(min_lines=2))
+    assert fit.calibration.min_lines == 2
+    bad = pd.concat([table, table.assign(LABEL=int(Label.BAD))], ignore_index=True)
+    twice = OutOfBag(*(np.concatenate([a, a]) for a in (oob.deciding, oob.z_best, oob.bal)))
+    again = fit_calibration(bad, twice, Thresholds(min_lines=2))
+    assert again.calibration == fit.calibration and again.spectra == fit.spectra
+    stored = json.loads(json.dumps(fit.stored()))
+    assert Calibration.of(stored["parameters"]) == fit.calibration
+    assert stored["cross_fitted"]["nll"] < stored["before"]["nll"]
