@@ -122,6 +122,12 @@ class Scorer:
         return self.network.grid
 
     @property
+    def precision(self) -> Precision:
+        """What passes are computed in: float32 or bfloat16, never ``auto``."""
+        members = self.members
+        return members.precision if isinstance(members, MemberStack) else Precision.float32
+
+    @property
     def coding(self) -> Coding:
         """How the members' answers are coded."""
         return Coding.of([self.network])
