@@ -3,9 +3,9 @@
 Command: python experiments/benchmarks/som.py [--quick] [--spectra N] [--seeds N]
 Source:  SOMVIZ itself where it is installed, else its algorithm, line by line, below
 Cost:    20 minutes on 2 cores, nearly all of it SOMVIZ's fit of the large map; --quick 40 seconds
-Expect:  best cells 100 to 200 times as fast (more than 1000 times against SOMVIZ's first call
-         on a machine that has to find memory for it), the same cells; the large map fitted 30
-         times as fast at lower errors of both kinds
+Expect:  best cells 100 to 200 times as fast, 1000 times against SOMVIZ's first call where the
+         system has to find memory for it; the same cells; the large map fitted 50 times as fast,
+         with lower errors of both kinds
 """
 
 import contextlib

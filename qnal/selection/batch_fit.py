@@ -17,7 +17,7 @@ from qnal.selection.lattice import Shape, Wrap, neighbourhood, separations, spre
 
 WIDEST = 1.5  # first width of the neighbourhood, mean separations of the cells
 NARROWEST = 0.64  # last width, cells: narrower ones fit noise and fold the map …
-OF_THE_MAP = 18  # … and so they do on a large map below this part of the mean separation
+OF_THE_MAP = 17  # … and so they do on a large map below this part of the mean separation
 ENOUGH = 0.1  # share of the spectra in each pass of the first half; it then grows to all
 ENOUGH_A_CELL = 2  # but never fewer than this many for each cell
 
