@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
@@ -176,3 +177,9 @@ def peer_answers(shared_data: Path) -> dict[str, np.ndarray]:
 def spectra() -> np.ndarray:
     """Numbers in the shape of seven renormalised spectra on the log grid."""
     return np.random.default_rng(5).normal(size=(7, 443)).astype(np.float32)
+
+
+@pytest.fixture(scope="session")
+def out_of_bag_table() -> pd.DataFrame:
+    """Something to store beside a member's weights."""
+    return pd.DataFrame({"INDEX": [0], "TARGETID": [7], "DECIDING": [0.5], "Z_BEST": [1.0]})

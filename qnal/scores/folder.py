@@ -33,7 +33,7 @@ from qnal.spectra.rebin import Status
 from qnal.spectra.tree import SpectraFile
 from qnal.spectra.version import FileVersion, Stat
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 1
 OUTLIER = 5  # standard deviations from which a spectrum counts as an outlier of its cell
 PARQUET_END = b"PAR1"
 BMU_SCHEMA = pa.schema(

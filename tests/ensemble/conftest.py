@@ -15,12 +15,6 @@ def same_threads():
     use_threads(THREADS, "train.threads")
 
 
-@pytest.fixture(scope="session")
-def out_of_bag_table():
-    """Something to store beside a member's weights."""
-    return pd.DataFrame({"INDEX": [0], "TARGETID": [7], "DECIDING": [0.5], "Z_BEST": [1.0]})
-
-
 @pytest.fixture(scope="package")
 def judged():
     """A labelled set, and what twelve over-confident members say of it out of bag."""
