@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 WORK ?= work
 
 .DEFAULT_GOAL := help
-.PHONY: help install run ui test lint wheel agreement lock clean
+.PHONY: help install run ui test lint wheel agreement benchmarks survey lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -38,6 +38,12 @@ wheel: install ## build the wheel into dist/
 
 agreement: install ## measure the agreement with the reference again; writes docs/agreement.md
 	$(BIN)/python experiments/agreement.py
+
+benchmarks: install ## measure the speed beside the reference's; writes docs/benchmarks.md
+	$(BIN)/python experiments/benchmarks/all.py
+
+survey: install ## score a mock survey of 100,000 spectra; writes docs/survey.md
+	$(BIN)/python experiments/survey.py $(WORK)/survey
 
 lock: ## pin the newest versions again (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --extra dev \

@@ -24,11 +24,10 @@ from pathlib import Path
 import numpy as np
 from machine import describe, gemm_limit, ratio, side_by_side
 
-from qnal.ensemble.folder import read_ensemble
-from qnal.ensemble.member import use_threads
 from qnal.ensemble.passes.forward import Backend, Members, answers, forward
 from qnal.ensemble.passes.quasarnp_backend import quasarnp_forward
 from qnal.ensemble.passes.stack import MemberStack
+from qnal.ensemble.stored import read_ensemble
 from qnal.ensemble.votes import Thresholds, votes
 from qnal.errors import ConfigError
 from qnal.network.lines import QUASARNET_BAL_LINES, QUASARNET_LINES
@@ -37,6 +36,7 @@ from qnal.network.precision import Precision
 from qnal.spectra.coadd import read_coadd
 from qnal.spectra.rebin import Status
 from qnal.spectra.tree import find_coadds
+from qnal.threads import use_threads
 
 WORK = Path("work/benchmarks").absolute()
 MOCK = ["data=mock", "data.mock.pool=5000", "tracking=none", f"work_dir={WORK}"]
@@ -116,7 +116,7 @@ def keras_members(networks: list[Network]) -> list[object]:
 
 def alone(networks: list[Network], x: np.ndarray, threads: int, seconds: float) -> float:
     """Spectrum-members a second of the default precision in this process."""
-    use_threads(threads)
+    use_threads(threads, "threads")
     stack = MemberStack.of(networks, Precision.auto, THRESHOLDS)
     answers(stack, x, THRESHOLDS)
     count, start = 0, time.perf_counter()
@@ -200,7 +200,7 @@ def main() -> None:
         print(alone(networks, np.resize(x, (500, x.shape[1])), threads, seconds))
         return
     cores = len(os.sched_getaffinity(0))
-    use_threads(cores)
+    use_threads(cores, "threads")
     print(describe())
     for rows in given.rows:
         measure(networks, np.resize(x, (rows, x.shape[1])), given.repeats)

@@ -90,7 +90,15 @@ def link(file: Path, pool: Path, number: int) -> None:
 
 def run(job: list[str]) -> Job:
     """Run stage=infer as a user does."""
-    command = [sys.executable, "-m", "qnal", "stage=infer", "tracking=none", *job]
+    command = [
+        sys.executable,
+        "-m",
+        "qnal",
+        "stage=infer",
+        "tracking=none",
+        "executor=serial",
+        *job,
+    ]
     begin = time.perf_counter()
     nowhere = subprocess.DEVNULL
     process = subprocess.Popen(command, stdout=nowhere, stderr=nowhere)  # noqa: S603

@@ -27,13 +27,13 @@ from statistics import median
 import numpy as np
 from machine import describe, gemm_limit
 
-from qnal.ensemble.member import use_threads
 from qnal.network.lines import QUASARNET_BAL_LINES, QUASARNET_LINES
 from qnal.network.network import Network
 from qnal.network.precision import Precision, resolved
 from qnal.network.structure import Structure
 from qnal.network.targets import Targets, targets
 from qnal.spectra.grid import named_grid
+from qnal.threads import use_threads
 
 BATCH, RATE, FLOP = 256, 2e-4, 106e6  # FLOP of a sample in a step: three times a forward pass
 EVERYDAY = 600  # steps of a member in an everyday job
@@ -136,7 +136,7 @@ def our_trainer(job: Job):  # type: ignore[no-untyped-def]
     from qnal.network.training import Trainer
 
     if job.group == 1:
-        use_threads(1)
+        use_threads(1, "threads")
     schedule = Schedule(job.epochs, 0, BATCH, RATE, precision=job.precision)
     return Trainer(reference_network(0), schedule, *data(job.rows), job.group)
 
