@@ -39,8 +39,9 @@ wheel: install ## build the wheel into dist/
 agreement: install ## measure the agreement with the reference again; writes docs/agreement.md
 	$(BIN)/python experiments/agreement.py
 
-benchmarks: install ## measure the speed beside the reference's; writes docs/benchmarks.md
-	$(BIN)/python experiments/benchmarks/all.py
+benchmarks: install ## measure speed and memory beside the reference's (docs/benchmarks.md); half an hour
+	for name in training forward reading som scoring scoring_memory; do \
+	  $(BIN)/python experiments/benchmarks/$$name.py || exit 1; done
 
 survey: install ## score a mock survey of 100,000 spectra; writes docs/survey.md
 	$(BIN)/python experiments/survey.py $(WORK)/survey
