@@ -2,8 +2,8 @@
 
 A network's answer is compared before its sigmoid, where rounding errors are alike for sure and
 unsure answers. On mock and real spectra, errors of a member scatter by an rms of 0.005 to 0.02
-there, and the largest of thousands is 6 to 9 times the rms; votes are doubted within
-:data:`SAFETY` times it. That concerns one to two spectra and members in a hundred (docs/forward.md).
+there, and the largest of thousands is 6 to 9 times the rms; votes are doubted within SAFETY times
+it. That concerns one to two spectra and members in a hundred (docs/forward.md).
 """
 
 from dataclasses import dataclass
