@@ -6,8 +6,8 @@ Command: python experiments/benchmarks/forward.py            (--quick: some seco
 Source:  the table of issue 5. QuasarNP's numpy loop is its package where that is installed, else
          the same algorithm restated; Keras is `model.predict(X)`, member by member
 Cost:    two minutes on 2 cores, and one more the first time, when it trains four members
-Expect:  on 5,000 rows float32 18 times QuasarNP, bfloat16 34, numpy 8; bfloat16 5 times Keras;
-         no vote of bfloat16 that float32 does not give
+Expect:  on 5,000 rows float32 17 to 20 times QuasarNP, bfloat16 32 to 40, numpy 7; bfloat16 4 to 5
+         times Keras; on 500 rows 12, 20, 5 and 5; no vote of bfloat16 that float32 does not give
 """
 
 import argparse

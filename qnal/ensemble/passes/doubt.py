@@ -1,9 +1,9 @@
 """Which votes bfloat16 could get wrong, and how far it is off.
 
 A network's answer is compared before its sigmoid, where rounding errors are alike for sure and
-unsure answers. On eight to thirty thousand mock and real spectra, errors of a member scatter by an
-rms of 0.005 to 0.02 there, and the largest is 4 to 8 times the rms; votes are doubted within
-:data:`SAFETY` times it. That concerns about one spectrum and member in a hundred.
+unsure answers. On mock and real spectra, errors of a member scatter by an rms of 0.005 to 0.02
+there, and the largest of thousands is 6 to 9 times the rms; votes are doubted within SAFETY times
+it. That concerns one to two spectra and members in a hundred (docs/forward.md).
 """
 
 from dataclasses import dataclass
