@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from qnal.files import sha256, write_text, written_aside
@@ -71,9 +72,19 @@ class EnsembleFolder:
         numbers = sorted(int(p.stem) for p in (self.path / "members").glob("[0-9]*.json"))
         return [r for k in numbers if (r := self.record(k)) is not None]
 
-    def out_of_bag(self, member: int) -> pd.DataFrame:
-        """Out-of-bag answers of a member (INDEX, TARGETID, DECIDING, Z_BEST, …)."""
-        return pd.read_parquet(self.out_of_bag_file(member))
+    def out_of_bag(self, member: int, min_lines: int | None = None) -> pd.DataFrame:
+        """Out-of-bag answers of a member (INDEX, TARGETID, DECIDING, Z_BEST, C_LYA, …).
+
+        Args:
+            member: its number.
+            min_lines: which of the lines' confidences is DECIDING, counted from the largest; None:
+                the one that decided when the member was trained.
+        """
+        table = pd.read_parquet(self.out_of_bag_file(member))
+        lines = [name for name in table if str(name).startswith("C_")]
+        if min_lines is not None and lines:
+            table["DECIDING"] = np.sort(table[lines].to_numpy(), axis=1)[:, -min_lines]
+        return table
 
     def training_set(self) -> pd.DataFrame:
         """The labelled set: SOURCE, TARGETID, EXPID, FILE, ROW, LABEL, Z, BAL."""

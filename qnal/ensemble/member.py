@@ -16,6 +16,7 @@ from qnal.ensemble.evaluation.quality import member_quality
 from qnal.ensemble.folder import EnsembleFolder
 from qnal.ensemble.passes.forward import Backend, answers, forward
 from qnal.ensemble.votes import MemberAnswers, Thresholds
+from qnal.network.lines import column_names
 from qnal.network.network import Network
 from qnal.network.schedule import Schedule, Start
 from qnal.network.structure import Structure
@@ -163,7 +164,7 @@ class MemberTrainer:
         rows = out_of_bag(labelled.column("TARGETID"), bag)
         member_of_one = [(network, forward(network, Backend.tensorflow))]
         said = answers(member_of_one, labelled.x[rows], recipe.thresholds) if len(rows) else None
-        oob = _table(labelled, rows, said)
+        oob = _table(labelled, rows, said, column_names(network.lines))
         record = {
             "member": member,
             "seed": [recipe.seed, member],
@@ -188,7 +189,9 @@ def groups(members: Sequence[int], size: int) -> list[tuple[int, ...]]:
     return [tuple(group) for _, group in groupby(sorted(members), lambda k: k // size)]
 
 
-def _table(labelled: LabelledSet, rows: np.ndarray, said: MemberAnswers | None) -> pd.DataFrame:
+def _table(
+    labelled: LabelledSet, rows: np.ndarray, said: MemberAnswers | None, lines: Sequence[str]
+) -> pd.DataFrame:
     """Out-of-bag answers of one member, with the identity of each spectrum."""
     table = labelled.table.iloc[rows][["SOURCE", "TARGETID", "EXPID", "FILE", "ROW"]]
     table = table.reset_index(drop=True)
@@ -196,7 +199,8 @@ def _table(labelled: LabelledSet, rows: np.ndarray, said: MemberAnswers | None) 
     empty = np.zeros(0, np.float32)
     table["DECIDING"] = said.deciding[:, 0] if said else empty
     table["Z_BEST"] = said.z_best[:, 0].astype(np.float64) if said else empty.astype(np.float64)
-    table["CONFIDENCE"] = said.confidence[:, :, 0].max(axis=1) if said else empty
+    for line, name in enumerate(lines):
+        table[f"C_{name}"] = said.confidence[:, line, 0] if said else empty
     if said and said.bal.shape[1]:
         table["BAL"] = said.bal[:, 0, 0]
     return table

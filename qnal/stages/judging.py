@@ -40,7 +40,8 @@ def judge(
     # What an untrained head says is no answer.
     unknown = [] if description["bal_trained"] else ["BAL"]
     tables = (
-        folder.out_of_bag(r["member"]).drop(columns=unknown, errors="ignore") for r in records
+        folder.out_of_bag(r["member"], thresholds.min_lines).drop(columns=unknown, errors="ignore")
+        for r in records
     )
     members = []
 

@@ -112,6 +112,11 @@ def test_record_and_out_of_bag_answers(both):
         assert len(record["loss"]) == record["epochs"] == 2
         assert record == trainer.folder.record(k)
         table = trainer.folder.out_of_bag(k)
+        lines = np.sort(table.filter(regex="^C_").to_numpy(), axis=1)
+        for wanted in (1, 2):
+            decided = trainer.folder.out_of_bag(k, min_lines=wanted)["DECIDING"]
+            np.testing.assert_array_equal(decided, lines[:, -wanted])
+        np.testing.assert_array_equal(table["DECIDING"], lines[:, -1])
         assert record["oob_rows"] == len(table)
         rows = table["INDEX"].to_numpy()
         assert (targetid[rows] == table["TARGETID"]).all()
