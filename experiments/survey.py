@@ -81,7 +81,7 @@ def main(work: Path) -> None:
     seconds, curve, metrics = results["infer"]
     spectra, members = metrics["spectra"], metrics["members"]
     middle, end = ([gb for t, gb in curve if a * seconds < t < b * seconds]
-                   for a, b in ((0.4, 0.6), (0.8, 1.0)))  # fmt: skip
+                   for a, b in ((0.3, 0.5), (0.7, 0.9)))  # fmt: skip
     rows = "\n".join(
         f"| {stage} | {results[stage][0]:.0f} | {max(gb for _, gb in results[stage][1]):.1f} |"
         for stage in STAGES
@@ -106,9 +106,9 @@ that counts.
 
 ![Memory over time](survey_memory.png)
 
-Memory does not grow with what has been scored: its mean is {sum(middle) / len(middle):.2f} GB in
-the middle fifth of the time and {sum(end) / len(end):.2f} GB in the last fifth. It is that of two
-workers (TensorFlow, the members, the map) and of the process that waits for them.
+Memory does not grow with what has been scored: its mean is {sum(middle) / len(middle):.2f} GB from
+30 to 50 % of the time and {sum(end) / len(end):.2f} GB from 70 to 90 %. It is that of the workers
+(TensorFlow, the members, the map) and of the process that waits for them.
 """
     )
 
