@@ -160,7 +160,8 @@ def _executor(settings: dict[str, Any]) -> Callable[[int], Executor]:
     except HydraException as error:
         raise ConfigError(
             f"executor._target_={target} cannot be imported; it takes the full name of a "
-            "concurrent.futures.Executor, or choose one by executor=serial, local, dask or slurm."
+            "concurrent.futures.Executor, or choose one by executor=local, serial, threads, dask "
+            "or slurm."
         ) from error
     ours = str(target).startswith("qnal.")
     return lambda threads: make(threads=threads) if ours else make()

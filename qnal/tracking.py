@@ -104,6 +104,16 @@ class Recorder:
             if run.id and found and found.info.status == "KILLED":
                 self.attempt(partial(_set_parent, child.info.run_id, run.id))
 
+    def tagged(self, tags: Mapping[str, str], key: str) -> set[str]:
+        """Values of a tag among the runs of these tags that have finished or are under way."""
+        which = " and ".join(f"tags.`{k}` = '{v}'" for k, v in tags.items())
+        ended = {"KILLED", "FAILED"}
+        return {
+            found.data.tags[key]
+            for found in self._search(which)
+            if found.info.status not in ended and key in found.data.tags
+        }
+
     def _search(self, what: str) -> list[Any]:
         found: list[Any] = []
         token = None

@@ -127,11 +127,13 @@ def child_pids(pid: int) -> list[str]:
 
 
 PARENT = """
+import signal
 import time
 from contextlib import closing
 from functools import partial
 from qnal.executors import LocalProcesses, completed
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a shell's background
     with closing(completed(partial(LocalProcesses, 2), time.sleep, [0.1, 0.2, 60, 61])) as results:
         for unit, _ in results:
             print(unit, flush=True)

@@ -114,9 +114,8 @@ class EnsembleFolder:
 
     def start(self, description: dict[str, Any], training_set: pd.DataFrame) -> None:
         """Write what the ensemble is; its members come later."""
-        if not (self.path / TRAINING_SET).exists():
-            with written_aside(self.path / TRAINING_SET) as scratch:
-                training_set.to_parquet(scratch)
+        with written_aside(self.path / TRAINING_SET) as scratch:
+            training_set.to_parquet(scratch)
         self.finish(description)
 
     def finish(self, description: dict[str, Any]) -> None:

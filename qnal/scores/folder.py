@@ -36,6 +36,7 @@ from qnal.spectra.version import FileVersion, Stat
 FORMAT_VERSION = 1
 OUTLIER = 5  # standard deviations from which a spectrum counts as an outlier of its cell
 PARQUET_END = b"PAR1"
+FITS_BLOCK = 2880  # bytes, of which every FITS file is a multiple
 BMU_SCHEMA = pa.schema(
     [
         pa.field("FILE", pa.string(), nullable=False),
@@ -118,12 +119,16 @@ class ScoresFolder:
 
     def has_best_cells(self, file: SpectraFile, som: str) -> bool:
         """Whether a file's best cells on that map are there."""
-        cells = self._best_cells(file, som)
-        return cells[0].exists() and _is_whole(cells[1])
+        sums, cells = self._best_cells(file, som)
+        return _ends(sums, b"}\n") and _is_whole(cells)
 
     def has_qso_qn(self, file: SpectraFile) -> bool:
-        """Whether a file's QN_RR table is there."""
-        return self.qso_qn(file).exists()
+        """Whether a file's QN_RR table is there, whole as far as its length tells."""
+        try:
+            size = self.qso_qn(file).stat().st_size
+        except OSError:
+            return False
+        return size > 0 and size % FITS_BLOCK == 0
 
     def read_part(self, file: SpectraFile) -> pa.Table:
         """The scores of one file."""
@@ -262,7 +267,13 @@ class ScoresFolder:
         folder = self.path / "cells" / som[:12]
         for name in sorted(files_below(folder)):
             if not name.rpartition("/")[2].startswith("."):
-                yield json.loads(_read(folder / name))
+                try:
+                    yield json.loads(_read(folder / name))
+                except (OSError, ValueError) as error:
+                    raise InputError(
+                        f"{folder / name}: it is damaged ({error}); delete it, and stage=infer "
+                        "counts its spectra again."
+                    ) from error
 
     def _record(self, file: SpectraFile) -> Path:
         return self.path / "records" / f"{file.name}.json"
@@ -304,9 +315,14 @@ def _is_whole(path: Path) -> bool:
 
     Its footer is not opened: that takes ten times as long, for every file of a pool.
     """
+    return _ends(path, PARQUET_END)
+
+
+def _ends(path: Path, end: bytes) -> bool:
+    """Whether a file is there and ends like this."""
     try:
         with path.open("rb", buffering=0) as f:
-            f.seek(-len(PARQUET_END), 2)
-            return f.read() == PARQUET_END
+            f.seek(-len(end), 2)
+            return f.read() == end
     except OSError:
         return False

@@ -165,7 +165,8 @@ class Funnel:
         self._count(Step.SELECTED)
         if unsure < n:
             of_no_score = (
-                f", and {left - unsure} others have no score, so any order of them is arbitrary"
+                f", and {left - unsure} others have no score above 0, so any order of them is "
+                "arbitrary"
                 if unsure < left
                 else ""
             )

@@ -30,7 +30,16 @@ from qnal.stages import Job
 from qnal.stages.inputs import pool, with_survey
 from qnal.stages.places import LATEST, fingerprint, given_or_latest, place, plain, remember
 from qnal.stages.scored_pool import map_of_pool, pool_metrics, tables_of_pool, uncertainty_by_class
-from qnal.stages.scoring import MapFiles, Members, Outcome, Scoring, Shape, Wrap, forget_members
+from qnal.stages.scoring import (
+    MapFiles,
+    Members,
+    Outcome,
+    Scoring,
+    Shape,
+    UnreadableError,
+    Wrap,
+    forget_members,
+)
 from qnal.summary import Number, Summary
 from qnal.tracking import Run
 
@@ -38,7 +47,8 @@ from qnal.tracking import Run
 def infer(config: Config, job: Job) -> Summary:
     """Score what is not scored yet; a broken file is named and does not stop the others."""
     config = with_survey(config)
-    files = _ordered(config, pool(config))
+    every = pool(config)
+    files = _ordered(config, every.copy())
     path = given_or_latest(config, config.ensemble.path, "ensemble.path", "ensemble")
     if path is None:
         raise ConfigError(
@@ -46,12 +56,12 @@ def infer(config: Config, job: Job) -> Summary:
             "folder of members, or run stage=train first."
         )
     try:
-        return _infer(config, job, files, path)
+        return _infer(config, job, files, len(every), path)
     finally:
         forget_members()
 
 
-def _infer(config: Config, job: Job, files: list[SpectraFile], path: Path) -> Summary:
+def _infer(config: Config, job: Job, files: list[SpectraFile], in_pool: int, path: Path) -> Summary:
     found = find_members(path, config.ensemble.n)
     members = Members(
         found.files, found.checksums, tuple(config.lines.names), tuple(config.lines.bal)
@@ -67,7 +77,7 @@ def _infer(config: Config, job: Job, files: list[SpectraFile], path: Path) -> Su
         run.config(plain(config))
         executor = partial(job.executor, config.infer.threads)
         with _alone(work):
-            _describe(work, config, path, som, first.grid, len(files))
+            _describe(work, config, path, som, first.grid, in_pool)
             if config.infer.limit is None:
                 work.scores.forget_all_but(files)
                 if work.answers is not None:
@@ -256,7 +266,8 @@ def _score_all(
                 done.read += outcome.read
                 done.computed += outcome.computed
             elif isinstance(outcome, InputError | LostError) and not strict:
-                work.forget(file)  # what was known of it is of a file that is no more
+                if isinstance(outcome, UnreadableError):
+                    work.forget(file)  # what was known of it is of a file that is no more
                 failed[file] = (
                     str(outcome) if isinstance(outcome, InputError) else f"{file.path}: {outcome}"
                 )

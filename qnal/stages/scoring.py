@@ -175,6 +175,13 @@ class Scoring:
             if kept != version and source.is_read:
                 self.answers.write_identity(file, version, source.coadd.table)
         scored = scores.version(file)
+        wants_cells = self.som and not scores.has_best_cells(file, self.som.fingerprint)
+        wants_qn = self.qso_qn and not scores.has_qso_qn(file)
+        if version.holds_what(scored) and (wants_cells or wants_qn):
+            try:
+                table = scores.read_part(file)
+            except InputError:  # a damaged part is made again
+                scored = None
         if not version.holds_what(scored):
             scores.forget(file)
             coded, computed = self._answers(source)
@@ -182,11 +189,9 @@ class Scoring:
             scores.write(file, table, version, self._metadata())
         elif scored != version:
             scores.note_version(file, version)
-        if self.som is not None and not scores.has_best_cells(file, self.som.fingerprint):
-            table = table or scores.read_part(file)
+        if self.som and table and not scores.has_best_cells(file, self.som.fingerprint):
             self._find_best_cells(source, table, self.som)
-        if self.qso_qn and not scores.has_qso_qn(file):
-            table = table or scores.read_part(file)
+        if self.qso_qn and table and not scores.has_qso_qn(file):
             thresholds, members = self.judgement.thresholds, len(self.members.files)
             write_qso_qn(scores.qso_qn(file), table, self.coding.lines, thresholds, members)
         return Outcome(source.is_read, computed)
@@ -258,6 +263,10 @@ class Scoring:
         }
 
 
+class UnreadableError(InputError):
+    """A file of the pool cannot be read."""
+
+
 class _ChangedError(Exception):
     """A file does not hold what its size and time made one believe."""
 
@@ -287,7 +296,11 @@ class _Source:
 
     @cached_property
     def coadd(self) -> Coadd:
-        coadd = read_coadd(self.file, self.work.members.networks()[0].grid, self.work.use_mask)
+        grid = self.work.members.networks()[0].grid
+        try:
+            coadd = read_coadd(self.file, grid, self.work.use_mask)
+        except InputError as error:
+            raise UnreadableError(str(error)) from error
         if not self.work.sky:
             coadd = _without_sky(coadd)
         if self.believed is not None:

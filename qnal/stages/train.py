@@ -150,6 +150,11 @@ def _train_members(
             f"{len(labelled)} spectra are few: training for {epochs} epochs, so that there are "
             f"train.min_steps={recipe.schedule.min_steps} steps, not for {recipe.schedule.epochs}"
         )
+    recorded = run.recorder.tagged(tags | {"qnal.stage": "member"}, "qnal.member")
+    for k in range(config.ensemble.n if run.id else 0):
+        # A job may have been killed between the end of a member and its record.
+        if k not in missing and str(k) not in recorded and (known := folder.record(k)):
+            _record_member(run, folder, known, tags)
     if not missing:
         return []
     set_folder = place(config.work, "labelled", labelled.fingerprint())
@@ -184,6 +189,8 @@ def _record_member(
 ) -> None:
     k = record["member"]
     tags = tags | {"qnal.stage": "member", "qnal.member": str(k)}
+    if run.recorder.tagged(tags, "qnal.member"):
+        return  # by another job on this ensemble, which trained it
     with run.recorder.run(f"member {k:04d}", run, tags) as child:
         child.curves({"loss": record["loss"]})
         counts = {name: record[name] for name in ("epochs", "bag_rows", "oob_rows")}

@@ -186,3 +186,18 @@ def test_a_damaged_member_is_trained_again(pipeline, qnal_job, tiny, tmp_path):
             assert same[0] == same[1]
         else:
             assert (members / name).read_bytes() == content
+
+
+def test_members_that_no_run_records_are_recorded(pipeline, qnal_job, tiny, tmp_path):
+    """As if a job had been killed between the end of a member and its record."""
+    from mlflow import MlflowClient
+
+    job = [*tiny, "stage=train", f"work_dir={tmp_path / 'work'}"]
+    assert qnal_job(tmp_path / "job", *job, "tracking=none")[0] == 0
+    for _ in range(2):
+        code, _ = qnal_job(tmp_path / "job", *job)
+        assert code == 0
+        client = MlflowClient(f"sqlite:///{tmp_path / 'work' / 'mlflow.db'}")
+        experiments = [e.experiment_id for e in client.search_experiments()]
+        names = [r.info.run_name for r in client.search_runs(experiments)]
+        assert sorted(n for n in names if n != "train") == [f"member {k:04d}" for k in range(3)]

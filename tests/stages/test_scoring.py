@@ -324,3 +324,24 @@ def test_cells_of_the_map_are_counted_part_by_part(infer):
     np.testing.assert_allclose(
         sums.vote_entropy, np.bincount(bmu, both["VOTE_ENTROPY"], 16), rtol=1e-5
     )
+
+
+def test_damaged_parts_and_sums_are_made_again_without_a_forward_pass(infer):
+    first = infer("infer.qso_qn=true")
+    before, root = content(first), Path(first["paths"]["scores"])
+    part = next((root / "parts").rglob("*.parquet"))
+    damaged = bytearray(part.read_bytes())
+    damaged[4:200] = bytes(196)
+    part.write_bytes(damaged)
+    for file in (*(root / "cells").rglob("*.json"), *(root / "qso_qn").rglob("*.fits")):
+        file.write_bytes(file.read_bytes()[:-100])
+    again = infer("infer.qso_qn=true")
+    assert cost(again)[1] == 0
+    assert content(again) == before
+    assert all(p.stat().st_size % 2880 == 0 for p in (root / "qso_qn").rglob("*.fits"))
+
+
+def test_a_look_does_not_pass_for_the_pool(infer, pool):
+    summary = infer("infer.limit=1")
+    described = json.loads(Path(summary["paths"]["scores"], "dataset.json").read_text())
+    assert described["files"] == len(files_of(pool)) > 1

@@ -82,7 +82,7 @@ def completeness_purity(
     axes[2].set_title("By redshift", loc="left", fontsize=11)
     for name, colour, marker in SHARES:
         axes[0].plot([], [], color=colour, marker=marker, ms=4.5, label=name.lower())
-    axes[0].legend(frameon=False, loc="center left", fontsize=10)
+    axes[0].legend(frameon=False, loc="lower left", fontsize=10)
     return figure
 
 
