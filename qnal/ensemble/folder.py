@@ -114,8 +114,11 @@ class EnsembleFolder:
 
     def start(self, description: dict[str, Any], training_set: pd.DataFrame) -> None:
         """Write what the ensemble is; its members come later."""
-        with written_aside(self.path / TRAINING_SET) as scratch:
-            training_set.to_parquet(scratch)
+        try:
+            self.training_set()
+        except (OSError, ValueError):  # there is none, or it is damaged
+            with written_aside(self.path / TRAINING_SET) as scratch:
+                training_set.to_parquet(scratch)
         self.finish(description)
 
     def finish(self, description: dict[str, Any]) -> None:
