@@ -14,21 +14,21 @@ from pathlib import Path
 import fitsio
 import numpy as np
 
-from qnal.ensemble.passes.forward import Backend, forward
 from qnal.ensemble.votes import MAD_TO_SIGMA
 from qnal.files import write_text
+from qnal.labels.boss_truth import read_boss_truth
+from qnal.lines import QUASARNET_BAL_LINES, QUASARNET_LINES
+from qnal.network.backends.forward import Backend, forward
 from qnal.network.decode import Lines, decode
-from qnal.network.lines import QUASARNET_BAL_LINES, QUASARNET_LINES
 from qnal.network.network import Network, apply_numpy
 from qnal.network.weights import read_network, write_network
-from qnal.selection.query import select
-from qnal.selection.som import SelfOrganizingMap, separations
-from qnal.spectra.boss import read_boss_spectra
-from qnal.spectra.boss_truth import read_boss_truth
-from qnal.spectra.coadd import read_coadd
+from qnal.query.select import select
+from qnal.som.som import SelfOrganizingMap, separations
 from qnal.spectra.grid import named_grid
+from qnal.spectra.readers.boss import read_boss_spectra
+from qnal.spectra.readers.desi import read_coadd
 from qnal.spectra.rebin import Rebinner
-from qnal.spectra.tree import find_coadds
+from qnal.spectra.spectra_file import find_coadds
 
 ROOT = Path(__file__).resolve().parents[1]
 NETWORKS = {"net4": "test_weights.h5", "net6": "test_weights_6_layer.h5"}

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from qnal.scores.ensemble import load_ensemble
+    from qnal.api import load_ensemble
 
 __all__ = ["load_ensemble"]
 
@@ -11,7 +11,7 @@ __all__ = ["load_ensemble"]
 def __getattr__(name: str) -> Any:
     # `import qnal` loads nothing, so that the command line answers at once.
     if name == "load_ensemble":
-        from qnal.scores.ensemble import load_ensemble
+        from qnal.api import load_ensemble
 
         return load_ensemble
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -112,12 +112,12 @@ def run(raw: DictConfig, folder: Path) -> int:
     Returns:
         The exit code: 0 done, 1 refused, 3 done but incomplete.
     """
-    from qnal.alive import alive
-    from qnal.config import Stage
+    from qnal.config.schema import Stage
+    from qnal.config.validation import validated
+    from qnal.job_lock import alive
     from qnal.stages import Job, stage_function
     from qnal.summary import Summary
     from qnal.tracking import open_recorder
-    from qnal.validation import validated
 
     stage = raw.get("stage")
     try:
@@ -206,7 +206,7 @@ def _check_arguments(arguments: list[str]) -> None:
         if key in _groups():
             _check_choice(key, override)
         elif not override.is_add():
-            from qnal.validation import is_known_key, unknown_key
+            from qnal.config.validation import is_known_key, unknown_key
 
             if not is_known_key(key):
                 raise ConfigError(unknown_key(key))

@@ -17,7 +17,7 @@ def use_threads(threads: int, key: str) -> None:
     Raises:
         ConfigError: TensorFlow has already computed with another number of threads.
     """
-    from qnal.network.tf import tf
+    from qnal.tf import tf
 
     if tf.config.threading.get_intra_op_parallelism_threads() == threads:
         return

@@ -18,9 +18,9 @@ from typing import Any
 from filelock import FileLock
 from matplotlib.figure import Figure
 
-from qnal.alive import is_alive
-from qnal.config import TrackingConfig, TrackingKind
+from qnal.config.schema import TrackingConfig, TrackingKind
 from qnal.errors import ConfigError, InputError
+from qnal.job_lock import is_alive
 from qnal.progress import say
 
 LOCK_TAG = "qnal.lock"

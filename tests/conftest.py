@@ -114,7 +114,7 @@ def pipeline(
 @pytest.fixture(scope="session")
 def random_network() -> Callable[..., "Network"]:
     """Networks of a structure with random weights, batch norms and biases among them."""
-    from qnal.network.lines import QUASARNET_BAL_LINES, QUASARNET_LINES
+    from qnal.lines import QUASARNET_BAL_LINES, QUASARNET_LINES
     from qnal.network.network import BatchNorm
     from qnal.network.structure import Structure
     from qnal.spectra.grid import named_grid
@@ -148,7 +148,7 @@ def random_network() -> Callable[..., "Network"]:
 @pytest.fixture(scope="session")
 def peer_networks(shared_data: Path) -> dict[str, "Network"]:
     """QuasarNP's two trained test networks, by their names in the goldens."""
-    from qnal.network.lines import QUASARNET_BAL_LINES, QUASARNET_LINES
+    from qnal.lines import QUASARNET_BAL_LINES, QUASARNET_LINES
     from qnal.network.weights import read_network
 
     files = {"net4": "test_weights.h5", "net6": "test_weights_6_layer.h5"}

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from qnal.config import TrackingConfig, TrackingKind
+from qnal.config.schema import TrackingConfig, TrackingKind
 from qnal.errors import ConfigError
 from qnal.tracking import flattened, open_recorder
 

@@ -24,18 +24,19 @@ from pathlib import Path
 import numpy as np
 from machine import describe, gemm_limit, ratio, side_by_side
 
-from qnal.ensemble.passes.forward import Backend, Members, answers, forward
-from qnal.ensemble.passes.quasarnp_backend import quasarnp_forward
-from qnal.ensemble.passes.stack import MemberStack
 from qnal.ensemble.stored import read_ensemble
 from qnal.ensemble.votes import Thresholds, votes
 from qnal.errors import ConfigError
-from qnal.network.lines import QUASARNET_BAL_LINES, QUASARNET_LINES
+from qnal.inference.forward_passes import Members, answers
+from qnal.inference.member_stack import MemberStack
+from qnal.lines import QUASARNET_BAL_LINES, QUASARNET_LINES
+from qnal.network.backends.forward import Backend, forward
+from qnal.network.backends.quasarnp_backend import quasarnp_forward
 from qnal.network.network import Network, sigmoid
 from qnal.network.precision import Precision
-from qnal.spectra.coadd import read_coadd
+from qnal.spectra.readers.desi import read_coadd
 from qnal.spectra.rebin import Status
-from qnal.spectra.tree import find_coadds
+from qnal.spectra.spectra_file import find_coadds
 from qnal.threads import use_threads
 
 WORK = Path("work/benchmarks").absolute()

@@ -24,7 +24,7 @@ def describe() -> str:
 
 def gemm_limit(dtype: str = "float32", size: int = 2048, seconds: float = 1.5) -> float:
     """FLOP/s of TensorFlow's matrix product on all cores, the best of many: the machine's limit."""
-    from qnal.network.tf import tf
+    from qnal.tf import tf
 
     rng = np.random.default_rng(0)
     a, b = (tf.cast(tf.constant(rng.normal(size=(size, size))), dtype) for _ in range(2))

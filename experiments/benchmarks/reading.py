@@ -17,13 +17,13 @@ import fitsio
 import numpy as np
 from machine import describe, ratio, side_by_side
 
-from qnal.spectra.camera import CAMERAS, Camera
-from qnal.spectra.coadd import read_coadd
 from qnal.spectra.fits import opened
 from qnal.spectra.grid import named_grid
 from qnal.spectra.mock import MockConfig, write_survey
+from qnal.spectra.readers.camera import CAMERAS, Camera
+from qnal.spectra.readers.desi import read_coadd
 from qnal.spectra.rebin import BLOCK, Binning, Rebinner
-from qnal.spectra.tree import SpectraFile
+from qnal.spectra.spectra_file import SpectraFile
 
 GRID = named_grid("log")
 WANTED = 3.0

@@ -25,21 +25,21 @@ import numpy as np
 from machine import describe
 from scoring_memory import link
 
-from qnal.ensemble.passes.forward import answers
-from qnal.ensemble.passes.stack import MemberStack
 from qnal.ensemble.stored import read_ensemble
 from qnal.ensemble.votes import Thresholds
-from qnal.executors import local_workers
-from qnal.network.lines import QUASARNET_BAL_LINES, QUASARNET_LINES
+from qnal.executors.local import local_workers
+from qnal.inference.forward_passes import answers
+from qnal.inference.member_stack import MemberStack
+from qnal.lines import QUASARNET_BAL_LINES, QUASARNET_LINES
 from qnal.network.precision import Precision
 from qnal.network.structure import Structure
 from qnal.network.weights import write_network
-from qnal.spectra.coadd import read_coadd
 from qnal.spectra.grid import named_grid
 from qnal.spectra.mock import write_survey
 from qnal.spectra.mock.config import MockConfig
+from qnal.spectra.readers.desi import read_coadd
 from qnal.spectra.rebin import Status
-from qnal.spectra.tree import SpectraFile
+from qnal.spectra.spectra_file import SpectraFile
 from qnal.threads import use_threads
 
 

@@ -21,7 +21,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from machine import describe
 
-from qnal.network.lines import QUASARNET_BAL_LINES, QUASARNET_LINES
+from qnal.lines import QUASARNET_BAL_LINES, QUASARNET_LINES
 from qnal.network.structure import Structure
 from qnal.network.weights import write_network
 from qnal.spectra.grid import named_grid

@@ -21,13 +21,13 @@ from typing import Any
 import numpy as np
 from machine import describe, gemm_limit, ratio, side_by_side
 
-from qnal.selection.lattice import separations
-from qnal.selection.som import SelfOrganizingMap
-from qnal.spectra.coadd import read_coadd
+from qnal.som.som import SelfOrganizingMap
+from qnal.som.topology import separations
 from qnal.spectra.grid import named_grid
 from qnal.spectra.mock import MockConfig, write_survey
+from qnal.spectra.readers.desi import read_coadd
 from qnal.spectra.rebin import Status
-from qnal.spectra.tree import find_coadds
+from qnal.spectra.spectra_file import find_coadds
 
 LARGE = (45, 45)
 REAL = Path(__file__).resolve().parents[2] / "../shared/data/golden/quasarnp_boss.npz"

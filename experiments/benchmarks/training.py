@@ -30,7 +30,7 @@ from statistics import mean, median
 import numpy as np
 from machine import describe, gemm_limit
 
-from qnal.network.lines import QUASARNET_BAL_LINES, QUASARNET_LINES
+from qnal.lines import QUASARNET_BAL_LINES, QUASARNET_LINES
 from qnal.network.network import Network
 from qnal.network.precision import Precision, resolved
 from qnal.network.structure import Structure
@@ -79,7 +79,7 @@ def reference_network(seed: int) -> Network:
 def keras_member(job: Job, member: int) -> list[Fit]:
     """One member as the reference trains it."""
     from qnal.network.keras_model import keras_model
-    from qnal.network.tf import keras
+    from qnal.tf import keras
 
     x, t = data(job.rows)
     y = [np.concatenate([t.boxes[:, h], t.offsets[:, h]], axis=1) for h in range(t.boxes.shape[1])]
@@ -105,7 +105,7 @@ def keras_member(job: Job, member: int) -> list[Fit]:
 
 def head_loss(y_true, y_pred):  # type: ignore[no-untyped-def]
     """The loss of one head, as QuasarNET writes it."""
-    from qnal.network.tf import keras
+    from qnal.tf import keras
 
     k, eps = keras.ops, 1e-7
     y, offset = y_true[:, :13], y_true[:, 13:]
@@ -118,7 +118,7 @@ def head_loss(y_true, y_pred):  # type: ignore[no-untyped-def]
 
 def our_members(job: Job, members: range) -> list[Fit]:
     """Members as a worker of ours trains them; its trainer is made once."""
-    from qnal.network.schedule import Start
+    from qnal.network.hyperparameters import Start
 
     begin = time.time()
     trainer = our_trainer(job)
@@ -135,7 +135,7 @@ def our_members(job: Job, members: range) -> list[Fit]:
 @lru_cache(maxsize=2)
 def our_trainer(job: Job):  # type: ignore[no-untyped-def]
     """The process's trainer, on one thread."""
-    from qnal.network.schedule import Schedule
+    from qnal.network.hyperparameters import Schedule
     from qnal.network.training import Trainer
 
     if job.group == 1:

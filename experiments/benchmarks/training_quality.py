@@ -24,25 +24,26 @@ import numpy as np
 from hydra import compose, initialize_config_dir
 from training import head_loss
 
-from qnal.config import Config
+from qnal.config.schema import Config
+from qnal.config.validation import validated
 from qnal.ensemble.bootstrap import draw_bag, out_of_bag, streams
-from qnal.ensemble.evaluation.quality import quality
-from qnal.ensemble.passes.forward import Backend, answers, forward
+from qnal.ensemble.evaluation.metrics import quality
+from qnal.ensemble.labelled_set import LabelledSet
 from qnal.ensemble.votes import votes
+from qnal.inference.forward_passes import answers
+from qnal.network.backends.forward import Backend, forward
+from qnal.network.hyperparameters import Schedule
 from qnal.network.keras_model import keras_model
 from qnal.network.loss import quasarnet_loss
 from qnal.network.network import Network
 from qnal.network.precision import Precision
-from qnal.network.schedule import Schedule
 from qnal.network.structure import Structure
 from qnal.network.targets import Targets, targets
-from qnal.network.tf import keras, tf
 from qnal.network.training import Trainer
 from qnal.network.weights import read_network
 from qnal.spectra.grid import named_grid
-from qnal.spectra.labelled import LabelledSet
 from qnal.stages.inputs import labelled_set, with_survey
-from qnal.validation import validated
+from qnal.tf import keras, tf
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 DEFAULTS = ["data=mock", "train.min_steps=600", "train.batch_size=64", "train.learning_rate=5e-4",

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from qnal.ensemble.calibration import Calibration
 from qnal.ensemble.information import entropy, mutual_information
+from qnal.lines import column_names
 from qnal.network.decode import Lines
-from qnal.network.lines import column_names
 
 CLASSES = ("NOT", "QSO_LZ", "QSO_HZ")
 MAD_TO_SIGMA = 1.4826

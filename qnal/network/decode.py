@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from qnal.network.lines import rest_wavelength
+from qnal.lines import rest_wavelength
 from qnal.spectra.grid import Grid
 
 

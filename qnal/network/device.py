@@ -12,7 +12,7 @@ def has_gpu() -> bool:
     driver = Path("/proc/driver/nvidia/gpus")
     if not driver.is_dir() or not any(driver.iterdir()):
         return False  # known without TensorFlow, which takes seconds to import
-    from qnal.network.tf import tf
+    from qnal.tf import tf
 
     return bool(tf.config.list_physical_devices("GPU"))
 
@@ -20,7 +20,7 @@ def has_gpu() -> bool:
 def has_bfloat16() -> bool:
     """Whether products of bfloat16 are a matter of the hardware; where nothing says so, no."""
     if has_gpu():
-        from qnal.network.tf import tf
+        from qnal.tf import tf
 
         details = [tf.config.experimental.get_device_details(gpu)
                    for gpu in tf.config.list_physical_devices("GPU")]  # fmt: skip

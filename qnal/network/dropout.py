@@ -1,6 +1,6 @@
 """Dropout from eight random bits a value."""
 
-from qnal.network.tf import tf
+from qnal.tf import tf
 
 LEVELS = 256
 

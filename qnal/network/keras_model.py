@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from qnal.network.network import RESCALE, Network, OffsetActivation
-from qnal.network.tf import keras
+from qnal.tf import keras
 
 layers = keras.layers
 

@@ -6,7 +6,7 @@ filled up; ``present`` [members, rows] is 1 for the rows that count and None whe
 """
 
 from qnal.network.network import BATCH_NORM_EPSILON, Conv
-from qnal.network.tf import tf
+from qnal.tf import tf
 
 
 def blocks(y: tf.Tensor, conv: Conv) -> tf.Tensor:

@@ -1,6 +1,6 @@
 """QuasarNET's loss, for all heads at once."""
 
-from qnal.network.tf import tf
+from qnal.tf import tf
 
 EPSILON = 1e-7
 

@@ -1,6 +1,6 @@
 """Adam and AMSGrad as Keras has them, over the weights of several members at once."""
 
-from qnal.network.tf import tf
+from qnal.tf import tf
 
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-7
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qnal.network.network import BatchNorm, Network
-from qnal.network.tf import tf
+from qnal.tf import tf
 
 
 class Parameters:

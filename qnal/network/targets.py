@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from qnal.network.lines import rest_wavelength
+from qnal.labels.label import is_quasar
+from qnal.lines import rest_wavelength
 from qnal.spectra.grid import Grid
-from qnal.spectra.label import is_quasar
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def targets(
     non-BALs have no box, and rows whose BAL label is 0 have no weight.
 
     Args:
-        label: :class:`~qnal.spectra.label.Label` of each row, shape [rows].
+        label: :class:`~qnal.labels.label.Label` of each row, shape [rows].
         z: redshift, shape [rows]; ignored where the row is no quasar.
         bal: +1 BAL, −1 none, 0 unknown, shape [rows].
     """

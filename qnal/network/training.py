@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qnal.network.dropout import Dropout, dropped_relu
+from qnal.network.hyperparameters import Course, Schedule, Start
 from qnal.network.layers import (
     batch_norm,
     block_kernel,
@@ -25,9 +26,8 @@ from qnal.network.network import BATCH_NORM_MOMENTUM, RESCALE, Network, OffsetAc
 from qnal.network.optimizer import Adam
 from qnal.network.parameters import Parameters
 from qnal.network.precision import resolved
-from qnal.network.schedule import Course, Schedule, Start
 from qnal.network.targets import Targets
-from qnal.network.tf import tf
+from qnal.tf import tf
 
 
 class Trainer:

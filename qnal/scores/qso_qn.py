@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from qnal.ensemble.votes import Thresholds
 from qnal.files import written_aside
-from qnal.network.lines import column_names
+from qnal.lines import column_names
 
 PREFIX = "qso_qn"
 

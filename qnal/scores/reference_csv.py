@@ -8,9 +8,9 @@ import pyarrow.compute as pc
 import pyarrow.csv
 
 from qnal.files import written_aside
-from qnal.scores.folder import ScoresFolder
+from qnal.scores.dataset import ScoresFolder
 from qnal.spectra.rebin import Status
-from qnal.spectra.tree import SpectraFile
+from qnal.spectra.spectra_file import SpectraFile
 
 COLUMNS = ("TARGETID", "TILEID", "EXPID", "C_NOT", "C_QSO_LZ", "C_QSO_HZ")
 SCHEMA = pa.schema(

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
-from qnal.config import Config, Stage
-from qnal.executors import Serial
+from qnal.config.schema import Config, Stage
+from qnal.executors.local import Serial
 from qnal.summary import Summary
 from qnal.tracking import Recorder, Run
 

@@ -10,27 +10,15 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from qnal.config import Config
+from qnal.config.schema import Config
 from qnal.ensemble.stored import MemberFiles, find_members
 from qnal.errors import ConfigError, InputError
-from qnal.executors import LostError, MakeExecutor, completed
+from qnal.executors.tasks import LostError, MakeExecutor, completed
 from qnal.files import written_aside
-from qnal.network.network import Network
-from qnal.progress import progress, say
-from qnal.scores.answers_folder import AnswersFolder
-from qnal.scores.coding import Coding
-from qnal.scores.folder import FORMAT_VERSION, ScoresFolder
-from qnal.scores.pool_figures import by_night, by_petal
-from qnal.scores.reference_csv import write_reference_csv
-from qnal.scores.scorer import Judgement, check_min_lines, kept_precision
-from qnal.selection.som import SelfOrganizingMap
-from qnal.spectra.grid import Grid
-from qnal.spectra.tree import SpectraFile, absolute
-from qnal.stages import Job
-from qnal.stages.inputs import pool, with_survey
-from qnal.stages.places import LATEST, fingerprint, given_or_latest, place, plain, remember
-from qnal.stages.scored_pool import map_of_pool, pool_metrics, tables_of_pool, uncertainty_by_class
-from qnal.stages.scoring import (
+from qnal.fingerprint import fingerprint
+from qnal.inference.packing import Coding
+from qnal.inference.prediction_cache import AnswersFolder
+from qnal.inference.score_task import (
     MapFiles,
     Members,
     Outcome,
@@ -40,6 +28,19 @@ from qnal.stages.scoring import (
     Wrap,
     forget_members,
 )
+from qnal.inference.scorer import Judgement, check_min_lines, kept_precision
+from qnal.network.network import Network
+from qnal.progress import progress, say
+from qnal.scores.dataset import FORMAT_VERSION, ScoresFolder
+from qnal.scores.pool_figures import by_night, by_petal
+from qnal.scores.pool_tables import map_of_pool, pool_metrics, tables_of_pool, uncertainty_by_class
+from qnal.scores.reference_csv import write_reference_csv
+from qnal.som.som import SelfOrganizingMap
+from qnal.spectra.grid import Grid
+from qnal.spectra.spectra_file import SpectraFile, absolute
+from qnal.stages import Job
+from qnal.stages.inputs import pool, with_survey
+from qnal.stages.work_folder import LATEST, given_or_latest, place, plain, remember
 from qnal.summary import Number, Summary
 from qnal.tracking import Run
 

@@ -7,12 +7,8 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock
 
-from qnal.config import Config, DataKind, DesiConfig
-from qnal.errors import ConfigError
-from qnal.files import write_text
-from qnal.progress import progress, say
-from qnal.spectra.grid import Grid
-from qnal.spectra.labelled import (
+from qnal.config.schema import Config, DataKind, DesiConfig
+from qnal.ensemble.labelled_set import (
     LabelledSet,
     merged,
     one_exposure_each,
@@ -20,9 +16,14 @@ from qnal.spectra.labelled import (
     read_desi,
     thinned,
 )
+from qnal.errors import ConfigError
+from qnal.files import write_text
+from qnal.fingerprint import fingerprint
+from qnal.progress import progress, say
+from qnal.spectra.grid import Grid
 from qnal.spectra.mock import MockSurvey, survey_at, write_survey
-from qnal.spectra.tree import SpectraFile, find_coadds, paths_of
-from qnal.stages.places import fingerprint, place, plain
+from qnal.spectra.spectra_file import SpectraFile, find_coadds, paths_of
+from qnal.stages.work_folder import place, plain
 
 MOCK_VERSION = 1  # raised when the same configuration gives another survey
 MOCK_DONE = "files.json"

@@ -5,13 +5,13 @@ from typing import Any
 import pandas as pd
 
 from qnal.ensemble.evaluation.figures import loss_curves
+from qnal.ensemble.evaluation.metrics import member_quality
 from qnal.ensemble.evaluation.out_of_bag import OutOfBag
-from qnal.ensemble.evaluation.quality import member_quality
 from qnal.ensemble.evaluation.report import Report, out_of_bag_report
 from qnal.ensemble.folder import EnsembleFolder
+from qnal.ensemble.labelled_set import LabelledSet, class_counts
 from qnal.ensemble.votes import Thresholds
 from qnal.files import written_aside
-from qnal.spectra.labelled import LabelledSet, class_counts
 from qnal.stages import Job
 from qnal.summary import Number, Summary, prefixed
 from qnal.tracking import Run

@@ -2,11 +2,11 @@
 
 from dataclasses import replace
 
-from qnal.config import Config
+from qnal.config.schema import Config
 from qnal.spectra.mock import MockConfig
 from qnal.stages import Job
 from qnal.stages.inputs import mock_survey
-from qnal.stages.places import plain
+from qnal.stages.work_folder import plain
 from qnal.summary import Summary
 
 

@@ -2,10 +2,10 @@
 
 from dataclasses import replace
 
-from qnal.config import Config, Stage
+from qnal.config.schema import Config, Stage
 from qnal.stages import Job, stage_function
 from qnal.stages.inputs import with_survey
-from qnal.stages.places import plain
+from qnal.stages.work_folder import plain
 from qnal.summary import Summary
 
 STAGES = (Stage.train, Stage.som, Stage.infer, Stage.query)

@@ -5,18 +5,18 @@ from pathlib import Path
 
 import numpy as np
 
-from qnal.config import Config
+from qnal.config.schema import Config
 from qnal.errors import ConfigError, InputError
 from qnal.progress import say
-from qnal.scores.folder import ScoresFolder
-from qnal.selection.figures import entropy_histogram, funnel, gallery
-from qnal.selection.query import select
-from qnal.selection.selected import Selection
-from qnal.spectra.coadd import read_coadd
+from qnal.query.figures import entropy_histogram, funnel, gallery
+from qnal.query.select import select
+from qnal.query.selection import Selection
+from qnal.scores.dataset import ScoresFolder
 from qnal.spectra.grid import Grid, named_grid
-from qnal.spectra.tree import SpectraFile, find_coadds, paths_of
+from qnal.spectra.readers.desi import read_coadd
+from qnal.spectra.spectra_file import SpectraFile, find_coadds, paths_of
 from qnal.stages import Job
-from qnal.stages.places import LATEST, given_or_latest, plain, remember
+from qnal.stages.work_folder import LATEST, given_or_latest, plain, remember
 from qnal.summary import Summary
 from qnal.tracking import Run
 

@@ -6,22 +6,23 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from qnal.config import Config, SomBackend
+from qnal.config.schema import Config, SomBackend
+from qnal.ensemble.labelled_set import LabelledSet
 from qnal.errors import InputError, QnalError
+from qnal.fingerprint import fingerprint
+from qnal.labels.label import is_quasar
 from qnal.progress import progress, say
-from qnal.selection.map_figures import som_loss, som_map, som_prototypes
-from qnal.selection.som import SelfOrganizingMap
-from qnal.selection.somviz_backend import fit_with_somviz
-from qnal.spectra.coadd import read_coadd
+from qnal.som.figures import som_loss, som_map, som_prototypes
+from qnal.som.som import SelfOrganizingMap
+from qnal.som.somviz_backend import fit_with_somviz
 from qnal.spectra.grid import Grid, named_grid
-from qnal.spectra.label import is_quasar
-from qnal.spectra.labelled import LabelledSet
+from qnal.spectra.readers.desi import read_coadd
 from qnal.spectra.rebin import Status
 from qnal.spectra.sample import SpectraSample
-from qnal.spectra.tree import SpectraFile, find_coadds
+from qnal.spectra.spectra_file import SpectraFile, find_coadds
 from qnal.stages import Job
 from qnal.stages.inputs import labelled_set, pool, with_survey
-from qnal.stages.places import fingerprint, place, plain, remember
+from qnal.stages.work_folder import place, plain, remember
 from qnal.summary import Number, Summary
 
 FILES = ("weights.npy", "loss.npy", "sample.npz", "som.json")

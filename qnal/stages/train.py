@@ -5,25 +5,26 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from qnal.config import Config
+from qnal.config.schema import Config
 from qnal.ensemble.folder import EnsembleFolder
-from qnal.ensemble.member import DivergedError, MemberRecipe, groups
-from qnal.ensemble.member_work import MemberWork
+from qnal.ensemble.labelled_set import LabelledSet, class_counts
+from qnal.ensemble.member_trainer import DivergedError, MemberRecipe, groups
+from qnal.ensemble.train_task import MemberWork
 from qnal.errors import ConfigError, InputError
-from qnal.executors import LostError, completed
+from qnal.executors.tasks import LostError, completed
+from qnal.fingerprint import fingerprint
+from qnal.labels.label import is_quasar
 from qnal.network.device import group_size
+from qnal.network.hyperparameters import Schedule
 from qnal.network.precision import resolved
-from qnal.network.schedule import Schedule
 from qnal.network.structure import Structure
 from qnal.progress import looking, progress, say
 from qnal.spectra.grid import named_grid
-from qnal.spectra.label import is_quasar
-from qnal.spectra.labelled import LabelledSet, class_counts
 from qnal.stages import Job
 from qnal.stages.inputs import labelled_set, with_survey
 from qnal.stages.judging import judge
-from qnal.stages.places import fingerprint, place, plain, remember
 from qnal.stages.training_progress import TrainingProgress
+from qnal.stages.work_folder import place, plain, remember
 from qnal.summary import Summary, prefixed
 from qnal.tracking import Run
 

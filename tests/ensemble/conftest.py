@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from qnal.ensemble.evaluation.out_of_bag import OutOfBag
-from qnal.spectra.label import Label
+from qnal.labels.label import Label
 
 THREADS = 1  # as conf/train has it, for all tests that share this process
 

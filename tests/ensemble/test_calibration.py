@@ -15,7 +15,7 @@ from qnal.ensemble.folder import EnsembleFolder
 from qnal.ensemble.stored import read_ensemble
 from qnal.ensemble.votes import MemberAnswers, Thresholds, score_columns, soft_classes
 from qnal.errors import InputError
-from qnal.network.lines import QUASARNET_BAL_LINES, QUASARNET_LINES
+from qnal.lines import QUASARNET_BAL_LINES, QUASARNET_LINES
 
 HALF = Calibration(0.5, 0.3, 0.01, 0.98)
 maps = st.builds(

@@ -8,7 +8,7 @@ from qnal.ensemble.folder import EnsembleFolder
 from qnal.ensemble.stored import read_ensemble
 from qnal.ensemble.votes import Thresholds
 from qnal.errors import InputError
-from qnal.network.lines import QUASARNET_BAL_LINES, QUASARNET_LINES
+from qnal.lines import QUASARNET_BAL_LINES, QUASARNET_LINES
 from qnal.network.weights import write_network
 
 NAMES = (QUASARNET_LINES, QUASARNET_BAL_LINES)

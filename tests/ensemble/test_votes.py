@@ -171,10 +171,10 @@ def test_properties(given_answers, data):
 
 
 def test_one_definition_of_entropy():
-    from qnal.selection import uncertainty
+    from qnal.query import utility
 
-    assert uncertainty.entropy is entropy
-    assert uncertainty.mutual_information is mutual_information
+    assert utility.entropy is entropy
+    assert utility.mutual_information is mutual_information
 
 
 def test_column_names():

@@ -22,7 +22,7 @@ def spectra() -> np.ndarray:
 @pytest.fixture(scope="session")
 def quasarnet_of_keras() -> Callable:
     """The reference's network as Keras builds it: norms and Lambdas are named by Keras itself."""
-    from qnal.network.tf import keras
+    from qnal.tf import keras
 
     def build(
         layers=4, filters=5, boxes=13, heads=7, padding="valid", offset="rescaled_sigmoid",

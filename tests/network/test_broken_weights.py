@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qnal.errors import InputError
-from qnal.network.lines import QUASARNET_BAL_LINES, QUASARNET_LINES
+from qnal.lines import QUASARNET_BAL_LINES, QUASARNET_LINES
 from qnal.network.weights import read_network, write_network
 
 NAMES = (QUASARNET_LINES, QUASARNET_BAL_LINES)

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from qnal.lines import QUASARNET_BAL_LINES, QUASARNET_LINES
 from qnal.network.decode import decode
-from qnal.network.lines import QUASARNET_BAL_LINES, QUASARNET_LINES
 from qnal.spectra.grid import named_grid
 
 LOG, LINEAR = named_grid("log"), named_grid("linear")

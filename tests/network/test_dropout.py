@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from qnal.network.dropout import Dropout, dropped_relu, split_mix
-from qnal.network.tf import tf
+from qnal.tf import tf
 
 
 def kept(rate, shape, seeds, layer=0, layers=2):

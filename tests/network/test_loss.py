@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from qnal.network.loss import quasarnet_loss
-from qnal.network.tf import keras, tf
+from qnal.tf import keras, tf
 
 K = keras.ops
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from qnal.network.optimizer import Adam
-from qnal.network.tf import keras, tf
+from qnal.tf import keras, tf
 
 MEMBERS, WEIGHTS = 2, 50
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from qnal.errors import ConfigError
-from qnal.network.lines import (
+from qnal.lines import (
     QUASARNET_BAL_LINES,
     QUASARNET_LINES,
     REST_WAVELENGTH,

@@ -3,11 +3,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qnal.labels.label import Label
+from qnal.lines import REST_WAVELENGTH
 from qnal.network.decode import decode
-from qnal.network.lines import REST_WAVELENGTH
 from qnal.network.targets import targets
 from qnal.spectra.grid import named_grid
-from qnal.spectra.label import Label
 
 LINEAR = named_grid("linear")
 

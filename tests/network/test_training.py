@@ -3,13 +3,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from qnal.network.hyperparameters import Schedule
 from qnal.network.network import OffsetActivation, Padding, apply_numpy
 from qnal.network.precision import Precision
-from qnal.network.schedule import Schedule
 from qnal.network.targets import Targets
-from qnal.network.tf import keras, tf
 from qnal.network.training import Trainer
 from qnal.network.weights import write_network
+from qnal.tf import keras, tf
 
 K = keras.ops
 ROWS, HEADS, BOXES = 16, 7, 13

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from qnal.network.hyperparameters import Schedule, Start
 from qnal.network.precision import Precision
-from qnal.network.schedule import Schedule, Start
 from qnal.network.targets import Targets
 from qnal.network.training import Trainer
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from qnal.errors import InputError
-from qnal.network.lines import QUASARNET_BAL_LINES, QUASARNET_LINES
+from qnal.lines import QUASARNET_BAL_LINES, QUASARNET_LINES
 from qnal.network.network import OffsetActivation, Padding, apply_numpy
 from qnal.network.weights import read_network, write_network
 

@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 import pytest
 
-from qnal.network.lines import QUASARNET_LINES
+from qnal.lines import QUASARNET_LINES
 from qnal.network.network import OffsetActivation, apply_numpy
 from qnal.network.weights import write_network
 
@@ -38,7 +38,7 @@ def test_quasarnp_answers_the_same(tmp_path, random_network, layers_and_grid, ki
 
 @pytest.mark.parametrize("kind", list(OffsetActivation))
 def test_keras_answers_the_same(tmp_path, random_network, layers_and_grid, kind, keras_answer):
-    from qnal.network.tf import keras
+    from qnal.tf import keras
 
     layers, grid = layers_and_grid
     network = random_network(layers, grid, layers=layers, offset_activation=kind)

@@ -11,7 +11,7 @@ import pytest
 from qnal.ensemble.votes import entropy
 from qnal.scores.pool_figures import by_night, by_petal
 from qnal.scores.pool_summary import BINS, CLASSES, MEASURES, SUMS, TOP, PoolSummary
-from qnal.stages.scored_pool import pool_metrics, tables_of_pool, uncertainty_by_class
+from qnal.scores.pool_tables import pool_metrics, tables_of_pool, uncertainty_by_class
 
 
 def scores(rows, seed=0):

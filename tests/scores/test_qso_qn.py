@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from qnal.ensemble.votes import Thresholds
-from qnal.network.lines import QUASARNET_LINES, column_names
+from qnal.lines import QUASARNET_LINES, column_names
 from qnal.scores.qso_qn import qso_qn_name, write_qso_qn
 
 SHORT = column_names(QUASARNET_LINES)

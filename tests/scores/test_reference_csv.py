@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from qnal.scores.folder import ScoresFolder
+from qnal.query.select import select
+from qnal.scores.dataset import ScoresFolder
 from qnal.scores.reference_csv import write_reference_csv
-from qnal.selection.query import select
-from qnal.spectra.tree import SpectraFile
-from qnal.spectra.version import FileVersion
+from qnal.spectra.file_version import FileVersion
+from qnal.spectra.spectra_file import SpectraFile
 
 LARGE = 39627758518773697  # a float would lose the last digit
 

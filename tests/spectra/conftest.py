@@ -9,7 +9,7 @@ import fitsio
 import numpy as np
 import pytest
 
-from qnal.spectra.tree import SpectraFile
+from qnal.spectra.spectra_file import SpectraFile
 
 WAVE = {
     "B": np.arange(3600.0, 5800.1, 8.0),

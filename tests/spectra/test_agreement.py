@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from qnal.errors import InputError
-from qnal.spectra.boss import read_boss_spectra
-from qnal.spectra.coadd import read_coadd
 from qnal.spectra.grid import grid_of, named_grid
+from qnal.spectra.readers.boss import read_boss_spectra
+from qnal.spectra.readers.desi import read_coadd
 from qnal.spectra.rebin import Rebinner
-from qnal.spectra.tree import SpectraFile, find_coadds
+from qnal.spectra.spectra_file import SpectraFile, find_coadds
 
 TOLERANCE = 1e-12
 

@@ -12,13 +12,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from qnal.errors import InputError
-from qnal.spectra.boss import read_boss_spectra
-from qnal.spectra.boss_truth import read_boss_truth
-from qnal.spectra.coadd import Coadd, read_coadd
+from qnal.labels.boss_truth import read_boss_truth
+from qnal.labels.inspection_table import read_inspections
 from qnal.spectra.grid import named_grid
-from qnal.spectra.inspection import read_inspections
-from qnal.spectra.sdss import read_sdss
-from qnal.spectra.tree import SpectraFile
+from qnal.spectra.readers.boss import read_boss_spectra
+from qnal.spectra.readers.desi import Coadd, read_coadd
+from qnal.spectra.readers.sdss import read_sdss
+from qnal.spectra.spectra_file import SpectraFile
 
 LOG = named_grid("log")
 FIRST = 39633559463397282

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from qnal.spectra.camera import median_snr
 from qnal.spectra.grid import named_grid
+from qnal.spectra.readers.camera import median_snr
 from qnal.spectra.rebin import BLOCK, Rebinner, Status, renormalise
 
 few = settings(max_examples=40, deadline=None)

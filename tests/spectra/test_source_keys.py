@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from omegaconf import DictConfig
 
+from qnal.config.validation import validated
+from qnal.ensemble.labelled_set import LabelledSet
 from qnal.errors import ConfigError
 from qnal.spectra.grid import named_grid
-from qnal.spectra.labelled import LabelledSet
 from qnal.stages.inputs import labelled_set
-from qnal.validation import validated
 
 FIRST = 39633559463397282
 Labelled = Callable[..., LabelledSet]

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from qnal.spectra.label import Label
+from qnal.labels.label import Label
 
 
 def test_summary_has_what_programs_look_for(pipeline):

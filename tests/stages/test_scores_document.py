@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 from qnal.ensemble.votes import score_schema
-from qnal.network.lines import QUASARNET_BAL_LINES, QUASARNET_LINES
-from qnal.scores.answers_folder import FORMAT_VERSION as ANSWERS_VERSION
-from qnal.scores.coding import CodedAnswers, Coding
-from qnal.scores.folder import BMU_SCHEMA, FORMAT_VERSION
+from qnal.inference.packing import CodedAnswers, Coding
+from qnal.inference.prediction_cache import FORMAT_VERSION as ANSWERS_VERSION
+from qnal.lines import QUASARNET_BAL_LINES, QUASARNET_LINES
+from qnal.scores.dataset import BMU_SCHEMA, FORMAT_VERSION
 from qnal.scores.pool_summary import PoolSummary
+from qnal.scores.pool_tables import tables_of_pool
 from qnal.scores.qso_qn import qso_qn_dtype
-from qnal.spectra.identity import IDENTITY
-from qnal.stages.scored_pool import tables_of_pool
+from qnal.spectra.target_table import IDENTITY
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "scores.md"
 

@@ -308,7 +308,7 @@ def test_what_is_counted_adds_up(infer, tmp_path):
 
 
 def test_cells_of_the_map_are_counted_part_by_part(infer):
-    from qnal.scores.folder import ScoresFolder
+    from qnal.scores.dataset import ScoresFolder
 
     summary = infer()
     folder = ScoresFolder(Path(summary["paths"]["scores"]))

@@ -15,7 +15,7 @@ from qnal.ensemble.calibration import Calibration, logit, sigmoid
 from qnal.ensemble.evaluation.out_of_bag import OutOfBag
 from qnal.ensemble.evaluation.reliability import Metrics, probability_scores
 from qnal.ensemble.votes import Thresholds
-from qnal.spectra.label import Label, is_quasar
+from qnal.labels.label import Label, is_quasar
 
 FOLDS = 5
 TARGETS_NEEDED = 10  # quasars, and others, without which two parameters mean nothing

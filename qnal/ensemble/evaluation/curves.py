@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from qnal.ensemble.evaluation.metrics import quality
 from qnal.ensemble.evaluation.out_of_bag import OutOfBag, majority, over
-from qnal.ensemble.evaluation.quality import quality
 from qnal.ensemble.votes import CLASSES, Thresholds
-from qnal.spectra.label import Label, is_quasar
+from qnal.labels.label import Label, is_quasar
 
 ALL = "all"  # the SOURCE of rows that are of all sources together
 GRID = (*np.round(np.arange(0.025, 1, 0.025), 3), 0.01, 0.98, 0.99, 0.995, 0.998, 0.999)
@@ -98,7 +98,7 @@ def by_redshift(training_set: pd.DataFrame, answer: pd.DataFrame) -> pd.DataFram
 
     Returns:
         As :func:`by_snr`, by Z_LOW and Z_HIGH, with Z_BIAS, Z_NMAD and Z_OUTLIERS of the quasars
-        found (:func:`~qnal.ensemble.evaluation.quality.quality`).
+        found (:func:`~qnal.ensemble.evaluation.metrics.quality`).
     """
     quasar = is_quasar(training_set["LABEL"].to_numpy())
     z, z_answer = training_set["Z"].to_numpy(), answer["Z"].to_numpy()

@@ -8,7 +8,7 @@ from qnal.ensemble.evaluation.out_of_bag import OutOfBag, majority, over, with_r
 from qnal.ensemble.evaluation.reliability import SMALLEST
 from qnal.ensemble.information import entropy
 from qnal.ensemble.votes import Thresholds
-from qnal.spectra.label import Label, is_quasar
+from qnal.labels.label import Label, is_quasar
 
 REPEATS = 10  # random ensembles of each size
 TOP = 0.1  # share of the spectra that a query would take

@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from qnal.ensemble.evaluation.quality import GOOD_DZ
-from qnal.spectra.label import is_quasar
+from qnal.ensemble.evaluation.metrics import GOOD_DZ
+from qnal.labels.label import is_quasar
 
 FOUND, MISSED, FAINT = "#1f5a8c", "#d1495b", "#8a939c"
 COMPLETE, PURE = "#1f5a8c", "#c8702d"  # lighter and darker also in grey

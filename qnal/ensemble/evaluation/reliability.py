@@ -5,7 +5,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from qnal.ensemble.votes import CLASSES
-from qnal.spectra.label import Label, is_quasar
+from qnal.labels.label import Label, is_quasar
 
 SMALLEST = (
     1e-7  # a probability of 0 for what is true counts as this; of 1 for what is not, as 1 less

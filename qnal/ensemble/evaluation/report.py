@@ -14,8 +14,8 @@ from qnal.ensemble.evaluation.calibration_fit import CalibrationFit, fit_calibra
 from qnal.ensemble.evaluation.curves import by_redshift, by_snr, by_threshold, confusion
 from qnal.ensemble.evaluation.ensemble_size import by_ensemble_size
 from qnal.ensemble.evaluation.figures import out_of_bag_redshifts
+from qnal.ensemble.evaluation.metrics import evaluate
 from qnal.ensemble.evaluation.out_of_bag import OutOfBag
-from qnal.ensemble.evaluation.quality import evaluate
 from qnal.ensemble.evaluation.reliability import Metrics, reliability_table
 from qnal.ensemble.votes import CLASSES, Thresholds
 

@@ -18,7 +18,7 @@ from qnal.ensemble.evaluation.figures import (
     panels,
 )
 from qnal.ensemble.votes import CLASSES
-from qnal.spectra.label import Label
+from qnal.labels.label import Label
 
 SHARES = (("COMPLETENESS", COMPLETE, "o"), ("PURITY", PURE, "s"))
 CONFIDENCES = (0.03, 0.1, 0.3, 0.5, 0.7, 0.9, 0.97, 0.99, 0.999)

@@ -4,7 +4,7 @@ from functools import cache
 
 import numpy as np
 
-from qnal.network.lines import REST_WAVELENGTH
+from qnal.lines import REST_WAVELENGTH
 from qnal.spectra.mock.canvas import F4, F8, LIGHT_SPEED, START, STEP, WAVE, add_gaussians
 
 LYA, LYB, LYMAN_LIMIT = REST_WAVELENGTH["LYA"], REST_WAVELENGTH["LYB"], 911.75

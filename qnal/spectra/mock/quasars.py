@@ -6,7 +6,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from qnal.network.lines import REST_WAVELENGTH
+from qnal.lines import REST_WAVELENGTH
 from qnal.spectra.mock import galaxies
 from qnal.spectra.mock.absorption import LYA, absorb_damped, absorb_forest, absorb_troughs
 from qnal.spectra.mock.canvas import (

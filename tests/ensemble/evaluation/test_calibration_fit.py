@@ -14,7 +14,7 @@ from qnal.ensemble.evaluation.calibration_fit import FOLDS, deal, fit_calibratio
 from qnal.ensemble.evaluation.out_of_bag import OutOfBag
 from qnal.ensemble.evaluation.reliability import calibration_error
 from qnal.ensemble.votes import Thresholds
-from qnal.spectra.label import Label
+from qnal.labels.label import Label
 
 
 def synthetic(rows, sharpness, members=10, scatter=0.0, seed=0, exposures=1):

@@ -15,9 +15,9 @@ from qnal.ensemble.evaluation.curves import (
     sources,
     wilson,
 )
-from qnal.ensemble.evaluation.quality import evaluate
+from qnal.ensemble.evaluation.metrics import evaluate
 from qnal.ensemble.votes import Thresholds
-from qnal.spectra.label import Label
+from qnal.labels.label import Label
 
 
 def test_wilson_by_hand():

@@ -5,11 +5,11 @@ import pytest
 from scipy.stats import spearmanr
 
 from qnal.ensemble.evaluation.ensemble_size import by_ensemble_size, sizes_to
+from qnal.ensemble.evaluation.metrics import evaluate
 from qnal.ensemble.evaluation.out_of_bag import OutOfBag
-from qnal.ensemble.evaluation.quality import evaluate
 from qnal.ensemble.information import entropy, mutual_information
 from qnal.ensemble.votes import Thresholds, soft_classes
-from qnal.spectra.label import Label
+from qnal.labels.label import Label
 
 THRESHOLDS = Thresholds(line_threshold=0.6)
 

@@ -11,7 +11,7 @@ from qnal.ensemble.evaluation.reliability import (
     reliability_table,
     true_class,
 )
-from qnal.spectra.label import Label
+from qnal.labels.label import Label
 
 LABELS = np.array([Label.STAR, Label.GALAXY, Label.QSO_LZ, Label.QSO_HZ, Label.BAD])
 

@@ -6,7 +6,7 @@ import pytest
 from qnal.ensemble.evaluation.out_of_bag import OutOfBag
 from qnal.ensemble.evaluation.report import out_of_bag_report
 from qnal.ensemble.votes import Thresholds
-from qnal.spectra.label import Label
+from qnal.labels.label import Label
 from qnal.tracking import save_figure
 
 

@@ -1,0 +1,1 @@
+"""Configuration: the schema of ``conf/``, and its checks."""

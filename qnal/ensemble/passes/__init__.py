@@ -1,1 +1,0 @@
-"""Forward passes: what computes them, in which numbers, and which are done twice."""

@@ -1,0 +1,1 @@
+"""Executors: where tasks run (this process, local processes, Dask, Slurm, any other)."""

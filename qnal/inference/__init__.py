@@ -1,0 +1,1 @@
+"""Forward passes of an ensemble over a pool, and the cache of what they gave."""

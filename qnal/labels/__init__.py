@@ -1,0 +1,1 @@
+"""What inspectors say of spectra: their tables in all dialects."""

@@ -1,0 +1,1 @@
+"""What computes the forward passes of one network."""

@@ -1,0 +1,1 @@
+"""Which spectra people should look at next."""

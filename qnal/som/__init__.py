@@ -1,0 +1,1 @@
+"""The self-organising map: topology, fit, files, best-matching units, outlier score."""

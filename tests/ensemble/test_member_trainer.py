@@ -1,0 +1,237 @@
+"""Member k is what it is, whatever else is trained: bit for bit."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from filelock import FileLock, Timeout
+
+from qnal.ensemble.bootstrap import Bootstrap, out_of_bag
+from qnal.ensemble.folder import EnsembleFolder
+from qnal.ensemble.labelled_set import LabelledSet
+from qnal.ensemble.member_trainer import (
+    DivergedError,
+    MemberRecipe,
+    MemberTrainer,
+    groups,
+)
+from qnal.ensemble.votes import Thresholds
+from qnal.errors import ConfigError
+from qnal.labels.label import Label
+from qnal.network.hyperparameters import Schedule
+from qnal.network.structure import Structure
+from qnal.spectra.grid import named_grid
+from qnal.threads import use_threads
+
+THREADS = 1
+
+
+def a_labelled_set():
+    rng = np.random.default_rng(0)
+    rows = 30
+    label = rng.choice([Label.STAR, Label.GALAXY, Label.QSO_LZ, Label.QSO_HZ], rows)
+    table = pd.DataFrame(
+        {
+            "SOURCE": "desi",
+            "TARGETID": np.sort(rng.integers(2**60, 2**60 + 18, rows)),
+            "EXPID": np.arange(rows),
+            "FILE": "coadd.fits",
+            "ROW": np.arange(rows),
+            "LABEL": label,
+            "Z": np.where(label >= Label.QSO_LZ, rng.uniform(0.5, 3.5, rows), 0.0),
+            "BAL": rng.integers(-1, 2, rows),
+        }
+    )
+    return LabelledSet(rng.normal(size=(rows, 443)).astype(np.float32), table)
+
+
+def a_trainer(path, **options):
+    """Also run in a fresh process, by its source."""
+    schedule = {"epochs": 2, "min_steps": 0, "batch_size": 8, "amsgrad": True}
+    schedule |= options.pop("schedule", {})
+    structure = Structure(
+        named_grid("log"), ("LYA", "CIV(1548)"), ("CIV(1548)",), layers=2, filters=4, units=5
+    )
+    recipe = MemberRecipe(
+        structure,
+        Schedule(**schedule),
+        Thresholds(),
+        Bootstrap.targets,
+        91701,
+        THREADS,
+        options.get("group", 1),
+    )
+    return MemberTrainer(recipe, options.get("labelled") or a_labelled_set(), EnsembleFolder(path))
+
+
+def content(trainer, k):
+    members = trainer.folder.path / "members"
+    return [(members / f"{k:04d}{end}").read_bytes() for end in (".h5", ".json", "_oob.parquet")]
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory):
+    """Members 0 and 1, trained in order."""
+    trainer = a_trainer(tmp_path_factory.mktemp("both"))
+    records = [trainer.train(k) for k in (0, 1)]
+    return trainer, records
+
+
+def test_whatever_was_trained_before_in_the_process(both, tmp_path):
+    first, _ = both
+    alone = a_trainer(tmp_path)
+    alone.train(1)
+    assert content(alone, 1) == content(first, 1)
+    alone.train(0)
+    assert content(alone, 0) == content(first, 0)
+    assert content(alone, 0)[0] != content(alone, 1)[0]
+
+
+def test_in_a_fresh_process(both, tmp_path):
+    trainer, _ = both
+    script = (
+        f"import runpy, pathlib; names = runpy.run_path({__file__!r});"
+        f"names['a_trainer'](pathlib.Path({str(tmp_path)!r})).train(1)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    members = tmp_path / "members"
+    for end, expected in zip((".h5", ".json", "_oob.parquet"), content(trainer, 1), strict=True):
+        assert (members / f"0001{end}").read_bytes() == expected
+
+
+def test_record_and_out_of_bag_answers(both):
+    trainer, records = both
+    labelled = a_labelled_set()
+    targetid = labelled.column("TARGETID")
+    for k, record in enumerate(records):
+        assert record["member"] == k and record["seed"] == [91701, k] and record["attempt"] == 0
+        assert len(record["loss"]) == record["epochs"] == 2
+        assert record == trainer.folder.record(k)
+        table = trainer.folder.out_of_bag(k)
+        lines = np.sort(table.filter(regex="^C_").to_numpy(), axis=1)
+        for wanted in (1, 2):
+            decided = trainer.folder.out_of_bag(k, min_lines=wanted)["DECIDING"]
+            np.testing.assert_array_equal(decided, lines[:, -wanted])
+        np.testing.assert_array_equal(table["DECIDING"], lines[:, -1])
+        assert record["oob_rows"] == len(table)
+        rows = table["INDEX"].to_numpy()
+        assert (targetid[rows] == table["TARGETID"]).all()
+        # All exposures of a target, or none.
+        assert set(targetid[rows]).isdisjoint(np.delete(targetid, rows))
+        assert ((table["DECIDING"] >= 0) & (table["DECIDING"] <= 1)).all()
+        in_bag = np.delete(np.arange(len(targetid)), rows)
+        np.testing.assert_array_equal(out_of_bag(targetid, in_bag), rows)
+
+
+def test_a_finished_member_is_not_trained_again(both, monkeypatch):
+    trainer, records = both
+    monkeypatch.setattr(trainer, "_attempt", None)
+    assert trainer.train(1) == records[1]
+
+
+def test_a_member_is_claimed_by_a_lock(tmp_path, monkeypatch):
+    trainer = a_trainer(tmp_path)
+    seen = []
+
+    def attempt(members, *_):
+        for member in members:
+            with pytest.raises(Timeout):
+                FileLock(trainer.folder.lock(member), is_singleton=False).acquire(timeout=0)
+        seen.extend(members)
+        return {member: {"member": member} for member in members}
+
+    monkeypatch.setattr(trainer, "_attempt", attempt)
+    trainer.train(4)
+    assert seen == [4]
+    assert list(trainer.train_group([6, 5])) == [6, 5]
+    assert seen == [4, 6, 5]
+
+
+def test_members_trained_together_are_those_trained_alone(both, tmp_path):
+    """But for rounding; a member of the group that is there already is kept."""
+    single, records = both
+    trainer = a_trainer(tmp_path, group=3)
+    trainer.train(2)
+    there = content(trainer, 2)
+    told = []
+    together = trainer.train_group([2, 0, 1], lambda *what: told.append(what[:3]))
+    assert list(together) == [2, 0, 1] and content(trainer, 2) == there
+    assert sorted(told) == [(k, done, 2) for k in (0, 1) for done in (1, 2)]
+    for k in (0, 1):
+        assert together[k]["group"] == 3 and records[k]["group"] == 1
+        for name in ("member", "seed", "attempt", "threads", "epochs", "bag_rows", "oob_rows"):
+            assert together[k][name] == records[k][name]
+        np.testing.assert_allclose(together[k]["loss"], records[k]["loss"], rtol=1e-5)
+        ours, theirs = (t.folder.out_of_bag(k)["DECIDING"] for t in (trainer, single))
+        np.testing.assert_allclose(ours, theirs, atol=1e-3)
+
+
+def test_company_does_not_matter(tmp_path):
+    alone, first, last = (a_trainer(tmp_path / name, group=3) for name in ("a", "b", "c"))
+    alone.train(5)
+    first.train_group([5, 3])
+    last.train_group([3, 4, 5])
+    assert content(alone, 5) == content(first, 5) == content(last, 5)
+    assert content(first, 3) == content(last, 3)
+    with pytest.raises(ValueError, match=r"members \[0, 3\] are not of one group of 3"):
+        a_trainer(tmp_path / "d", group=3).train_group([0, 3])
+
+
+def test_groups_follow_from_the_numbers():
+    assert groups([7, 0, 2, 5, 3], 4) == [(0, 2, 3), (5, 7)]
+    assert groups([4, 9], 1) == [(4,), (9,)]
+
+
+def test_one_that_diverges_does_not_disturb_its_group(tmp_path, monkeypatch):
+    """Member 1's first attempt starts from NaN: it is tried once more, member 0 is not."""
+    trainer, calm = (a_trainer(tmp_path / name, group=2) for name in ("spoiled", "calm"))
+    calm.train(0)
+    fit_group, attempts = trainer.trainer.fit_group, []
+
+    def spoiled(starts, on_epoch):
+        attempts.append(len(starts))
+        if len(starts) == 2:
+            starts[1].network.head_bias[:] = np.nan
+        return fit_group(starts, on_epoch)
+
+    monkeypatch.setattr(trainer.trainer, "fit_group", spoiled)
+    records = trainer.train_group([0, 1])
+    assert attempts == [2, 1]
+    assert [records[k]["attempt"] for k in (0, 1)] == [0, 1]
+    assert content(trainer, 0)[0] == content(calm, 0)[0]
+
+
+def test_diverged_members_are_tried_once_more_and_then_named(tmp_path):
+    labelled = a_labelled_set()
+    labelled.x[:] = np.nan
+    trainer = a_trainer(tmp_path, labelled=labelled)
+    with pytest.raises(DivergedError, match="member 3 has no finite loss in 2 attempts"):
+        trainer.train(3)
+    assert trainer.folder.record(3) is None and not trainer.folder.weights(3).exists()
+
+
+def test_a_finite_loss_does_not_hide_weights_that_are_not(random_network):
+    network = random_network()
+    assert network.is_finite()
+    network.convs[1].norm.mean[2] = np.nan
+    assert not network.is_finite()
+
+
+def test_every_target_in_the_bag(tmp_path):
+    """One target: nothing is out of bag, and that is no error."""
+    labelled = a_labelled_set()
+    labelled.table["TARGETID"] = 7
+    trainer = a_trainer(tmp_path, labelled=labelled, schedule={"epochs": 1})
+    record = trainer.train(0)
+    assert record["oob_rows"] == 0 and len(trainer.folder.out_of_bag(0)) == 0
+    assert json.loads(json.dumps(record))["oob"]["completeness"] is None
+
+
+def test_another_number_of_threads_is_refused():
+    use_threads(THREADS, "train.threads")
+    with pytest.raises(ConfigError, match=r"train\.threads=7, but .* already computed with 1"):
+        use_threads(7, "train.threads")

@@ -1,0 +1,255 @@
+"""The query as a whole, against the reference's answer and against hand-made tables."""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+import pytest
+
+from qnal.errors import ConfigError, InputError
+from qnal.query.select import CameraRule, SomCounts, select
+from qnal.query.utility import Strategy, entropy
+
+
+def scores(targetid, c_not, **columns):
+    """Spectra of targets, voted quasar at low redshift by a share 1 − ``c_not`` of the members."""
+    n, c_not = len(targetid), np.asarray(c_not, np.float32)
+    table = {
+        "TARGETID": pa.array(targetid, pa.int64()),
+        "C_NOT": c_not,
+        "C_QSO_LZ": (1 - c_not).astype(np.float32),
+        "C_QSO_HZ": np.zeros(n, np.float32),
+    }
+    return pa.table(table | columns)
+
+
+@pytest.fixture
+def reference(golden):
+    peer = np.load(golden / "query_expected.npz")
+    lists = {
+        "bad_camera_targetids": [golden / "query_bad_targetids.txt"],
+        "exclude": [golden / "query_other_campaign.txt"],
+    }
+    # Its entropies of permuted votes differ in the last bit, which decides over its ties.
+    order = np.lexsort((peer["targetid"], -np.round(peer["entropy"], 12)))
+    return golden / "query_table.csv", lists, peer["counts"], peer["targetid"][order]
+
+
+REFERENCE_STEPS = (
+    "scored",
+    "common SOM cells",
+    "best row of each target",
+    "all cameras alive",
+    "not on other lists",
+)
+
+
+@pytest.mark.parametrize("som_counts", SomCounts)
+def test_reference(reference, som_counts):
+    table, lists, counts, targetid = reference
+    selection = select(table, n=2000, cells=2025, som_counts=som_counts, **lists)
+    funnel = dict(selection.funnel)
+    assert [funnel[step] for step in REFERENCE_STEPS] == counts.tolist()
+    np.testing.assert_array_equal(selection.targetids, targetid)
+    assert selection.histogram.before.sum() == counts[1]
+    assert selection.histogram.after.sum() == counts[2]
+
+
+def test_reference_from_parts_with_a_sidecar(reference, tmp_path):
+    """float32 shares in several files, best cells in others: the same answer."""
+    path, lists, counts, targetid = reference
+    table = pyarrow.csv.read_csv(path)
+    for name in ("C_NOT", "C_QSO_LZ", "C_QSO_HZ"):
+        index = table.column_names.index(name)
+        table = table.set_column(index, name, table[name].cast(pa.float32()))
+    folder = tmp_path / "run=1" / "it's [here]"
+    for part, low in enumerate(range(0, len(table), 7000)):
+        rows = table.slice(low, 7000)
+        key = {
+            "FILE": pa.array([f"tiles/{part}.fits"] * len(rows)),
+            "ROW": pa.array(range(len(rows)), pa.int32()),
+        }
+        whole = rows.drop(["BMU"])
+        for name, column in key.items():
+            whole = whole.append_column(name, column)
+        best = pa.table(key | {"BMU": rows["BMU"].cast(pa.int32()), "BMU_DISTANCE": rows["C_NOT"]})
+        for kind, written in (("scores", whole), ("bmu", best)):
+            (folder / kind / "tiles").mkdir(parents=True, exist_ok=True)
+            pq.write_table(written, folder / kind / "tiles" / f"{part}.parquet")
+    (folder / "scores" / ".being-written.parquet").write_bytes(b"half")
+    selection = select(
+        folder / "scores", bmu=folder / "bmu", n=2000, cells=2025, memory_limit="500MB", **lists
+    )
+    np.testing.assert_array_equal(selection.targetids, targetid)
+    funnel = dict(selection.funnel)
+    assert [funnel[step] for step in REFERENCE_STEPS] == counts.tolist()
+    # The rows fetched from the parts are those that were ranked.
+    columns = selection.table.to_pydict()
+    shares = np.transpose([columns[name] for name in ("C_NOT", "C_QSO_LZ", "C_QSO_HZ")])
+    np.testing.assert_allclose(entropy(shares), selection.scores, atol=1e-6)
+    np.testing.assert_allclose(columns["BMU_DISTANCE"], columns["C_NOT"])
+
+
+def test_tiles_of_the_reference(reference):
+    table, lists, _, _ = reference
+    selection = select(table, n=500, cells=2025, **lists)
+    raw = pyarrow.csv.read_csv(table)
+    pairs = set(zip(raw["TARGETID"].to_pylist(), raw["TILEID"].to_pylist(), strict=True))
+    tiles = [sum(target == found for found, _ in pairs) for target in selection.targetids[:20]]
+    assert selection.table["N_TILES"].to_pylist()[:20] == tiles
+    assert 0 < selection.on_several_tiles < 500
+
+
+def test_best_row_and_its_ties():
+    """Target 1: the more uncertain row. Target 2: the lower EXPID, FILE, ROW; null last."""
+    table = scores(
+        [1, 1, 2, 2, 2, 2],
+        [0.9, 0.6, 0.7, 0.7, 0.3, 0.7],
+        EXPID=pa.array([1, 2, None, 5, 5, 5], pa.int32()),
+        FILE=pa.array(["a", "a", "a", "c", "b", "b"]),
+        ROW=pa.array([0, 1, 2, 3, 9, 8], pa.int32()),
+    )
+    found = select(table, n=2).table.to_pydict()
+    assert found["TARGETID"] == [1, 2] and found["RANK"] == [1, 2]
+    assert (found["EXPID"], found["FILE"], found["ROW"]) == ([2, 5], ["a", "b"], [1, 8])
+
+
+def test_order_of_rows_does_not_matter():
+    random = np.random.default_rng(0)
+    table = scores(
+        random.integers(1, 300, 1000),
+        random.integers(0, 10, 1000) / 10,
+        EXPID=pa.array(random.permutation(1000), pa.int32()),
+    )
+    first = select(table, n=50).table
+    assert select(table.take(random.permutation(1000)), n=50).table.equals(first)
+
+
+def test_ties_at_the_cut_go_by_targetid_and_are_noted():
+    selection = select(scores([9, 4, 7, 1], [0.5, 0.8, 0.2, 0.8]), n=2)
+    assert selection.targetids.tolist() == [9, 1]
+    assert any("3 targets are tied at the cut; of them the 1" in note for note in selection.notes)
+    assert selection.cut == selection.scores[1] == pytest.approx(entropy([0.8, 0.2]), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("rule", "kept"),
+    [(CameraRule.all, [1, 2, 4]), (CameraRule.any, [1, 4]), (CameraRule.none, [1, 2, 3, 4])],
+)
+def test_camera_rules(rule, kept):
+    """1 alive; 2 has Z dead once; 3 has R dead in both; 4 unknown."""
+    table = scores(
+        [1, 2, 2, 3, 3, 4],
+        [0.5] * 6,
+        CAMERAS=pa.array([7, 3, 7, 5, 5, None], pa.int8()),
+    )
+    assert select(table, n=9, camera=rule).targetids.tolist() == kept
+
+
+def test_dead_cameras_of_different_exposures_add_up():
+    table = scores([1, 1, 2], [0.5] * 3, CAMERAS=pa.array([3, 4, 7], pa.int8()))
+    assert select(table, n=9).targetids.tolist() == [1, 2]
+
+
+def test_sky_is_not_selected_but_counts_in_its_cell():
+    table = scores(
+        [1, 2, -3, 4],
+        [0.5, 0.5, 0.5, 0.5],
+        OBJTYPE=pa.array(["TGT", None, "SKY", "SKY"]),
+        BMU=pa.array([0, 0, 1, 1], pa.int32()),
+    )
+    # Both cells hold two, and neither more than the percentile unless a third, empty one counts.
+    with pytest.raises(InputError, match="no spectrum is left"):
+        select(table, n=9, cells=2)
+    assert select(table, n=9, cells=3).targetids.tolist() == [1, 2]
+    assert select(table, n=9, cells=3, keep_sky=True).targetids.tolist() == [-3, 1, 2, 4]
+
+
+def test_empty_cells_count_unless_as_in_the_notebook():
+    """Cells hold 1, 2 and, of a map of 20, nothing: the 15th percentile is 0, or 1.15."""
+    table = scores([1, 2, 3], [0.5] * 3, BMU=pa.array([0, 1, 1], pa.int32()))
+    assert select(table, n=9, cells=20).targetids.tolist() == [1, 2, 3]
+    notebook = select(table, n=9, cells=20, som_counts="notebook")
+    assert notebook.targetids.tolist() == [2, 3]
+    assert select(table, n=9, som_percentile=None).targetids.tolist() == [1, 2, 3]
+    with pytest.raises(ConfigError, match="how many cells the map has"):
+        select(table, n=9)
+    with pytest.raises(InputError, match="best cells go up to 1, but the map has 1 cells"):
+        select(table, n=9, cells=1)
+
+
+def test_unanswered_rows_count_in_cells_only():
+    table = scores(
+        [1, 2, 3, 4],
+        [0.5, 0.5, np.nan, 0.5],
+        STATUS=pa.array(["ok", "no_signal", "ok", "ok"]).dictionary_encode(),
+        BMU=pa.array([0, 0, 0, None], pa.int32()),
+    )
+    selection = select(table, n=9, cells=4)
+    assert selection.targetids.tolist() == [1]
+    assert selection.funnel[:3] == [("scored", 4), ("answered", 2), ("common SOM cells", 1)]
+    assert "dropped 1 spectra without a best cell" in " ".join(selection.notes)
+
+
+def test_what_is_unknown_is_noted():
+    selection = select(scores([1], [0.5]), n=1)
+    assert any("SOM filter was skipped" in note for note in selection.notes)
+    assert any("no CAMERAS" in note for note in selection.notes)
+    assert selection.on_several_tiles is None
+    assert [step for step, _ in selection.funnel] == [
+        "scored",
+        "science targets",
+        "best row of each target",
+        "selected",
+    ]
+
+
+def test_fewer_than_asked_for():
+    selection = select(scores([1, 2], [0.5, 0.4]), n=5)
+    assert selection.targetids.tolist() == [1, 2]
+    assert any("Only 2 targets remained of the 5" in note for note in selection.notes)
+
+
+def test_targets_without_a_score_are_not_selected():
+    selection = select(scores([1, 2, 3], [1.0, 0.5, 1.0]), n=2)
+    assert selection.targetids.tolist() == [2]
+    assert any("2 others have no score" in note for note in selection.notes)
+
+
+def test_arbitrary_rankings_are_refused():
+    with pytest.raises(InputError, match="no spectrum has any vote_entropy"):
+        select(scores([1, 2], [1.0, 0.0]), n=1)
+    sky = scores([1, -2], [1.0, 0.5])
+    with pytest.raises(InputError, match="no spectrum with a score above 0 is left"):
+        select(sky, n=1)
+
+
+@pytest.mark.parametrize("strategy", Strategy)
+def test_strategies_rank_by_their_columns(strategy):
+    soft = {"P_NOT": [0.9, 0.2, 0.5], "P_QSO_LZ": [0.1, 0.4, 0.5], "P_QSO_HZ": [0.0, 0.4, 0.0]}
+    table = scores([1, 2, 3], [0.6, 0.8, 0.7], ENTROPY=[0.1, 0.3, 0.2], MUTUAL_INFO=[0.2, 0.1, 0.3])
+    for name, column in soft.items():
+        table = table.append_column(name, pa.array(column, pa.float32()))
+    expected = {
+        Strategy.vote_entropy: [1, 3, 2],
+        Strategy.entropy: [2, 3, 1],
+        Strategy.mutual_info: [3, 1, 2],
+        Strategy.margin: [2, 3, 1],  # 2 and 3 are tied
+        Strategy.least_confidence: [2, 3, 1],
+    }
+    assert select(table, n=3, strategy=strategy).targetids.tolist() == expected[strategy]
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ({"n": 0}, "query.n must be at least 1, not 0"),
+        ({"som_percentile": 101}, "query.som_percentile must be from 0 to 100"),
+        ({"strategy": "entrophy"}, "query.strategy must be one of vote_entropy, entropy"),
+        ({"camera": "some"}, "query.camera must be one of all, any, none"),
+        ({"som_counts": "x"}, "query.som_counts must be one of map, notebook"),
+    ],
+)
+def test_bad_values_are_refused(value, message):
+    with pytest.raises(ConfigError, match=message):
+        select(scores([1], [0.5]), **({"n": 1} | value))
