@@ -100,7 +100,7 @@ def spectra(data: Path) -> list[Row]:
     return rows
 
 
-def answers(data: Path) -> dict[str, np.ndarray]:
+def predictions(data: Path) -> dict[str, np.ndarray]:
     """The peers' answers on all real spectra, by name."""
     boss = np.load(data / "golden/quasarnp_boss.npz")
     desi = np.load(data / "golden/quasarnp_desi.npz")
@@ -133,7 +133,7 @@ def decoded(output: np.ndarray, clamp: bool = False) -> Lines:
 
 def networks(data: Path) -> list[Row]:
     """Forward passes of every backend, weight files written anew, and decoding."""
-    said, rows = answers(data), []
+    said, rows = predictions(data), []
     x = said["X"]
     backends: dict[str, tuple[float, Callable[[Network], np.ndarray]]] = {
         "numpy, float64": (1e-5, lambda net: apply_numpy(net, x)),

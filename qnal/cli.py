@@ -114,7 +114,7 @@ def run(raw: DictConfig, folder: Path) -> int:
     """
     from qnal.config.schema import Stage
     from qnal.config.validation import validated
-    from qnal.job_lock import alive
+    from qnal.job_lock import hold
     from qnal.stages import Job, stage_function
     from qnal.summary import Summary
     from qnal.tracking import open_recorder
@@ -124,7 +124,7 @@ def run(raw: DictConfig, folder: Path) -> int:
         config = validated(raw)
         if config.stage is None:
             raise ConfigError(f"stage is not set; choose one of {', '.join(Stage)}.")
-        with alive(config.work / ".jobs") as lock:
+        with hold(config.work / ".jobs") as lock:
             recorder = open_recorder(config.tracking, config.work, lock)
             job = Job(folder, recorder, _executor(config.executor))
             summary = stage_function(config.stage)(config, job)

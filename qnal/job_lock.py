@@ -9,7 +9,7 @@ from filelock import FileLock, Timeout
 
 
 @contextmanager
-def alive(folder: Path) -> Iterator[Path]:
+def hold(folder: Path) -> Iterator[Path]:
     """Hold a lock in ``folder`` during the block; it is let go of even by a killed process."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{uuid.uuid4().hex}.lock"
@@ -20,7 +20,7 @@ def alive(folder: Path) -> Iterator[Path]:
         path.unlink(missing_ok=True)
 
 
-def is_alive(lock: Path) -> bool:
+def is_held(lock: Path) -> bool:
     """Whether the job that holds a lock lives; False too where its lock is gone."""
     if not lock.exists():
         return False

@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 
 from qnal.config.schema import TrackingConfig, TrackingKind
 from qnal.errors import ConfigError, InputError
-from qnal.job_lock import is_alive
+from qnal.job_lock import is_held
 from qnal.progress import say
 
 LOCK_TAG = "qnal.lock"
@@ -89,7 +89,7 @@ class Recorder:
         for run in self._search("attributes.status = 'RUNNING'"):
             lock = Path(run.data.tags.get(LOCK_TAG, ""))
             # A lock in a folder that is not here belongs to another machine; it may well live.
-            if lock.name and lock.parent.is_dir() and not is_alive(lock):
+            if lock.name and lock.parent.is_dir() and not is_held(lock):
                 self.attempt(partial(_terminate, run.info.run_id, "KILLED"))
 
     def adopt(self, run: "Run", tags: Mapping[str, str]) -> None:

@@ -27,7 +27,7 @@ from machine import describe, gemm_limit, ratio, side_by_side
 from qnal.ensemble.stored import read_ensemble
 from qnal.ensemble.votes import Thresholds, votes
 from qnal.errors import ConfigError
-from qnal.inference.forward_passes import Members, answers
+from qnal.inference.forward_passes import Members, predictions
 from qnal.inference.member_stack import MemberStack
 from qnal.lines import QUASARNET_BAL_LINES, QUASARNET_LINES
 from qnal.network.backends.forward import Backend, forward
@@ -119,10 +119,10 @@ def alone(networks: list[Network], x: np.ndarray, threads: int, seconds: float) 
     """Spectrum-members a second of the default precision in this process."""
     use_threads(threads, "threads")
     stack = MemberStack.of(networks, Precision.auto, THRESHOLDS)
-    answers(stack, x, THRESHOLDS)
+    predictions(stack, x, THRESHOLDS)
     count, start = 0, time.perf_counter()
     while time.perf_counter() - start < seconds:
-        answers(stack, x, THRESHOLDS)
+        predictions(stack, x, THRESHOLDS)
         count += len(x) * len(networks)
     return count / (time.perf_counter() - start)
 
@@ -143,7 +143,7 @@ def measure(networks: list[Network], x: np.ndarray, repeats: int) -> None:
     models = keras_members(networks)
 
     def way(members: Members) -> Callable[[], object]:
-        return lambda: answers(members, x, THRESHOLDS)
+        return lambda: predictions(members, x, THRESHOLDS)
 
     exact = x.astype(np.float64)
     ways: dict[str, tuple[int, Callable[[], object]]] = {
@@ -165,7 +165,7 @@ def measure(networks: list[Network], x: np.ndarray, repeats: int) -> None:
     for fast, slow, wanted in TARGETS:
         middle, least, most = ratio(each, slow, fast)
         print(f"{fast} / {slow}: {middle:.1f} ({least:.1f} to {most:.1f}), wanted {wanted:.0f}")
-    a, b = (answers(said[name], x, THRESHOLDS) for name in ("f32", "auto"))
+    a, b = (predictions(said[name], x, THRESHOLDS) for name in ("f32", "auto"))
     ours, theirs = (votes(s.deciding, s.z_best, THRESHOLDS) for s in (b, a))
     dz = np.abs(a.z_best - b.z_best)[theirs > 0] / (1 + a.z_best[theirs > 0])
     print(

@@ -28,7 +28,7 @@ from scoring_memory import link
 from qnal.ensemble.stored import read_ensemble
 from qnal.ensemble.votes import Thresholds
 from qnal.executors.local import local_workers
-from qnal.inference.forward_passes import answers
+from qnal.inference.forward_passes import predictions
 from qnal.inference.member_stack import MemberStack
 from qnal.lines import QUASARNET_BAL_LINES, QUASARNET_LINES
 from qnal.network.precision import Precision
@@ -59,7 +59,7 @@ def _spectra(file: Path) -> np.ndarray:
 def passes(weights: Path, precision: str, file: Path, compute: bool) -> None:
     """Forward passes of a file that is in memory already; or get ready for them."""
     stack, x = _stack(weights, precision), _spectra(file)
-    answers(stack, x if compute else x[:8], Thresholds())
+    predictions(stack, x if compute else x[:8], Thresholds())
 
 
 def forward_alone(weights: Path, precision: str, files: list[Path], repeats: int) -> float:

@@ -92,16 +92,16 @@ def mock_spectra(n: int) -> np.ndarray:
     return shuffled[:n].astype(np.float32)
 
 
-def best_cells(x: np.ndarray, shape: tuple[int, int], repeats: int) -> None:
+def find_bmus(x: np.ndarray, shape: tuple[int, int], repeats: int) -> None:
     """Both ways on the spectra that SOMVIZ takes at a time; ours on all as well."""
     ours = SelfOrganizingMap.fit(x, shape, seed=1, epochs=10)
     theirs = peer(shape)
     theirs._weights = np.ascontiguousarray(ours.weights.T, np.float64)
     some = x[:1024]
-    answers: dict[str, np.ndarray] = {}
+    predictions: dict[str, np.ndarray] = {}
 
     def keep(name: str, find: Callable[[], np.ndarray]) -> Callable[[], None]:
-        return lambda: answers.update({name: find()})
+        return lambda: predictions.update({name: find()})
 
     their_way = keep("SOMVIZ", lambda: theirs.find_bmu(some.astype(np.float64)))
     start = time.perf_counter()
@@ -124,8 +124,8 @@ def best_cells(x: np.ndarray, shape: tuple[int, int], repeats: int) -> None:
         print(f"  {name:10s} {rate:10,.0f} spectra/s   {', '.join(shares)} float32 GEMM limit")
     print(f"  SOMVIZ's first call {len(some) / first:,.0f} spectra/s")
     print("  ratio {:.0f} ({:.0f} to {:.0f})".format(*ratio(seconds, "SOMVIZ", "qnal")), end="; ")
-    differ = np.flatnonzero(answers["SOMVIZ"] != answers["qnal"])
-    distance = [_distance(some, ours, answers[name], differ) for name in ("SOMVIZ", "qnal")]
+    differ = np.flatnonzero(predictions["SOMVIZ"] != predictions["qnal"])
+    distance = [_distance(some, ours, predictions[name], differ) for name in ("SOMVIZ", "qnal")]
     ties = np.isclose(*distance, rtol=1e-12).sum()
     print(f"{len(differ)} cells differ, {ties} of them ties in float64")
 
@@ -195,7 +195,7 @@ def main() -> None:
     spectra, held = (1500, 500) if options.quick else (options.spectra, HELD_OUT)
     x = mock_spectra(spectra + held)
     x, held_out = x[:spectra], x[spectra:]
-    best_cells(x, (20, 20) if options.quick else LARGE, repeats=2)
+    find_bmus(x, (20, 20) if options.quick else LARGE, repeats=2)
     if REAL.exists():
         fits(np.load(REAL)["X"], None, (6, 7), 1 if options.quick else 5, "real BOSS spectra")
     if options.quick:

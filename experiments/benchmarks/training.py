@@ -135,13 +135,13 @@ def our_members(job: Job, members: range) -> list[Fit]:
 @lru_cache(maxsize=2)
 def our_trainer(job: Job):  # type: ignore[no-untyped-def]
     """The process's trainer, on one thread."""
-    from qnal.network.hyperparameters import Schedule
+    from qnal.network.hyperparameters import Hyperparameters
     from qnal.network.training import Trainer
 
     if job.group == 1:
         use_threads(1, "threads")
-    schedule = Schedule(job.epochs, 0, BATCH, RATE, precision=job.precision)
-    return Trainer(reference_network(0), schedule, *data(job.rows), job.group)
+    hyperparameters = Hyperparameters(job.epochs, 0, BATCH, RATE, precision=job.precision)
+    return Trainer(reference_network(0), hyperparameters, *data(job.rows), job.group)
 
 
 def workers(count: int) -> ProcessPoolExecutor:

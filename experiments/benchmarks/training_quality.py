@@ -27,12 +27,12 @@ from training import head_loss
 from qnal.config.schema import Config
 from qnal.config.validation import validated
 from qnal.ensemble.bootstrap import draw_bag, out_of_bag, streams
-from qnal.ensemble.evaluation.metrics import quality
+from qnal.ensemble.evaluation.metrics import classification_metrics
 from qnal.ensemble.labelled_set import LabelledSet
 from qnal.ensemble.votes import votes
-from qnal.inference.forward_passes import answers
+from qnal.inference.forward_passes import predictions
 from qnal.network.backends.forward import Backend, forward
-from qnal.network.hyperparameters import Schedule
+from qnal.network.hyperparameters import Hyperparameters
 from qnal.network.keras_model import keras_model
 from qnal.network.loss import quasarnet_loss
 from qnal.network.network import Network
@@ -93,32 +93,43 @@ def quality_of(way: str, config: Config, labelled: LabelledSet, seed: int) -> di
     rows = out_of_bag(targetid, bag)
     train, random = config.train, streams(seed, 0)
     initial = structure.initial(random.weights)
-    schedule = Schedule(train.epochs, train.min_steps, train.batch_size, train.learning_rate)
+    hyperparameters = Hyperparameters(
+        train.epochs, train.min_steps, train.batch_size, train.learning_rate
+    )
     if way == "Keras":
-        network = of_keras(initial, schedule, labelled.x[bag], aims, bag, seed)
+        network = of_keras(initial, hyperparameters, labelled.x[bag], aims, bag, seed)
     else:
-        precise = Schedule(**vars(schedule) | {"precision": Precision(way.split()[1])})
+        precise = Hyperparameters(
+            **vars(hyperparameters) | {"precision": Precision(way.split()[1])}
+        )
         network, _ = Trainer(initial, precise, labelled.x, aims).fit(initial, bag, random.fit)
     return judged(config, network, labelled, aims, rows)
 
 
 def of_keras(
-    initial: Network, schedule: Schedule, x: np.ndarray, aims: Targets, bag: np.ndarray, seed: int
+    initial: Network,
+    hyperparameters: Hyperparameters,
+    x: np.ndarray,
+    aims: Targets,
+    bag: np.ndarray,
+    seed: int,
 ) -> Network:
     """A network as the reference trains it; its batches and dropout are Keras's own."""
     keras.utils.set_random_seed(seed)
-    model, first = keras_model(initial, schedule.dropout), initial.arrays()
+    model, first = keras_model(initial, hyperparameters.dropout), initial.arrays()
     for layer in model.layers:
         if layer.name in first:
             layer.set_weights(list(first[layer.name].values()))
     heads = range(aims.boxes.shape[1])
-    model.compile(keras.optimizers.Adam(schedule.learning_rate), loss=[head_loss for _ in heads])
+    model.compile(
+        keras.optimizers.Adam(hyperparameters.learning_rate), loss=[head_loss for _ in heads]
+    )
     model.fit(
         x[:, :, None],
         [np.concatenate([aims.boxes[bag, h], aims.offsets[bag, h]], axis=1) for h in heads],
         sample_weight=[aims.weights[bag, h] for h in heads],
-        batch_size=schedule.batch_size,
-        epochs=schedule.epochs_for(len(bag)),
+        batch_size=hyperparameters.batch_size,
+        epochs=hyperparameters.epochs_for(len(bag)),
         verbose=0,
     )
     with tempfile.TemporaryDirectory() as folder:
@@ -136,9 +147,9 @@ def judged(
     thresholds, answer = config.ensemble.thresholds(), forward(network, Backend.tensorflow)
     output = tf.constant(answer(labelled.x[rows]), tf.float32)
     loss = quasarnet_loss(output, aims.boxes[rows], aims.offsets[rows]) * aims.weights[rows]
-    said = answers([(network, answer)], labelled.x[rows], thresholds)
+    said = predictions([(network, answer)], labelled.x[rows], thresholds)
     vote = votes(said.deciding[:, 0], said.z_best[:, 0], thresholds)
-    found = quality(
+    found = classification_metrics(
         labelled.column("LABEL")[rows], labelled.column("Z")[rows], vote > 0, said.z_best[:, 0]
     )
     found["loss"] = float(tf.reduce_mean(tf.reduce_sum(loss, axis=1)))

@@ -12,13 +12,13 @@ import pandas as pd
 from filelock import FileLock
 
 from qnal.ensemble.bootstrap import Bootstrap, draw_bag, out_of_bag, streams
-from qnal.ensemble.evaluation.metrics import member_quality
+from qnal.ensemble.evaluation.metrics import member_metrics
 from qnal.ensemble.folder import EnsembleFolder
 from qnal.ensemble.labelled_set import LabelledSet
-from qnal.ensemble.votes import MemberAnswers, Thresholds, gather
+from qnal.ensemble.votes import MemberPredictions, Thresholds, gather
 from qnal.lines import column_names
 from qnal.network.backends.forward import Backend, forward, member_lines
-from qnal.network.hyperparameters import Schedule, Start
+from qnal.network.hyperparameters import Hyperparameters, Start
 from qnal.network.network import Network
 from qnal.network.structure import Structure
 from qnal.network.targets import targets
@@ -42,7 +42,7 @@ class MemberRecipe:
     """All that a member is made from, besides the labelled set."""
 
     structure: Structure
-    schedule: Schedule
+    hyperparameters: Hyperparameters
     thresholds: Thresholds
     bootstrap: Bootstrap
     seed: int
@@ -61,7 +61,7 @@ class MemberTrainer:
         structure = recipe.structure
         self.trainer = Trainer(
             structure.initial(np.random.default_rng(0)),
-            recipe.schedule,
+            recipe.hyperparameters,
             labelled.x,
             targets(
                 labelled.column("LABEL"),
@@ -146,7 +146,7 @@ class MemberTrainer:
 
         def on_epoch_of(place: int, done: int, loss: float) -> None:
             if on_epoch:
-                total = recipe.schedule.epochs_for(len(starts[place].rows))
+                total = recipe.hyperparameters.epochs_for(len(starts[place].rows))
                 on_epoch(member_at[place], done, total, loss)
 
         fits = self.trainer.fit_group(starts, on_epoch_of)
@@ -184,7 +184,7 @@ class MemberTrainer:
         return self.folder.add(network, oob, record)
 
     def _quality(self, rows: np.ndarray, oob: pd.DataFrame) -> dict[str, float | None]:
-        return member_quality(self.labelled.table.iloc[rows], oob, self.recipe.thresholds)
+        return member_metrics(self.labelled.table.iloc[rows], oob, self.recipe.thresholds)
 
 
 def groups(members: Sequence[int], size: int) -> list[tuple[int, ...]]:
@@ -193,7 +193,7 @@ def groups(members: Sequence[int], size: int) -> list[tuple[int, ...]]:
 
 
 def _table(
-    labelled: LabelledSet, rows: np.ndarray, said: MemberAnswers | None, lines: Sequence[str]
+    labelled: LabelledSet, rows: np.ndarray, said: MemberPredictions | None, lines: Sequence[str]
 ) -> pd.DataFrame:
     """Out-of-bag answers of one member, with the identity of each spectrum."""
     table = labelled.table.iloc[rows][["SOURCE", "TARGETID", "EXPID", "FILE", "ROW"]]

@@ -14,7 +14,7 @@ _ONE_AT_A_TIME = threading.Lock()
 
 
 @dataclass(frozen=True)
-class MemberWork:
+class TrainTask:
     """Trains members by their numbers; a process reads the labelled set once, and compiles once.
 
     Attributes:
@@ -38,5 +38,5 @@ class MemberWork:
 
 
 @lru_cache(maxsize=1)
-def _trainer(work: MemberWork) -> MemberTrainer:
+def _trainer(work: TrainTask) -> MemberTrainer:
     return MemberTrainer(work.recipe, LabelledSet.read(work.labelled), work.folder)

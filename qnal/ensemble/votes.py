@@ -29,7 +29,7 @@ class Thresholds:
 
 
 @dataclass(frozen=True)
-class MemberAnswers:
+class MemberPredictions:
     """Answers of all members on the same spectra.
 
     Attributes:
@@ -47,10 +47,10 @@ class MemberAnswers:
     bal: NDArray[np.float32]
 
 
-def gather(lines: Sequence[Lines], thresholds: Thresholds) -> MemberAnswers:
+def gather(lines: Sequence[Lines], thresholds: Thresholds) -> MemberPredictions:
     """The decoded answers of the members side by side."""
     confidence = np.stack([m.confidence for m in lines], axis=-1).astype(np.float32)
-    return MemberAnswers(
+    return MemberPredictions(
         np.sort(confidence, axis=1)[:, -thresholds.min_lines],
         np.stack([m.z_best for m in lines], axis=-1),
         confidence,
@@ -118,23 +118,26 @@ def score_schema(lines: Sequence[str], bal_lines: Sequence[str]) -> pa.Schema:
 
 
 def score_columns(
-    answers: MemberAnswers,
+    predictions: MemberPredictions,
     thresholds: Thresholds,
     bal_trained: bool,
     calibration: Calibration | None = None,
 ) -> list[NDArray[np.float32] | None]:
     """Values of :func:`score_schema`, each of shape [rows]; None where a head is untrained."""
-    vote = votes(answers.deciding, answers.z_best, thresholds)
+    vote = votes(predictions.deciding, predictions.z_best, thresholds)
     share = shares(vote)
-    soft = soft_classes(answers.deciding, answers.z_best, thresholds, calibration)
+    soft = soft_classes(predictions.deciding, predictions.z_best, thresholds, calibration)
     mean = soft.mean(axis=1)
-    z, spread = consensus_z(answers.z_best, vote)
+    z, spread = consensus_z(predictions.z_best, vote)
     columns = [*share.T, *mean.T, entropy(share), entropy(mean)]
     columns += [mutual_information(soft.swapaxes(0, 1)), z, spread]
-    for line in range(answers.z.shape[1]):
-        columns += [answers.confidence[:, line].mean(axis=1), np.median(answers.z[:, line], axis=1)]
+    for line in range(predictions.z.shape[1]):
+        columns += [
+            predictions.confidence[:, line].mean(axis=1),
+            np.median(predictions.z[:, line], axis=1),
+        ]
     narrow: list[NDArray[np.float32] | None] = [c.astype(np.float32) for c in columns]
-    for head in range(answers.bal.shape[1]):
-        bal = answers.bal[:, head].mean(axis=1, dtype=np.float64).astype(np.float32)
+    for head in range(predictions.bal.shape[1]):
+        bal = predictions.bal[:, head].mean(axis=1, dtype=np.float64).astype(np.float32)
         narrow.append(bal if bal_trained else None)
     return narrow

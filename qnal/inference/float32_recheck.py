@@ -48,7 +48,7 @@ class Peaks:
 
 
 @dataclass(frozen=True)
-class Doubt:
+class Float32Recheck:
     """When a bfloat16 answer does not settle a vote.
 
     Attributes:
@@ -62,16 +62,16 @@ class Doubt:
     linear: bool
 
     @classmethod
-    def measured(cls, narrow: Peaks, exact: Peaks, lines: int, linear: bool) -> "Doubt":
+    def measured(cls, narrow: Peaks, exact: Peaks, lines: int, linear: bool) -> "Float32Recheck":
         """From the same spectra in bfloat16 and in float32."""
         error = _before_sigmoid(narrow.confidence[:, :, :lines], linear)
         error -= _before_sigmoid(exact.confidence[:, :, :lines], linear)
         rms = np.sqrt(np.mean(error**2, axis=(1, 2)))
         return cls(np.maximum(SAFETY * rms, WORST * np.abs(error).max(axis=(1, 2))), lines, linear)
 
-    def of(self, members: slice) -> "Doubt":
+    def of(self, members: slice) -> "Float32Recheck":
         """The same for some of the members."""
-        return Doubt(self.margins[members], self.lines, self.linear)
+        return Float32Recheck(self.margins[members], self.lines, self.linear)
 
     def about(self, peaks: Peaks, thresholds: Thresholds) -> NDArray[np.bool_]:
         """Which votes are not sure, shape [members, rows].
@@ -88,8 +88,8 @@ class Doubt:
         if not self.linear:
             first = np.minimum(first, SATURATED)
         tie = second >= first - 2 * margin
-        doubt: NDArray[np.bool_] = (np.abs(above) <= margin) | ((above > 0) & tie)
-        return doubt
+        recheck: NDArray[np.bool_] = (np.abs(above) <= margin) | ((above > 0) & tie)
+        return recheck
 
     def holds(
         self, narrow: Peaks, exact: Peaks, z_best: tuple[NDArray, NDArray], thresholds: Thresholds
@@ -101,14 +101,14 @@ class Doubt:
             z_best: redshifts by either, each of shape [members, rows].
             thresholds: when a member votes quasar.
         """
-        doubt = self.about(narrow, thresholds)
+        recheck = self.about(narrow, thresholds)
         off = np.where(narrow.box == exact.box, np.abs(narrow.offset - exact.offset), 0)
         ours, theirs = (
             votes(peaks.deciding(self.lines, thresholds.min_lines), z, thresholds)
             for peaks, z in zip((narrow, exact), z_best, strict=True)
         )
-        holds: NDArray[np.bool_] = np.isfinite(self.margins) & (doubt | (ours == theirs)).all(1)
-        holds &= (doubt.mean(axis=1) <= MOST_REPEATED) & (WORST * off.max(axis=(1, 2)) <= SLACK)
+        holds: NDArray[np.bool_] = np.isfinite(self.margins) & (recheck | (ours == theirs)).all(1)
+        holds &= (recheck.mean(axis=1) <= MOST_REPEATED) & (WORST * off.max(axis=(1, 2)) <= SLACK)
         return holds
 
 

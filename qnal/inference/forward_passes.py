@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from qnal.ensemble.votes import MemberAnswers, Thresholds, gather
+from qnal.ensemble.votes import MemberPredictions, Thresholds, gather
 from qnal.inference.member_stack import MemberStack
 from qnal.network.backends.forward import Forward, member_lines
 from qnal.network.network import Network
@@ -14,12 +14,12 @@ from qnal.network.network import Network
 Members = MemberStack | Sequence[tuple[Network, Forward]]
 
 
-def answers(
+def predictions(
     members: Members,
     x: NDArray,
     thresholds: Thresholds,
     batch_size: int = 512,
-) -> MemberAnswers:
+) -> MemberPredictions:
     """Answers of all members to spectra on their grid.
 
     A member's answers do not depend on which others are computed.

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from qnal.ensemble.votes import Thresholds
 from qnal.errors import InputError
-from qnal.inference.float32_recheck import SLACK, Doubt, Peaks
-from qnal.inference.probe_spectra import trial_spectra
+from qnal.inference.float32_recheck import SLACK, Float32Recheck, Peaks
+from qnal.inference.probe_spectra import probe_spectra
 from qnal.network.backends.tensorflow_backend import Structure, folded_weights, outputs, structure
 from qnal.network.decode import Lines, located, place_of
 from qnal.network.device import has_bfloat16
@@ -71,7 +71,7 @@ class MemberStack:
                 group = GPU_GROUP
         self.first = networks[0]
         self.precisions = (Precision.float32,) * len(networks)
-        self._doubt: Doubt | None = None
+        self._recheck: Float32Recheck | None = None
         self.computed = self.repeated = 0
         self._count = len(networks)
         self._groups = list(_groups(networks, group))
@@ -96,16 +96,16 @@ class MemberStack:
         auto = precision is Precision.auto
         if precision is Precision.float32 or (auto and not has_bfloat16()):
             return stack
-        x, first = trial_spectra(stack.first.grid), stack.first
+        x, first = probe_spectra(stack.first.grid), stack.first
         exact, narrow = (
             stack.peaks(x, thresholds, kind) for kind in (Precision.float32, Precision.bfloat16)
         )
         linear = first.offset_activation is OffsetActivation.linear
-        doubt = Doubt.measured(narrow, exact, len(first.lines), linear)
+        recheck = Float32Recheck.measured(narrow, exact, len(first.lines), linear)
         ours, theirs = (np.stack([s.z_best for s in stack._lines(p)]) for p in (narrow, exact))
-        holds = doubt.holds(narrow, exact, (ours, theirs), thresholds) | (not auto)
+        holds = recheck.holds(narrow, exact, (ours, theirs), thresholds) | (not auto)
         stack.precisions = tuple(Precision.bfloat16 if h else Precision.float32 for h in holds)
-        stack._doubt = doubt
+        stack._recheck = recheck
         return stack
 
     def __len__(self) -> int:
@@ -141,11 +141,11 @@ class MemberStack:
             narrow = np.array([p is Precision.bfloat16 for p in self.precisions[group.members]])
             precision = Precision.bfloat16 if narrow.any() else Precision.float32
             peaks = self._peaks(group, batches, thresholds, precision)
-            if self._doubt and narrow.any():
-                doubt = self._doubt.of(group.members).about(peaks, thresholds)
-                doubt |= ~narrow[:, None]
-                self._repeat(group, peaks, doubt, x, thresholds, batch_size)
-                self.repeated += int(doubt.sum())
+            if self._recheck and narrow.any():
+                recheck = self._recheck.of(group.members).about(peaks, thresholds)
+                recheck |= ~narrow[:, None]
+                self._repeat(group, peaks, recheck, x, thresholds, batch_size)
+                self.repeated += int(recheck.sum())
             said += self._lines(peaks)
         self.computed += len(x) * len(self)
         return said
@@ -167,17 +167,17 @@ class MemberStack:
         self,
         group: _Group,
         peaks: Peaks,
-        doubt: NDArray[np.bool_],
+        recheck: NDArray[np.bool_],
         x: NDArray[np.float32],
         thresholds: Thresholds,
         batch_size: int,
     ) -> None:
         """Replace the answers that are in doubt by those of float32."""
-        most = int(doubt.sum(axis=1).max())
+        most = int(recheck.sum(axis=1).max())
         if not most:
             return
         # Rows in doubt first, of each member; behind them others fill up what is not needed.
-        rows = np.argsort(~doubt, axis=1, kind="stable")[:, :most]
+        rows = np.argsort(~recheck, axis=1, kind="stable")[:, :most]
         batches = _batches(x[rows], batch_size)
         exact = self._peaks(group, batches, thresholds, Precision.float32)
         member = np.arange(len(rows))[:, None]

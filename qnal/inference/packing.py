@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from qnal.ensemble.votes import MemberAnswers
+from qnal.ensemble.votes import MemberPredictions
 from qnal.lines import column_names, rest_wavelength
 from qnal.network.network import Network, OffsetActivation
 from qnal.spectra.grid import Grid
@@ -30,7 +30,7 @@ Code = NDArray[np.uint16] | NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Coding:
+class Packing:
     """How the answers of an ensemble are coded.
 
     Attributes:
@@ -46,36 +46,36 @@ class Coding:
     exact: bool
 
     @classmethod
-    def of(cls, networks: Sequence[Network]) -> "Coding":
+    def of(cls, networks: Sequence[Network]) -> "Packing":
         """The coding of all answers of these networks."""
         first = networks[0]
         low, high = _bounds(first.grid)
         exact = any(n.offset_activation is OffsetActivation.linear for n in networks)
         return cls(first.lines, first.bal_lines, low, high, exact)
 
-    def encode(self, answers: MemberAnswers) -> "CodedAnswers":
+    def encode(self, predictions: MemberPredictions) -> "PackedPredictions":
         """The answers, coded."""
-        exact_part = answers.deciding.astype(np.float32), answers.z_best.astype(np.float32)
-        lines = answers.confidence, answers.z, answers.bal
+        exact_part = predictions.deciding.astype(np.float32), predictions.z_best.astype(np.float32)
+        lines = predictions.confidence, predictions.z, predictions.bal
         if self.exact:
-            return CodedAnswers(*exact_part, *(a.astype(np.float32) for a in lines))
+            return PackedPredictions(*exact_part, *(a.astype(np.float32) for a in lines))
         rest = np.array([rest_wavelength(name) for name in self.lines])[:, None]
-        share = (np.log((1 + answers.z) * rest) - self.low) / (self.high - self.low)
-        return CodedAnswers(
-            *exact_part, *(_levels(a) for a in (answers.confidence, share, answers.bal))
+        share = (np.log((1 + predictions.z) * rest) - self.low) / (self.high - self.low)
+        return PackedPredictions(
+            *exact_part, *(_levels(a) for a in (predictions.confidence, share, predictions.bal))
         )
 
-    def decode(self, coded: "CodedAnswers") -> MemberAnswers:
+    def decode(self, packed: "PackedPredictions") -> MemberPredictions:
         """The answers as scores see them."""
         if self.exact:
-            return MemberAnswers(*(getattr(coded, f.name) for f in fields(coded)))
-        z = np.empty(coded.z.shape, np.float32)
+            return MemberPredictions(*(getattr(packed, f.name) for f in fields(packed)))
+        z = np.empty(packed.z.shape, np.float32)
         for line, redshifts in enumerate(_redshifts(self.lines, self.low, self.high)):
-            z[:, line] = redshifts[coded.z[:, line]]
+            z[:, line] = redshifts[packed.z[:, line]]
         confidence, bal = (
-            (k * np.float32(1 / LEVELS)).astype(np.float32) for k in (coded.confidence, coded.bal)
+            (k * np.float32(1 / LEVELS)).astype(np.float32) for k in (packed.confidence, packed.bal)
         )
-        return MemberAnswers(coded.deciding, coded.z_best, confidence, z, bal)
+        return MemberPredictions(packed.deciding, packed.z_best, confidence, z, bal)
 
     def description(self) -> dict[str, object]:
         """What a reader of kept answers needs to know, and what their shape depends on."""
@@ -98,8 +98,8 @@ class Coding:
 
 
 @dataclass(frozen=True)
-class CodedAnswers:
-    """Coded answers; shapes as in :class:`~qnal.ensemble.votes.MemberAnswers`.
+class PackedPredictions:
+    """Coded answers; shapes as in :class:`~qnal.ensemble.votes.MemberPredictions`.
 
     Attributes:
         deciding: the confidence that decides a vote, float32, shape [rows, members].
@@ -114,36 +114,38 @@ class CodedAnswers:
     z: Code
     bal: Code
 
-    def only(self, members: Sequence[int]) -> "CodedAnswers":
+    def only(self, members: Sequence[int]) -> "PackedPredictions":
         """The answers of some members."""
-        return CodedAnswers(*(getattr(self, f.name)[..., list(members)] for f in fields(self)))
+        return PackedPredictions(*(getattr(self, f.name)[..., list(members)] for f in fields(self)))
 
     @classmethod
-    def of_no_spectra(cls, coding: Coding, members: int) -> "CodedAnswers":
+    def of_no_spectra(cls, packing: Packing, members: int) -> "PackedPredictions":
         """Answers to nothing."""
-        code = np.float32 if coding.exact else np.uint16
-        heads = (len(coding.lines), len(coding.lines), len(coding.bal_lines))
+        code = np.float32 if packing.exact else np.uint16
+        heads = (len(packing.lines), len(packing.lines), len(packing.bal_lines))
         none = np.zeros((0, members), np.float32)
         return cls(none, none, *(np.zeros((0, n, members), code) for n in heads))
 
     @staticmethod
-    def side_by_side(parts: Sequence["CodedAnswers"], order: Sequence[int]) -> "CodedAnswers":
+    def side_by_side(
+        parts: Sequence["PackedPredictions"], order: Sequence[int]
+    ) -> "PackedPredictions":
         """The members of all parts, taken in an order; always laid out alike in memory."""
         joined = []
-        for field in fields(CodedAnswers):
+        for field in fields(PackedPredictions):
             arrays = [getattr(part, field.name) for part in parts]
             array = arrays[0] if len(arrays) == 1 else np.concatenate(arrays, axis=-1)
             if list(order) != list(range(array.shape[-1])):
                 array = array[..., list(order)]
             joined.append(np.ascontiguousarray(array))
-        return CodedAnswers(*joined)
+        return PackedPredictions(*joined)
 
     def table(self, rows: NDArray[np.integer], columns: Sequence[str]) -> pa.Table:
         """One row a spectrum and member, spectrum after spectrum.
 
         Args:
             rows: each spectrum's ROW in its file.
-            columns: names of the lines' columns, :meth:`Coding.columns`.
+            columns: names of the lines' columns, :meth:`Packing.columns`.
         """
         spectra, members = self.deciding.shape
         lines = np.concatenate([self.confidence, self.z, self.bal], axis=1).swapaxes(0, 1)
@@ -158,9 +160,9 @@ class CodedAnswers:
         )
 
     @classmethod
-    def of_table(cls, table: pa.Table, members: int, coding: Coding) -> "CodedAnswers":
+    def of_table(cls, table: pa.Table, members: int, packing: Packing) -> "PackedPredictions":
         """The inverse of :meth:`table`; KeyError or ValueError if it is none of that coding."""
-        columns, lines = coding.columns(), len(coding.lines)
+        columns, lines = packing.columns(), len(packing.lines)
 
         def stacked(names: Sequence[str]) -> Code:
             arrays = [np.asarray(table[name]).reshape(-1, members) for name in names]

@@ -1,7 +1,7 @@
 """The members' answers to a pool, kept: what scores derive from without a forward pass.
 
 ```
-answers.json                       what forward passes depend on, and how answers are coded
+predictions.json                       what forward passes depend on, and how answers are coded
 NAME/identity.parquet              identity and target columns of a file, and its version
 NAME/members-GROUP.parquet         answers of the members that were computed in one go
 NAME/best-cells-MAP.parquet        best cells on a map
@@ -24,13 +24,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from qnal.files import PART, files_below, write_text, written_aside
-from qnal.inference.packing import CodedAnswers, Coding
+from qnal.inference.packing import PackedPredictions, Packing
 from qnal.spectra.file_version import FileVersion
 from qnal.spectra.spectra_file import SpectraFile
 
 FORMAT_VERSION = 1
 META = b"qnal"
-DESCRIPTION = "answers.json"
+DESCRIPTION = "predictions.json"
 
 
 @dataclass(frozen=True)
@@ -42,13 +42,13 @@ class Group:
 
 
 @dataclass(frozen=True)
-class AnswersFolder:
+class PredictionCache:
     """A store of answers on disk."""
 
     path: Path
 
     def describe(self, content: dict[str, Any]) -> None:
-        """Write ``answers.json``."""
+        """Write ``predictions.json``."""
         document = {"format_version": FORMAT_VERSION} | content
         write_text(self.path / DESCRIPTION, json.dumps(document, indent=2) + "\n")
 
@@ -56,10 +56,10 @@ class AnswersFolder:
         """The version of a file that its identity is of; None where it is not known."""
         return self._version(self._of(file) / "identity.parquet")
 
-    def identity(self, file: SpectraFile, version: FileVersion) -> pa.Table | None:
+    def target_table(self, file: SpectraFile, version: FileVersion) -> pa.Table | None:
         """Identity and target columns of a version of a file."""
         path = self._of(file) / "identity.parquet"
-        if not version.holds_what(self._version(path)):
+        if not version.same_content(self._version(path)):
             return None
         try:
             table = pq.read_table(path, partitioning=None)
@@ -67,9 +67,9 @@ class AnswersFolder:
             return None
         return table.replace_schema_metadata()
 
-    def write_identity(self, file: SpectraFile, version: FileVersion, table: pa.Table) -> None:
+    def write_target_table(self, file: SpectraFile, version: FileVersion, table: pa.Table) -> None:
         """Store the identity and target columns of a version of a file."""
-        _write(self._of(file) / "identity.parquet", table, version.plain())
+        _write(self._of(file) / "identity.parquet", table, version.to_dict())
 
     def groups(self, file: SpectraFile, version: FileVersion) -> list[Group]:
         """The groups of members whose answers to that version are there."""
@@ -89,8 +89,8 @@ class AnswersFolder:
         return sorted(k for checksum, k in first.items() if checksum not in there)
 
     def read(
-        self, file: SpectraFile, version: FileVersion, checksums: Sequence[str], coding: Coding
-    ) -> CodedAnswers | None:
+        self, file: SpectraFile, version: FileVersion, checksums: Sequence[str], packing: Packing
+    ) -> PackedPredictions | None:
         """Answers of the members of those checksums, in that order; None if any is missing.
 
         A group that cannot be read is removed, so that it is computed again.
@@ -103,7 +103,7 @@ class AnswersFolder:
                 continue
             try:
                 table = pq.read_table(group.path, partitioning=None)
-                part = CodedAnswers.of_table(table, len(group.checksums), coding)
+                part = PackedPredictions.of_table(table, len(group.checksums), packing)
             except (OSError, pa.ArrowException, ValueError, KeyError):
                 group.path.unlink(missing_ok=True)
                 return None
@@ -111,7 +111,7 @@ class AnswersFolder:
             parts.append(part.only(new) if len(new) < len(group.checksums) else part)
         if len(order) < len(wanted):
             return None
-        return CodedAnswers.side_by_side(parts, [order[c] for c in checksums])
+        return PackedPredictions.side_by_side(parts, [order[c] for c in checksums])
 
     def write(
         self,
@@ -119,8 +119,8 @@ class AnswersFolder:
         version: FileVersion,
         checksums: Sequence[str],
         rows: np.ndarray,
-        coded: CodedAnswers,
-        coding: Coding,
+        packed: PackedPredictions,
+        packing: Packing,
     ) -> None:
         """Store answers of members that were computed in one go.
 
@@ -128,21 +128,21 @@ class AnswersFolder:
             rows: ROW of each spectrum that has answers.
         """
         group = hashlib.sha256("".join(checksums).encode()).hexdigest()[:12]
-        columns = coding.columns()
-        meta = {"spectra": version.spectra, "members": list(checksums)} | coding.description()
-        table = coded.table(rows, columns)
-        plain = [name for name in table.column_names if name not in ("ROW", "MEMBER")]
+        columns = packing.columns()
+        meta = {"spectra": version.spectra, "members": list(checksums)} | packing.description()
+        table = packed.table(rows, columns)
+        to_dict = [name for name in table.column_names if name not in ("ROW", "MEMBER")]
         _write(
             self._of(file) / f"members-{group}.parquet",
             table,
             meta,
             use_dictionary=["ROW", "MEMBER"],
-            column_encoding=dict.fromkeys(plain, "BYTE_STREAM_SPLIT"),
+            column_encoding=dict.fromkeys(to_dict, "BYTE_STREAM_SPLIT"),
         )
 
-    def best_cells(self, file: SpectraFile, som: str, version: FileVersion) -> pa.Table | None:
+    def bmus(self, file: SpectraFile, som: str, version: FileVersion) -> pa.Table | None:
         """Best cells of a version of a file on a map; None where they are not known."""
-        path = self._best_cells(file, som)
+        path = self._bmu_file(file, som)
         meta = _meta(path)
         if meta is None or meta.get("spectra") != version.spectra:
             return None
@@ -151,11 +151,11 @@ class AnswersFolder:
         except (OSError, pa.ArrowException):
             return None
 
-    def write_best_cells(
+    def write_bmus(
         self, file: SpectraFile, som: str, version: FileVersion, table: pa.Table
     ) -> None:
         """Store the best cells of a version of a file on a map."""
-        _write(self._best_cells(file, som), table, {"spectra": version.spectra, "som": som})
+        _write(self._bmu_file(file, som), table, {"spectra": version.spectra, "som": som})
 
     def forget(self, file: SpectraFile) -> None:
         """Remove what is known of a file that holds other spectra now, or can not be read."""
@@ -180,7 +180,7 @@ class AnswersFolder:
     def _of(self, file: SpectraFile) -> Path:
         return self.path / file.name
 
-    def _best_cells(self, file: SpectraFile, som: str) -> Path:
+    def _bmu_file(self, file: SpectraFile, som: str) -> Path:
         return self._of(file) / f"best-cells-{som[:12]}.parquet"
 
     def _version(self, path: Path) -> FileVersion | None:

@@ -19,7 +19,7 @@ MIX = {"qso": 0.5, "galaxy": 0.2, "star": 0.2, "sky": 0.05, "oddity": 0.05}
 
 
 @lru_cache(maxsize=4)
-def trial_spectra(grid: Grid) -> NDArray[np.float32]:
+def probe_spectra(grid: Grid) -> NDArray[np.float32]:
     """Renormalised spectra of mock quasars, galaxies, stars and empty fibres, [rows, npix]."""
     rng = np.random.default_rng(SEED)
     signal = draw_targets(rng, SPECTRA, MIX, MockConfig()).signal

@@ -14,9 +14,9 @@ from qnal.ensemble.stored import StoredEnsemble, read_networks
 from qnal.errors import InputError
 from qnal.files import remove_scratch, sha256
 from qnal.fingerprint import fingerprint
-from qnal.inference.packing import CodedAnswers, Coding
-from qnal.inference.prediction_cache import AnswersFolder
-from qnal.inference.scorer import Judgement, Scorer, is_ok
+from qnal.inference.packing import PackedPredictions, Packing
+from qnal.inference.prediction_cache import PredictionCache
+from qnal.inference.scorer import CombinationRule, Scorer, is_ok
 from qnal.network.backends.forward import Backend
 from qnal.network.network import Network
 from qnal.network.precision import Precision
@@ -59,7 +59,7 @@ class Members:
 
 
 @dataclass(frozen=True)
-class MapFiles:
+class SomFiles:
     """Where a map is, and for SOMVIZ's files its shape and whether it wraps round."""
 
     path: Path
@@ -87,7 +87,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Scoring:
+class ScoreTask:
     """Scores files, wherever it is called; what takes long to make is made once a process.
 
     Attributes:
@@ -107,8 +107,8 @@ class Scoring:
     """
 
     members: Members
-    coding: Coding
-    judgement: Judgement
+    packing: Packing
+    rule: CombinationRule
     backend: Backend
     precision: Precision
     batch_size: int
@@ -117,8 +117,8 @@ class Scoring:
     sky: bool
     verify: Verify
     scores: ScoresFolder
-    answers: AnswersFolder | None
-    som: MapFiles | None
+    predictions: PredictionCache | None
+    som: SomFiles | None
     qso_qn: bool
 
     def is_done(self, file: SpectraFile) -> bool:
@@ -126,19 +126,19 @@ class Scoring:
         return (
             self.verify is Verify.stat
             and self.scores.is_scored(file, stat_of(file))
-            and (self.som is None or self.scores.has_best_cells(file, self.som.fingerprint))
+            and (self.som is None or self.scores.has_bmus(file, self.som.fingerprint))
             and (not self.qso_qn or self.scores.has_qso_qn(file))
         )
 
     def forget(self, file: SpectraFile) -> None:
         """Remove what is known of a file that cannot be read any more."""
         self.scores.forget(file)
-        if self.answers is not None:
-            self.answers.forget(file)
+        if self.predictions is not None:
+            self.predictions.forget(file)
 
     def remove_scratch(self) -> None:
         """Remove what workers that died left half-written."""
-        for folder in (self.scores, self.answers):
+        for folder in (self.scores, self.predictions):
             if folder is not None:
                 remove_scratch(folder.path)
 
@@ -157,108 +157,108 @@ class Scoring:
             for version in (self.scores.version(file), self._kept(file)):
                 if version is not None and version.stat == stat:
                     try:
-                        return self._score(_Source(self, file, stat, version))
+                        return self._score(_InputFile(self, file, stat, version))
                     except _ChangedError:
                         break
-        return self._score(_Source(self, file, stat))
+        return self._score(_InputFile(self, file, stat))
 
     def _kept(self, file: SpectraFile) -> FileVersion | None:
-        return None if self.answers is None else self.answers.version(file)
+        return None if self.predictions is None else self.predictions.version(file)
 
-    def _score(self, source: "_Source") -> Outcome:
+    def _score(self, source: "_InputFile") -> Outcome:
         file, version, scores = source.file, source.version, self.scores
         computed, table = 0, None
-        if self.answers is not None:
+        if self.predictions is not None:
             kept = self._kept(file)
             if kept is not None and kept.spectra != version.spectra:
-                self.answers.forget(file)
+                self.predictions.forget(file)
             if kept != version and source.is_read:
-                self.answers.write_identity(file, version, source.coadd.table)
+                self.predictions.write_target_table(file, version, source.coadd.table)
         scored = scores.version(file)
-        wants_cells = self.som and not scores.has_best_cells(file, self.som.fingerprint)
+        wants_bmus = self.som and not scores.has_bmus(file, self.som.fingerprint)
         wants_qn = self.qso_qn and not scores.has_qso_qn(file)
-        if version.holds_what(scored) and (wants_cells or wants_qn):
+        if version.same_content(scored) and (wants_bmus or wants_qn):
             try:
                 table = scores.read_part(file)
             except InputError:  # a damaged part is made again
                 scored = None
-        if not version.holds_what(scored):
+        if not version.same_content(scored):
             scores.forget(file)
-            coded, computed = self._answers(source)
-            table = self.judgement.table(self._identity(source), coded, self.coding)
+            packed, computed = self._predictions(source)
+            table = self.rule.table(self._identity(source), packed, self.packing)
             scores.write(file, table, version, self._metadata())
         elif scored != version:
             scores.note_version(file, version)
-        if self.som and table and not scores.has_best_cells(file, self.som.fingerprint):
-            self._find_best_cells(source, table, self.som)
+        if self.som and table and not scores.has_bmus(file, self.som.fingerprint):
+            self._find_bmus(source, table, self.som)
         if self.qso_qn and table and not scores.has_qso_qn(file):
-            thresholds, members = self.judgement.thresholds, len(self.members.files)
-            write_qso_qn(scores.qso_qn(file), table, self.coding.lines, thresholds, members)
+            thresholds, members = self.rule.thresholds, len(self.members.files)
+            write_qso_qn(scores.qso_qn(file), table, self.packing.lines, thresholds, members)
         return Outcome(source.is_read, computed)
 
-    def _identity(self, source: "_Source") -> pa.Table:
-        if self.answers is not None and not source.is_read:
-            identity = self.answers.identity(source.file, source.version)
-            if identity is not None:
-                return identity
+    def _identity(self, source: "_InputFile") -> pa.Table:
+        if self.predictions is not None and not source.is_read:
+            target_table = self.predictions.target_table(source.file, source.version)
+            if target_table is not None:
+                return target_table
         return source.coadd.table
 
-    def _answers(self, source: "_Source") -> tuple[CodedAnswers, int]:
+    def _predictions(self, source: "_InputFile") -> tuple[PackedPredictions, int]:
         """Answers of all members to the usable spectra, and how many had to be computed."""
         everyone = list(range(len(self.members.files)))
-        if self.answers is None:
+        if self.predictions is None:
             return self._compute(source, everyone)
         computed = 0
         checksums = self.members.checksums
         while True:
-            missing = self.answers.missing(source.file, source.version, checksums)
+            missing = self.predictions.missing(source.file, source.version, checksums)
             if missing:
                 fresh, passes = self._compute(source, missing)
                 computed += passes
                 rows = source.coadd.table["ROW"].to_numpy()[is_ok(source.coadd.table)]
-                self.answers.write(
+                self.predictions.write(
                     source.file,
                     source.version,
                     [checksums[k] for k in missing],
                     rows,
                     fresh,
-                    self.coding,
+                    self.packing,
                 )
                 if missing == everyone:
                     return fresh, computed
-            kept = self.answers.read(source.file, source.version, checksums, self.coding)
+            kept = self.predictions.read(source.file, source.version, checksums, self.packing)
             if kept is not None:
                 return kept, computed
             # A damaged group was found and removed: its members are missing now.
 
-    def _compute(self, source: "_Source", numbers: list[int]) -> tuple[CodedAnswers, int]:
+    def _compute(self, source: "_InputFile", numbers: list[int]) -> tuple[PackedPredictions, int]:
         x = source.coadd.x[is_ok(source.coadd.table)]
         with _ONCE:
             scorer = _scorer(self, tuple(numbers))
-        fresh = scorer.coded(x, self.coding)
-        return CodedAnswers.side_by_side([fresh], range(len(numbers))), len(x) * len(numbers)
+        fresh = scorer.packed(x, self.packing)
+        return PackedPredictions.side_by_side([fresh], range(len(numbers))), len(x) * len(numbers)
 
-    def _find_best_cells(self, source: "_Source", table: pa.Table, som: MapFiles) -> None:
+    def _find_bmus(self, source: "_InputFile", table: pa.Table, som: SomFiles) -> None:
         file, scores = source.file, self.scores
-        kept = self.answers and self.answers.best_cells(file, som.fingerprint, source.version)
+        kept = self.predictions and self.predictions.bmus(file, som.fingerprint, source.version)
         if kept:
-            scores.keep_best_cells(file, table, som.fingerprint, kept)
+            scores.copy_bmus(file, table, som.fingerprint, kept)
             return
         fitted = som.map()
         bmu, distance = fitted.find_bmu(source.coadd.x[is_ok(source.coadd.table)])
         outlier = fitted.outlier_score(bmu, distance)
-        scores.write_best_cells(file, table, som.fingerprint, bmu, distance, outlier)
-        if self.answers is not None:
-            found = scores.read_best_cells(file, som.fingerprint)
-            self.answers.write_best_cells(file, som.fingerprint, source.version, found)
+        scores.write_bmus(file, table, som.fingerprint, bmu, distance, outlier)
+        if self.predictions is not None:
+            found = scores.read_bmus(file, som.fingerprint)
+            self.predictions.write_bmus(file, som.fingerprint, source.version, found)
 
     def _metadata(self) -> dict[str, object]:
-        calibration = self.judgement.calibration
+        calibration = self.rule.calibration
         return {
             "format_version": FORMAT_VERSION,
             "members": len(self.members.files),
             "checksums": fingerprint({"members": self.members.checksums})[:12],
-            **vars(self.judgement.thresholds),
+            **vars(self.rule.thresholds),
             "calibration": calibration and calibration.parameters(),
         }
 
@@ -271,12 +271,12 @@ class _ChangedError(Exception):
     """A file does not hold what its size and time made one believe."""
 
 
-class _Source:
+class _InputFile:
     """A file whose spectra are read when they are asked for."""
 
     def __init__(
         self,
-        work: Scoring,
+        work: ScoreTask,
         file: SpectraFile,
         stat: Stat | None,
         believed: FileVersion | None = None,
@@ -333,12 +333,12 @@ def _networks(members: Members) -> tuple[Network, ...]:
 
 
 @lru_cache(maxsize=2)
-def _scorer(work: Scoring, numbers: tuple[int, ...]) -> Scorer:
+def _scorer(work: ScoreTask, numbers: tuple[int, ...]) -> Scorer:
     if work.backend is Backend.tensorflow:
         use_threads(work.threads, "infer.threads")
     return Scorer.of(
         work.members.only(numbers),
-        work.judgement.thresholds,
+        work.rule.thresholds,
         work.backend,
         work.batch_size,
         work.precision,
@@ -346,7 +346,7 @@ def _scorer(work: Scoring, numbers: tuple[int, ...]) -> Scorer:
 
 
 @lru_cache(maxsize=1)
-def _map(files: MapFiles) -> SelfOrganizingMap:
+def _map(files: SomFiles) -> SelfOrganizingMap:
     return SelfOrganizingMap.load(files.path, files.shape, files.wrap)
 
 

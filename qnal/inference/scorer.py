@@ -11,9 +11,9 @@ from qnal.ensemble.calibration import Calibration
 from qnal.ensemble.stored import StoredEnsemble
 from qnal.ensemble.votes import Thresholds, score_columns, score_schema
 from qnal.errors import ConfigError
-from qnal.inference.forward_passes import Members, answers
+from qnal.inference.forward_passes import Members, predictions
 from qnal.inference.member_stack import MemberStack
-from qnal.inference.packing import CodedAnswers, Coding
+from qnal.inference.packing import PackedPredictions, Packing
 from qnal.network.backends.forward import Backend, forward
 from qnal.network.device import has_bfloat16
 from qnal.network.network import Network
@@ -23,7 +23,7 @@ from qnal.spectra.rebin import Status
 
 
 @dataclass(frozen=True)
-class Judgement:
+class CombinationRule:
     """What scores depend on besides the members' answers.
 
     Attributes:
@@ -36,7 +36,9 @@ class Judgement:
     bal_trained: bool = True
     calibration: Calibration | None = None
 
-    def table(self, identity: pa.Table, coded: CodedAnswers, coding: Coding) -> pa.Table:
+    def table(
+        self, target_table: pa.Table, packed: PackedPredictions, packing: Packing
+    ) -> pa.Table:
         """The table of spectra with its score columns; null where STATUS is not ``ok``.
 
         Args:
@@ -44,15 +46,15 @@ class Judgement:
             coded: answers to those whose STATUS is ``ok``, in order.
             coding: of the answers.
         """
-        schema = score_schema(coding.lines, coding.bal_lines)
-        ok = is_ok(identity)
+        schema = score_schema(packing.lines, packing.bal_lines)
+        ok = is_ok(target_table)
         # Row i of the table is answer `where[i]`, or null.
         where = pa.array(np.cumsum(ok) - 1, mask=~ok)
         columns: Sequence[NDArray | None] = [None] * len(schema)
         if ok.any():
-            said = coding.decode(coded)
+            said = packing.decode(packed)
             columns = score_columns(said, self.thresholds, self.bal_trained, self.calibration)
-        table = identity
+        table = target_table
         for field, values in zip(schema, columns, strict=True):
             array = pa.nulls(len(ok), field.type)
             if values is not None:
@@ -72,7 +74,7 @@ class Scorer:
     """
 
     members: Members
-    judgement: Judgement
+    rule: CombinationRule
     batch_size: int = 512
 
     @classmethod
@@ -108,8 +110,8 @@ class Scorer:
         else:
             members = [(network, forward(network, backend)) for network in stored.networks]
         calibration = stored.calibration(thresholds) if calibrate else None
-        judgement = Judgement(thresholds, stored.bal_trained, calibration)
-        return cls(members, judgement, batch_size)
+        rule = CombinationRule(thresholds, stored.bal_trained, calibration)
+        return cls(members, rule, batch_size)
 
     @property
     def network(self) -> Network:
@@ -129,11 +131,11 @@ class Scorer:
         return members.precision if isinstance(members, MemberStack) else Precision.float32
 
     @property
-    def coding(self) -> Coding:
+    def packing(self) -> Packing:
         """How the members' answers are coded."""
-        return Coding.of([self.network])
+        return Packing.of([self.network])
 
-    def table(self, identity: pa.Table, x: NDArray[np.floating]) -> pa.Table:
+    def table(self, target_table: pa.Table, x: NDArray[np.floating]) -> pa.Table:
         """The table of spectra with its score columns; null where STATUS is not ``ok``.
 
         Args:
@@ -143,20 +145,20 @@ class Scorer:
         Raises:
             InputError: an answer is not finite, so a weight file must be corrupt.
         """
-        coding = self.coding
-        coded = self.coded(x[is_ok(identity)], coding)
-        return self.judgement.table(identity, coded, coding)
+        packing = self.packing
+        packed = self.packed(x[is_ok(target_table)], packing)
+        return self.rule.table(target_table, packed, packing)
 
-    def coded(self, x: NDArray[np.floating], coding: Coding) -> CodedAnswers:
+    def packed(self, x: NDArray[np.floating], packing: Packing) -> PackedPredictions:
         """Answers of all members to usable spectra, shape [rows, npix].
 
         Raises:
             InputError: an answer is not finite, so a weight file must be corrupt.
         """
         if not len(x):
-            return CodedAnswers.of_no_spectra(coding, len(self.members))
-        said = answers(self.members, x, self.judgement.thresholds, self.batch_size)
-        return coding.encode(said)
+            return PackedPredictions.of_no_spectra(packing, len(self.members))
+        said = predictions(self.members, x, self.rule.thresholds, self.batch_size)
+        return packing.encode(said)
 
 
 def kept_precision(precision: Precision, backend: Backend) -> Precision:
@@ -187,6 +189,6 @@ def check_min_lines(thresholds: Thresholds, network: Network) -> None:
         )
 
 
-def is_ok(identity: pa.Table) -> NDArray[np.bool_]:
+def is_ok(target_table: pa.Table) -> NDArray[np.bool_]:
     """Which rows of a table are usable spectra."""
-    return np.asarray(identity["STATUS"]) == Status.OK
+    return np.asarray(target_table["STATUS"]) == Status.OK

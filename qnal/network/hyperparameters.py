@@ -11,7 +11,7 @@ from qnal.network.precision import Precision
 
 
 @dataclass(frozen=True)
-class Schedule:
+class Hyperparameters:
     """How a network is fitted; defaults are the reference's."""
 
     epochs: int = 8
@@ -55,15 +55,15 @@ class Course:
         running: whether more epochs follow; none does on a loss that is not finite.
     """
 
-    def __init__(self, start: Start, schedule: Schedule) -> None:
+    def __init__(self, start: Start, hyperparameters: Hyperparameters) -> None:
         self.rows = len(start.rows)
-        self.epochs = schedule.epochs_for(self.rows)
+        self.epochs = hyperparameters.epochs_for(self.rows)
         self.seed = int(start.rng.integers(2**31))
         self.steps = 0
         self.losses: list[float] = []
         self.running = True
-        self._steps_an_epoch = -(-self.rows // schedule.batch_size)
-        self._batches = _batches(start, schedule.batch_size)
+        self._steps_an_epoch = -(-self.rows // hyperparameters.batch_size)
+        self._batches = _batches(start, hyperparameters.batch_size)
         self._total = 0.0
 
     def batch(self) -> NDArray[np.int32]:

@@ -63,11 +63,11 @@ def convolved(y: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
 
 
 def batch_norm(
-    y: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, present: tf.Tensor | None
+    y: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, row_mask: tf.Tensor | None
 ) -> tuple[tf.Tensor, list[tf.Tensor]]:
     """Batch norm in float32, and the batch's mean and (biased) variance, [members, channels]."""
     y = tf.cast(y, tf.float32)
-    if present is None and y.shape[0] == 1:
+    if row_mask is None and y.shape[0] == 1:
         y, mean, variance = tf.compat.v1.nn.fused_batch_norm(
             _of_one(y), gamma[0], beta[0], epsilon=BATCH_NORM_EPSILON, is_training=True
         )
@@ -75,16 +75,16 @@ def batch_norm(
         count = tf.cast(tf.reduce_prod(tf.shape(y)[:3]), tf.float32)
         variance *= (count - 1) / tf.maximum(count, 1)
         return tf.reshape(y, [1, -1, *y.shape[2:]]), [mean[None], variance[None]]
-    mean = _mean(y, present)
+    mean = _mean(y, row_mask)
     centred = y - mean[:, None, None]
-    variance = _mean(tf.square(centred), present)
+    variance = _mean(tf.square(centred), row_mask)
     scale = gamma / tf.sqrt(variance + BATCH_NORM_EPSILON)
     return centred * scale[:, None, None] + beta[:, None, None], [mean, variance]
 
 
 def first_convolution(
     x: tf.Tensor, kernel: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor, conv: Conv,
-    present: tf.Tensor | None, pixels: int, dtype: tf.DType,
+    row_mask: tf.Tensor | None, pixels: int, dtype: tf.DType,
 ) -> tuple[tf.Tensor, list[tf.Tensor]]:  # fmt: skip
     """The first convolution with its batch norm, and the batch's mean and variance.
 
@@ -100,13 +100,13 @@ def first_convolution(
     members, width, channels, filters = kernels.shape
     kernels = tf.reshape(kernels, [members, width * channels, filters])
     windows = frames(blocks(x[..., None], conv), width)
-    average = _mean(windows, present)
+    average = _mean(windows, row_mask)
     centred = windows - average[:, None, None]
-    if present is not None:
-        centred *= present[:, :, None, None]
+    if row_mask is not None:
+        centred *= row_mask[:, :, None, None]
     centred = tf.reshape(centred, [members, -1, width * channels])
     covariance = tf.matmul(centred, centred, transpose_a=True)
-    covariance /= _count(windows, present)[:, None, None]
+    covariance /= _count(windows, row_mask)[:, None, None]
     mean = (average[:, None] @ kernels)[:, 0]
     variance = tf.reduce_sum(kernels * (covariance @ kernels), axis=1)
     scale = gamma / tf.sqrt(variance + BATCH_NORM_EPSILON)
@@ -136,16 +136,16 @@ def product(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
     return tf.expand_dims(y, 0)
 
 
-def _count(y: tf.Tensor, present: tf.Tensor | None) -> tf.Tensor:
+def _count(y: tf.Tensor, row_mask: tf.Tensor | None) -> tf.Tensor:
     """Values that count of each member and channel, at least 1, shape [members]."""
     shape = tf.cast(tf.shape(y), tf.float32)
-    if present is None:
+    if row_mask is None:
         return tf.fill([y.shape[0]], shape[1] * shape[2])
-    return tf.maximum(tf.reduce_sum(present, axis=1) * shape[2], 1)
+    return tf.maximum(tf.reduce_sum(row_mask, axis=1) * shape[2], 1)
 
 
-def _mean(y: tf.Tensor, present: tf.Tensor | None) -> tf.Tensor:
+def _mean(y: tf.Tensor, row_mask: tf.Tensor | None) -> tf.Tensor:
     """Mean over rows and pixels that count, shape [members, channels]."""
-    if present is not None:
-        y *= present[:, :, None, None]
-    return tf.reduce_sum(y, axis=[1, 2]) / _count(y, present)[:, None]
+    if row_mask is not None:
+        y *= row_mask[:, :, None, None]
+    return tf.reduce_sum(y, axis=[1, 2]) / _count(y, row_mask)[:, None]

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qnal.network.dropout import Dropout, dropped_relu
-from qnal.network.hyperparameters import Course, Schedule, Start
+from qnal.network.hyperparameters import Course, Hyperparameters, Start
 from qnal.network.layers import (
     batch_norm,
     block_kernel,
@@ -45,23 +45,23 @@ class Trainer:
     def __init__(
         self,
         network: Network,
-        schedule: Schedule,
+        hyperparameters: Hyperparameters,
         x: NDArray[np.float32],
         targets: Targets,
         group: int = 1,
     ) -> None:
         self.template = network
-        self.schedule = schedule
+        self.hyperparameters = hyperparameters
         self.group = group
         self.x = tf.constant(x, tf.float32)
         self.boxes = tf.constant(targets.boxes)
         self.offsets = tf.constant(targets.offsets)
         self.weights = tf.constant(targets.weights)
-        self.dtype = tf.as_dtype(resolved(schedule.precision).value)
+        self.dtype = tf.as_dtype(resolved(hyperparameters.precision).value)
         self.parameters = Parameters(network)
         self.trained = tf.Variable(np.stack([self.parameters.trained(network)] * group))
         self.averages = tf.Variable(np.stack([self.parameters.averages(network)] * group))
-        self.optimizer = Adam(self.trained, schedule.learning_rate, schedule.amsgrad)
+        self.optimizer = Adam(self.trained, hyperparameters.learning_rate, hyperparameters.amsgrad)
         signature = [tf.TensorSpec([group, None], tf.int32), tf.TensorSpec([group, 2], tf.int32)]
         if group > 1:
             signature.append(tf.TensorSpec([group, None], tf.float32))
@@ -101,7 +101,7 @@ class Trainer:
         if not set(starts) <= set(range(self.group)):
             raise ValueError(f"places {sorted(starts)} are not all in a group of {self.group}.")
         self._reset({place: start.network for place, start in starts.items()})
-        courses = {place: Course(start, self.schedule) for place, start in starts.items()}
+        courses = {place: Course(start, self.hyperparameters) for place, start in starts.items()}
         pending: list[tuple[tf.Tensor, dict[int, NDArray[np.int32]]]] = []
         while running := {place: c for place, c in courses.items() if c.running}:
             seeds = {place: (course.seed, course.steps) for place, course in running.items()}
@@ -133,14 +133,14 @@ class Trainer:
         if self.group == 1:
             return self._step(batches[0][None], np.array([seeds[0]], np.int32))
         # Of one shape in all company, since the order of sums follows from the shape.
-        rows = np.zeros((self.group, self.schedule.batch_size), np.int32)
-        present = np.zeros(rows.shape, np.float32)
+        rows = np.zeros((self.group, self.hyperparameters.batch_size), np.int32)
+        row_mask = np.zeros(rows.shape, np.float32)
         both = np.zeros((self.group, 2), np.int32)
         for place, batch in batches.items():
             rows[place, : len(batch)] = batch
-            present[place, : len(batch)] = 1
+            row_mask[place, : len(batch)] = 1
             both[place] = seeds[place]
-        return self._step(rows, both, present)
+        return self._step(rows, both, row_mask)
 
     def _reset(self, networks: dict[int, Network]) -> None:
         every = [networks.get(place, self.template) for place in range(self.group)]
@@ -149,15 +149,15 @@ class Trainer:
         self.optimizer.reset()
 
     def _train_step(
-        self, rows: tf.Tensor, seeds: tf.Tensor, present: tf.Tensor | None = None
+        self, rows: tf.Tensor, seeds: tf.Tensor, row_mask: tf.Tensor | None = None
     ) -> tf.Tensor:
         """One step of every member that has rows; returns the losses, shape [members]."""
         with tf.GradientTape() as tape:
             arrays = self.parameters.split(self.trained)
-            output, averages = self._forward(tf.gather(self.x, rows), arrays, seeds, present)
-            losses = self._losses(output, rows, present) + self._regularisation(arrays)
+            output, averages = self._forward(tf.gather(self.x, rows), arrays, seeds, row_mask)
+            losses = self._losses(output, rows, row_mask) + self._regularisation(arrays)
         gradient = tape.gradient(losses, self.trained)
-        active = None if present is None else tf.reduce_max(present, axis=1) > 0
+        active = None if row_mask is None else tf.reduce_max(row_mask, axis=1) > 0
         moved = (tf.concat(averages, axis=1) - self.averages) * (1 - BATCH_NORM_MOMENTUM)
         self.averages.assign_add(moved if active is None else tf.where(active[:, None], moved, 0.0))
         self.optimizer.apply(gradient, active)
@@ -168,11 +168,11 @@ class Trainer:
         x: tf.Tensor,
         arrays: list[tf.Tensor],
         seeds: tf.Tensor,
-        present: tf.Tensor | None,
+        row_mask: tf.Tensor | None,
     ) -> tuple[tf.Tensor, list[tf.Tensor]]:
         """Output in training mode, and the batch means and variances of every norm."""
         convs = self.template.convs
-        dropout = Dropout(self.schedule.dropout, len(convs), seeds)
+        dropout = Dropout(self.hyperparameters.dropout, len(convs), seeds)
         averages: list[tf.Tensor] = []
         pixels, y = len(self.template.grid), x
         for k, conv in enumerate(convs):
@@ -182,18 +182,18 @@ class Trainer:
             if k == 0:
                 seen = pixels if len(convs) == 1 else min(pixels, reach(convs[1], pixels))
                 y, batch = first_convolution(
-                    x, kernel, gamma, beta, conv, present, seen, self.dtype
+                    x, kernel, gamma, beta, conv, row_mask, seen, self.dtype
                 )
             else:
                 kernel = tf.cast(block_kernel(kernel, conv), self.dtype)
                 y = convolved(blocks(y, conv), kernel)
-                y, batch = batch_norm(y, gamma, beta, present)
+                y, batch = batch_norm(y, gamma, beta, row_mask)
                 y = tf.cast(y, self.dtype)
             averages += batch
             y = dropped_relu(y, dropout.keep(k, tf.shape(y)))
         kernel, gamma, beta, head_kernel, head_bias = arrays[3 * len(convs) :]
         y = tf.cast(tf.reshape(y, [self.group, -1, kernel.shape[1]]), tf.float32)
-        y, batch = batch_norm(tf.expand_dims(product(y, kernel), 2), gamma, beta, present)
+        y, batch = batch_norm(tf.expand_dims(product(y, kernel), 2), gamma, beta, row_mask)
         averages += batch
         _, units, heads, _, boxes = head_kernel.shape
         y = tf.nn.relu(tf.squeeze(y, 2))
@@ -202,24 +202,24 @@ class Trainer:
         y = tf.reshape(y, [-1, heads, 2, boxes])
         return _activate(y, self.template.offset_activation), averages
 
-    def _losses(self, output: tf.Tensor, rows: tf.Tensor, present: tf.Tensor | None) -> tf.Tensor:
+    def _losses(self, output: tf.Tensor, rows: tf.Tensor, row_mask: tf.Tensor | None) -> tf.Tensor:
         """Mean loss of every member over the rows it has, shape [members]."""
         flat = tf.reshape(rows, [-1])
         loss = quasarnet_loss(output, tf.gather(self.boxes, flat), tf.gather(self.offsets, flat))
         loss = tf.reduce_sum(loss * tf.gather(self.weights, flat), axis=1)
         loss = tf.reshape(loss, tf.shape(rows))
-        if present is None:
+        if row_mask is None:
             return tf.reduce_mean(loss, axis=1)
-        total = tf.reduce_sum(loss * present, axis=1)
-        return total / tf.maximum(tf.reduce_sum(present, axis=1), 1)
+        total = tf.reduce_sum(loss * row_mask, axis=1)
+        return total / tf.maximum(tf.reduce_sum(row_mask, axis=1), 1)
 
     def _regularisation(self, arrays: list[tf.Tensor]) -> tf.Tensor:
         """Penalty of every member, shape [members]."""
         dense = 3 * len(self.template.convs)
         total = tf.zeros([self.group])
         for strength, kernels in (
-            (self.schedule.reg_conv, arrays[:dense:3]),
-            (self.schedule.reg_dense, arrays[dense : dense + 1]),
+            (self.hyperparameters.reg_conv, arrays[:dense:3]),
+            (self.hyperparameters.reg_dense, arrays[dense : dense + 1]),
         ):
             if strength:
                 for kernel in kernels:

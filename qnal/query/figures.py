@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from qnal.figure_style import AFTER, BEFORE, CHOSEN, FAINT, INK, LINES, new_figure, short
 from qnal.query.selection import Selection
-from qnal.query.utility import SCORES
+from qnal.query.utility import UTILITIES
 
 
 def entropy_histogram(selection: Selection) -> Figure:
     """Scores of all spectra and of the best of each target, and the cut above which lie the n."""
     figure, (axes,) = new_figure(7.2, 4.2)
-    histogram, label = selection.histogram, SCORES[selection.strategy].label
+    histogram, label = selection.histogram, UTILITIES[selection.strategy].label
     axes.stairs(
         histogram.before,
         histogram.edges,
@@ -90,7 +90,7 @@ def gallery(
     """The first selected spectra as the networks saw them, with what the members say.
 
     Args:
-        rows: a row of the selection a spectrum (RANK, TARGETID, C_*, Z, SCORE).
+        rows: a row of the selection a spectrum (RANK, TARGETID, C_*, Z, UTILITY).
         spectra: renormalised spectra, each of shape [npix].
         wave: their grid, shape [npix], Å.
     """

@@ -13,7 +13,8 @@ ALL_CAMERAS = 7  # B 1, R 2, Z 4
 
 # Best first; what is unknown comes last, and the place in the input decides what is left.
 _ORDER = (
-    "score DESC, target, expid NULLS LAST, file NULLS LAST, row NULLS LAST, source_part, source_row"
+    "utility DESC, target, expid NULLS LAST, file NULLS LAST, row NULLS LAST, "
+    "source_part, source_row"
 )
 
 
@@ -32,7 +33,7 @@ class Step(StrEnum):
 
 
 class Funnel:
-    """What is left of a score table, step by step.
+    """What is left of a table of scores, step by step.
 
     Attributes:
         counts: how many spectra (from ``BEST_ROWS`` on: targets) were left after each step taken.
@@ -52,7 +53,7 @@ class Funnel:
         return f"(FROM {self._relation} WHERE {' AND '.join(self._conditions)})"
 
     def keep_answered(self) -> None:
-        """Keep spectra of status ok with a score."""
+        """Keep spectra of status ok with a utility."""
         self._keep("answered")
         left = self._left()
         if "STATUS" in self._table.columns or left < self._table.rows:
@@ -106,7 +107,7 @@ class Funnel:
         self._count(Step.SCIENCE)
 
     def keep_best_rows(self) -> None:
-        """Keep the spectrum of each target with the highest score."""
+        """Keep the spectrum of each target with the highest utility."""
         self._table.connection.execute(
             f"CREATE TEMP TABLE best AS FROM {self.current} "
             f"QUALIFY row_number() OVER (PARTITION BY target ORDER BY {_ORDER}) = 1"
@@ -144,7 +145,7 @@ class Funnel:
         """Make the table ``selected``: the best ``n`` with their ``rank`` from 1.
 
         Raises:
-            InputError: nothing is left, or nothing with a score above 0.
+            InputError: nothing is left, or nothing with a utility above 0.
         """
         left = self._left()
         steps = ", ".join(f"{step.value} {count}" for step, count in self.counts)
@@ -153,19 +154,19 @@ class Funnel:
         self._table.connection.execute(
             "CREATE TEMP TABLE selected AS "
             f"SELECT *, row_number() OVER (ORDER BY {_ORDER}) AS rank "
-            f"FROM (FROM {self.current} WHERE score > 0 ORDER BY {_ORDER} LIMIT {n})"
+            f"FROM (FROM {self.current} WHERE utility > 0 ORDER BY {_ORDER} LIMIT {n})"
         )
         remaining = self.current
-        unsure = int(self._table.value(f"SELECT count(*) FROM {remaining} WHERE score > 0") or 0)
+        unsure = int(self._table.value(f"SELECT count(*) FROM {remaining} WHERE utility > 0") or 0)
         if not unsure:
             raise InputError(
-                f"no spectrum with a score above 0 is left, only arbitrary ones ({steps})"
+                f"no spectrum with a utility above 0 is left, only arbitrary ones ({steps})"
             )
         self._relation, self._conditions = "selected", ["true"]
         self._count(Step.SELECTED)
         if unsure < n:
             of_no_score = (
-                f", and {left - unsure} others have no score above 0, so any order of them is "
+                f", and {left - unsure} others have no utility above 0, so any order of them is "
                 "arbitrary"
                 if unsure < left
                 else ""
@@ -175,9 +176,9 @@ class Funnel:
                 f"{unsure} are selected."
             )
             return
-        cut = self._table.value("SELECT min(score) FROM selected")
+        cut = self._table.value("SELECT min(utility) FROM selected")
         tied, taken = (
-            self._table.value(f"SELECT count(*) FROM {spectra} WHERE score = {cut!r}")
+            self._table.value(f"SELECT count(*) FROM {spectra} WHERE utility = {cut!r}")
             for spectra in (remaining, "selected")
         )
         if tied != taken:

@@ -14,7 +14,7 @@ import duckdb
 import pyarrow as pa
 
 from qnal.errors import InputError
-from qnal.query.utility import SCORES, Strategy
+from qnal.query.utility import UTILITIES, Strategy
 
 # Types of the columns a query uses; a CSV's are not to be guessed from its first rows.
 INTEGERS = ("TARGETID", "TILEID", "EXPID", "NIGHT", "HPXPIXEL", "ROW", "CAMERAS", "BMU")
@@ -28,7 +28,7 @@ class ScoreTable:
     It holds
 
     * ``source``, all columns as they lie, and ``source_part``, ``source_row``, which name a row;
-    * ``compared``, one short row a spectrum: ``target, score, expid, file, row, source_part,
+    * ``compared``, one short row a spectrum: ``target, utility, expid, file, row, source_part,
       source_row, tile, cameras, bmu, bmu_distance, bmu_outlier, answered, science``, null where
       unknown.
 
@@ -228,7 +228,7 @@ def _quoted(path: Path) -> str:
 
 
 def _check_types(types: dict[str, str], strategy: Strategy, name: str) -> None:
-    for column in ("TARGETID", *SCORES[strategy].columns):
+    for column in ("TARGETID", *UTILITIES[strategy].columns):
         if column not in types:
             raise InputError(
                 f"{name}: has no column {column}, which query.strategy={strategy.value} needs"
@@ -250,18 +250,18 @@ def _compared_sql(types: dict[str, str], strategy: Strategy, sidecar: bool) -> s
             exact = f"round({exact}, 7)"
         return f"CASE WHEN isnan({exact}) THEN NULL ELSE {exact} END AS {column}"
 
-    score = SCORES[strategy]
-    needed = " AND ".join(f"{column} IS NOT NULL" for column in score.columns)
+    utility = UTILITIES[strategy]
+    needed = " AND ".join(f"{column} IS NOT NULL" for column in utility.columns)
     # Not a negative TARGETID (a sky fibre's) nor sky by its OBJTYPE.
     science = f"s.TARGETID >= 0 AND coalesce({known('OBJTYPE')}::VARCHAR, '') <> 'SKY'"
     join = "LEFT JOIN sidecar b ON s.FILE = b.FILE AND s.ROW = b.ROW" if sidecar else ""
     return f"""
         CREATE TEMP TABLE compared AS
-        SELECT * EXCLUDE ({", ".join(score.columns)}, usable, score),
-            CASE WHEN usable THEN score END AS score,
-            usable AND score IS NOT NULL AS answered
+        SELECT * EXCLUDE ({", ".join(utility.columns)}, usable, utility),
+            CASE WHEN usable THEN utility END AS utility,
+            usable AND utility IS NOT NULL AS answered
         FROM (
-            SELECT *, CASE WHEN {needed} THEN round({score.sql}, 12) END AS score
+            SELECT *, CASE WHEN {needed} THEN round({utility.sql}, 12) END AS utility
             FROM (
                 SELECT s.TARGETID AS target, {known("EXPID")} AS expid,
                     {known("FILE", "NULL::VARCHAR")} AS file, {known("ROW")} AS row,
@@ -272,7 +272,7 @@ def _compared_sql(types: dict[str, str], strategy: Strategy, sidecar: bool) -> s
                     {"b.BMU_OUTLIER" if sidecar else known("BMU_OUTLIER")} AS bmu_outlier,
                     coalesce({known("STATUS", "'ok'")}::VARCHAR, '') = 'ok' AS usable,
                     {science} AS science,
-                    {", ".join(map(number, score.columns))}
+                    {", ".join(map(number, utility.columns))}
                 FROM source s {join}
             )
         )"""

@@ -14,9 +14,9 @@ import pyarrow as pa
 from qnal.errors import ConfigError, InputError
 from qnal.query.funnel import Funnel
 from qnal.query.score_table import ScoreTable, opened
-from qnal.query.selection import ScoreHistogram, Selection
+from qnal.query.selection import Selection, UtilityHistogram
 from qnal.query.target_list import read_target_lists
-from qnal.query.utility import SCORES, Strategy
+from qnal.query.utility import UTILITIES, Strategy
 
 BINS = 66
 
@@ -26,7 +26,7 @@ Mode = TypeVar("Mode", bound=StrEnum)
 class SomCounts(StrEnum):
     """Which cells the percentile of occupations is taken over."""
 
-    map = "map"  # all cells of the map
+    all = "all"  # all cells of the SOM
     notebook = "notebook"  # those up to the largest occupied one, as bincount sees them
 
 
@@ -46,7 +46,7 @@ def select(
     strategy: Strategy | str = Strategy.vote_entropy,
     som_percentile: float | None = 15.0,
     cells: int | None = None,
-    som_counts: SomCounts | str = SomCounts.map,
+    som_counts: SomCounts | str = SomCounts.all,
     max_outlier: float | None = None,
     camera: CameraRule | str = CameraRule.all,
     exclude: Sequence[Path] = (),
@@ -79,7 +79,7 @@ def select(
 
     Raises:
         ConfigError: a value that cannot be used.
-        InputError: scores or lists that cannot be used, no spectrum with a score above 0, or no
+        InputError: scores or lists that cannot be used, no spectrum with a utility above 0, or no
             spectrum left.
     """
     strategy = _one_of(Strategy, strategy, "query.strategy")
@@ -112,12 +112,12 @@ def select(
         if exclude:
             funnel.drop_listed(others)
         funnel.keep_first(n)
-        edges = np.linspace(0, SCORES[strategy].highest, BINS + 1)
+        edges = np.linspace(0, UTILITIES[strategy].highest, BINS + 1)
         return Selection(
             table=_selected_rows(table),
             strategy=strategy,
             funnel=[(step.value, count) for step, count in funnel.counts],
-            histogram=ScoreHistogram(edges, before, after),
+            histogram=UtilityHistogram(edges, before, after),
             notes=funnel.notes,
         )
 
@@ -130,7 +130,7 @@ def _one_of(modes: type[Mode], value: str, key: str) -> Mode:
 
 
 def _check_any(table: ScoreTable, strategy: Strategy) -> None:
-    highest = table.value("SELECT max(score) FROM compared WHERE answered")
+    highest = table.value("SELECT max(utility) FROM compared WHERE answered")
     if highest is None:
         raise InputError(f"none of the {table.rows} spectra has an answer to be ranked by")
     if highest <= 0:
@@ -141,9 +141,9 @@ def _check_any(table: ScoreTable, strategy: Strategy) -> None:
 
 
 def _histogram(table: ScoreTable, strategy: Strategy, spectra: str) -> np.ndarray:
-    width = SCORES[strategy].highest / BINS
+    width = UTILITIES[strategy].highest / BINS
     counts = np.zeros(BINS, np.int64)
-    binned = f"greatest(0, least({BINS - 1}, floor(score / {width!r})))::INTEGER"
+    binned = f"greatest(0, least({BINS - 1}, floor(utility / {width!r})))::INTEGER"
     rows = table.connection.execute(f"SELECT {binned}, count(*) FROM {spectra} GROUP BY 1")
     for index, count in rows.fetchall():
         counts[index] = count
@@ -151,9 +151,9 @@ def _histogram(table: ScoreTable, strategy: Strategy, spectra: str) -> np.ndarra
 
 
 def _selected_rows(table: ScoreTable) -> pa.Table:
-    """RANK, SCORE and N_TILES of the selected spectra, and all that is known of them."""
+    """RANK, UTILITY and N_TILES of the selected spectra, and all that is known of them."""
     cells = {"BMU": "INTEGER", "BMU_DISTANCE": "FLOAT", "BMU_OUTLIER": "FLOAT"}
-    ours = {"RANK", "SCORE", "N_TILES"} | (cells.keys() if table.has_sidecar else set())
+    ours = {"RANK", "UTILITY", "N_TILES"} | (cells.keys() if table.has_sidecar else set())
     theirs = ", ".join(f'theirs."{column}"' for column in table.columns if column not in ours)
     cell = "".join(
         f", selected.{column.lower()}::{kind} AS {column}"
@@ -163,7 +163,8 @@ def _selected_rows(table: ScoreTable) -> pa.Table:
     tiles = "count(DISTINCT tile)" if "TILEID" in table.columns else "NULL"
     return table.connection.sql(
         f"""
-        SELECT selected.rank::INTEGER AS RANK, selected.score AS SCORE, t.tiles::INTEGER AS N_TILES,
+        SELECT selected.rank::INTEGER AS RANK, selected.utility AS UTILITY,
+            t.tiles::INTEGER AS N_TILES,
             {theirs} {cell}
         FROM selected
         JOIN ({table.source_of("selected")}) theirs USING (source_part, source_row)

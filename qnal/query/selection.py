@@ -15,11 +15,11 @@ from qnal.query.utility import Strategy
 
 
 @dataclass(frozen=True, eq=False)
-class ScoreHistogram:
+class UtilityHistogram:
     """How the scores are distributed.
 
     Attributes:
-        edges: of the bins, from 0 to the highest score possible, float64 [bins + 1].
+        edges: of the bins, from 0 to the highest utility possible, float64 [bins + 1].
         before: spectra in each before the best row of each target is kept, int64 [bins].
         after: targets in each after it, int64 [bins].
     """
@@ -34,9 +34,9 @@ class Selection:
     """The answer of a query.
 
     Attributes:
-        table: a row a target, the highest score first: RANK from 1, SCORE, N_TILES (different
+        table: a row a target, the highest utility first: RANK from 1, UTILITY, N_TILES (different
             tiles it was observed on), and all columns of the scores for its best spectrum.
-        strategy: what SCORE is.
+        strategy: what UTILITY is.
         funnel: name of each step taken and how many it left.
         histogram: of the scores.
         notes: what was skipped or stands out, a sentence each.
@@ -45,7 +45,7 @@ class Selection:
     table: pa.Table
     strategy: Strategy
     funnel: list[tuple[str, int]]
-    histogram: ScoreHistogram
+    histogram: UtilityHistogram
     notes: list[str]
 
     def __len__(self) -> int:
@@ -59,11 +59,11 @@ class Selection:
     @property
     def scores(self) -> NDArray[np.float64]:
         """Their scores, shape [n], descending."""
-        return np.asarray(self.table["SCORE"], np.float64)
+        return np.asarray(self.table["UTILITY"], np.float64)
 
     @property
     def cut(self) -> float:
-        """The score of the last one selected."""
+        """The utility of the last one selected."""
         return float(self.scores[-1])
 
     @property

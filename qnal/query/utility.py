@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from qnal.ensemble.information import entropy, mutual_information
 
 __all__ = [
-    "SCORES",
-    "Score",
+    "UTILITIES",
     "Strategy",
+    "Utility",
     "entropy",
     "least_confidence",
     "margin",
@@ -37,7 +37,7 @@ class Strategy(StrEnum):
 
 
 @dataclass(frozen=True)
-class Score:
+class Utility:
     """A strategy in SQL.
 
     Attributes:
@@ -78,14 +78,16 @@ _VOTES = ("C_NOT", "C_QSO_LZ", "C_QSO_HZ")
 _SOFT = ("P_NOT", "P_QSO_LZ", "P_QSO_HZ")
 _LN3 = float(np.log(CLASSES))
 
-SCORES: Mapping[Strategy, Score] = {
-    Strategy.vote_entropy: Score(_VOTES, _entropy_sql(_VOTES), _LN3, "vote entropy [nat]"),
-    Strategy.entropy: Score(("ENTROPY",), "ENTROPY", _LN3, "entropy [nat]"),
-    Strategy.mutual_info: Score(("MUTUAL_INFO",), "MUTUAL_INFO", _LN3, "mutual information [nat]"),
-    Strategy.margin: Score(
+UTILITIES: Mapping[Strategy, Utility] = {
+    Strategy.vote_entropy: Utility(_VOTES, _entropy_sql(_VOTES), _LN3, "vote entropy [nat]"),
+    Strategy.entropy: Utility(("ENTROPY",), "ENTROPY", _LN3, "entropy [nat]"),
+    Strategy.mutual_info: Utility(
+        ("MUTUAL_INFO",), "MUTUAL_INFO", _LN3, "mutual information [nat]"
+    ),
+    Strategy.margin: Utility(
         _SOFT, f"1.0 - (greatest({', '.join(_SOFT)}) - {_middle(*_SOFT)})", 1.0, "1 − margin"
     ),
-    Strategy.least_confidence: Score(
+    Strategy.least_confidence: Utility(
         _SOFT, f"1.0 - greatest({', '.join(_SOFT)})", 1 - 1 / CLASSES, "1 − confidence"
     ),
 }

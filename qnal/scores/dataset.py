@@ -76,7 +76,7 @@ class ScoresFolder:
         """Folder of the parts."""
         return self.path / "parts"
 
-    def best_cells(self, som: str) -> Path:
+    def bmus(self, som: str) -> Path:
         """Folder of the best cells on the map of that fingerprint."""
         return self.path / "bmu" / som[:12]
 
@@ -117,9 +117,9 @@ class ScoresFolder:
         version = self.version(file)
         return version is not None and version.stat == stat
 
-    def has_best_cells(self, file: SpectraFile, som: str) -> bool:
+    def has_bmus(self, file: SpectraFile, som: str) -> bool:
         """Whether a file's best cells on that map are there."""
-        sums, cells = self._best_cells(file, som)
+        sums, cells = self._bmu_file(file, som)
         return _ends(sums, b"}\n") and _is_whole(cells)
 
     def has_qso_qn(self, file: SpectraFile) -> bool:
@@ -134,9 +134,9 @@ class ScoresFolder:
         """The scores of one file."""
         return _read_part(self.part(file), None)
 
-    def read_best_cells(self, file: SpectraFile, som: str) -> pa.Table:
+    def read_bmus(self, file: SpectraFile, som: str) -> pa.Table:
         """The best cells of one file on that map."""
-        return _read_part(self._best_cells(file, som)[1], None)
+        return _read_part(self._bmu_file(file, som)[1], None)
 
     def write(
         self, file: SpectraFile, table: pa.Table, version: FileVersion, metadata: dict[str, Any]
@@ -145,13 +145,13 @@ class ScoresFolder:
         table = table.replace_schema_metadata({"qnal": json.dumps(metadata, sort_keys=True)})
         with written_aside(self.part(file)) as scratch:
             pq.write_table(table, scratch, compression="zstd")
-        self._write_record(file, version, PoolSummary.of(table).plain())
+        self._write_record(file, version, PoolSummary.of(table).to_dict())
 
     def note_version(self, file: SpectraFile, version: FileVersion) -> None:
         """Note that a file was written anew and holds what it held."""
         self._write_record(file, version, json.loads(_read(self._record(file)))["summary"])
 
-    def write_best_cells(
+    def write_bmus(
         self,
         file: SpectraFile,
         table: pa.Table,
@@ -176,13 +176,11 @@ class ScoresFolder:
             pa.array(distance, pa.float32()).take(where),
             pa.array(outlier, pa.float32(), from_pandas=True).take(where),
         ]
-        self.keep_best_cells(file, table, som, pa.table(arrays, schema=BMU_SCHEMA))
+        self.copy_bmus(file, table, som, pa.table(arrays, schema=BMU_SCHEMA))
 
-    def keep_best_cells(
-        self, file: SpectraFile, table: pa.Table, som: str, cells: pa.Table
-    ) -> None:
+    def copy_bmus(self, file: SpectraFile, table: pa.Table, som: str, cells: pa.Table) -> None:
         """Store best cells that are known already; ``table`` is the file's scores."""
-        sums, path = self._best_cells(file, som)
+        sums, path = self._bmu_file(file, som)
         with written_aside(path) as scratch:
             pq.write_table(cells, scratch, compression="zstd")
         known = cells["BMU"].is_valid().to_numpy() & table["C_NOT"].is_valid().to_numpy()
@@ -215,7 +213,7 @@ class ScoresFolder:
         self.part(file).unlink(missing_ok=True)
         self.qso_qn(file).unlink(missing_ok=True)
         for som in (self.path / "bmu").glob("*"):
-            for path in self._best_cells(file, som.name):
+            for path in self._bmu_file(file, som.name):
                 path.unlink(missing_ok=True)
 
     def forget_all_but(self, files: Iterable[SpectraFile]) -> int:
@@ -279,12 +277,12 @@ class ScoresFolder:
         return self.path / "records" / f"{file.name}.json"
 
     def _write_record(self, file: SpectraFile, version: FileVersion, summary: Any) -> None:
-        content = {"version": version.plain(), "summary": summary}
+        content = {"version": version.to_dict(), "summary": summary}
         write_text(self._record(file), json.dumps(content, separators=(",", ":")) + "\n")
 
-    def _best_cells(self, file: SpectraFile, som: str) -> tuple[Path, Path]:
+    def _bmu_file(self, file: SpectraFile, som: str) -> tuple[Path, Path]:
         sums = self.path / "cells" / som[:12] / f"{file.name}.json"
-        return sums, self.best_cells(som) / f"{file.name}.parquet"
+        return sums, self.bmus(som) / f"{file.name}.parquet"
 
 
 def read_scores(parts: Path, columns: Sequence[str]) -> pa.Table:

@@ -82,7 +82,7 @@ class PoolSummary:
         self.histograms += other.histograms
         self.totals += other.totals
 
-    def plain(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """As what JSON can hold; histograms as pairs of a bin and its spectra."""
         return {
             "groups": [[*key, *map(_short, sums)] for key, sums in self.groups.items()],

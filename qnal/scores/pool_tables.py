@@ -76,7 +76,7 @@ def _shares(sums: dict[str, float]) -> dict[str, float]:
     }
 
 
-def map_of_pool(folder: ScoresFolder, som: SelfOrganizingMap) -> Figure:
+def som_of_pool(folder: ScoresFolder, som: SelfOrganizingMap) -> Figure:
     """The pool on the map: where its spectra, its quasars, uncertain ones and outliers lie."""
     sums = folder.cell_sums(som.fingerprint, som.cells)
     with np.errstate(invalid="ignore"):
@@ -87,5 +87,5 @@ def map_of_pool(folder: ScoresFolder, som: SelfOrganizingMap) -> Figure:
         sums.spectra,
         quasars=quasars,
         uncertainty=uncertainty,
-        outliers=None if som.sample is None else outliers,
+        outliers=None if som.statistics is None else outliers,
     )

@@ -46,7 +46,7 @@ def write_reference_csv(
             part = folder.read_part(file)
             bmu = pa.nulls(len(part), pa.int32())
             if som is not None:
-                bmu = folder.read_best_cells(file, som)["BMU"]
+                bmu = folder.read_bmus(file, som)["BMU"]
             table = part.select(COLUMNS).append_column("BMU", bmu).cast(SCHEMA)
             table = table.filter(pc.equal(part["STATUS"], Status.OK.value))
             out.write_table(table)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qnal.errors import ConfigError, InputError
-from qnal.som.bmu import best_cells, chunks
+from qnal.som.bmu import chunks, find_bmus
 from qnal.som.topology import Shape, Wrap, neighbourhood, separations, spread_out
 
 WIDEST = 1.5  # first width of the neighbourhood, mean separations of the cells
@@ -61,7 +61,7 @@ def fit(
     steps = zip(_widths(shape, wrap, epochs), _sizes(len(x), cells, epochs), strict=True)
     for i, (width, size) in enumerate(steps):
         some = x if size == len(x) else x[np.sort(random.choice(len(x), size, replace=False))]
-        bmu, distance = best_cells(some, weights)
+        bmu, distance = find_bmus(some, weights)
         loss[i] = distance.mean(dtype=np.float64)
         near = neighbourhood(shape, wrap, width)
         count = spread_out(np.bincount(bmu, minlength=cells)[:, None], *near)

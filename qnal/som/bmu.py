@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 CHUNK_BYTES = 1 << 22  # of distances at a time: they stay in the processor's cache
 
 
-def best_cells(
+def find_bmus(
     x: NDArray[np.floating], weights: NDArray[np.floating]
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """The nearest cell of each spectrum, the first one on ties, and its distance.
@@ -60,7 +60,7 @@ def best_cells(
     return bmu, distance
 
 
-def best_two_cells(
+def find_two_bmus(
     x: NDArray[np.floating], weights: NDArray[np.floating]
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """The nearest and the second nearest cell of finite spectra [n, npix], int [n] each."""

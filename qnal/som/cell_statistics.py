@@ -14,7 +14,7 @@ CENTRE_PRIOR, SPREAD_PRIOR = 1, 10
 
 
 @dataclass(frozen=True, eq=False)
-class MapSample:
+class CellStatistics:
     """Numbers of a sample of spectra on a map, frozen with it.
 
     Attributes:
@@ -38,7 +38,7 @@ class MapSample:
         distance: NDArray[np.float32],
         cells: int,
         topographic_error: float,
-    ) -> "MapSample":
+    ) -> "CellStatistics":
         """From the best cells of spectra, int32 [n], and their distances, float32 [n].
 
         A cell's centre is the median of its spectra, its spread 1.4826 times their median

@@ -1,7 +1,7 @@
 """A map on disk: SOMVIZ's ``weights.npy`` and ``loss.npy``, beside them what is ours.
 
-``som.json`` says what the weights are of, ``sample.npz`` how the spectra that the map was fitted
-on lie on it. The second is absent for maps that do not know it, as those of SOMVIZ.
+``som.json`` describes the weights. ``cell_statistics.npz`` describes how the spectra that the SOM
+was fitted on are distributed over its cells; it is absent for SOMs of SOMVIZ.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from qnal.errors import InputError
 from qnal.files import write_text, written_aside
-from qnal.som.cell_statistics import MapSample
+from qnal.som.cell_statistics import CellStatistics
 from qnal.som.topology import Shape, Wrap
 
 FORMAT_VERSION = 1
@@ -38,16 +38,16 @@ def write(
     wrap: Wrap,
     seed: int | None,
     grid: str | None,
-    sample: MapSample | None,
+    statistics: CellStatistics | None,
 ) -> None:
     """Write a map to ``folder``, ``som.json`` last: where it is, the map is whole."""
     for name, array in (("weights.npy", weights), ("loss.npy", loss)):
         with written_aside(folder / name) as scratch, scratch.open("wb") as file:
             np.save(file, np.ascontiguousarray(array), allow_pickle=False)
-    (folder / "sample.npz").unlink(missing_ok=True)
-    if sample is not None:
-        with written_aside(folder / "sample.npz") as scratch, scratch.open("wb") as file:
-            np.savez(file, **vars(sample))
+    (folder / "cell_statistics.npz").unlink(missing_ok=True)
+    if statistics is not None:
+        with written_aside(folder / "cell_statistics.npz") as scratch, scratch.open("wb") as file:
+            np.savez(file, **vars(statistics))
     about = {
         "format_version": FORMAT_VERSION,
         "shape": list(map(int, shape)),
@@ -55,7 +55,7 @@ def write(
         "seed": seed,
         "grid": grid,
         "fingerprint": fingerprint(weights, shape, wrap),
-        "sample": None if sample is None else sample.fingerprint,
+        "cell_statistics": None if statistics is None else statistics.fingerprint,
     }
     write_text(folder / "som.json", json.dumps(about, indent=2) + "\n")
 
@@ -81,12 +81,14 @@ def read(folder: Path, shape: Shape | None, wrap: Wrap | None) -> dict[str, Any]
             f"{folder / 'weights.npy'}: the weights are not those that som.json was written for; "
             "restore or refit the map"
         )
-    sample = None
-    if about["sample"] is not None:
-        sample = _sample(folder / "sample.npz", len(weights), about["sample"])
+    statistics = None
+    if about["cell_statistics"] is not None:
+        statistics = _statistics(
+            folder / "cell_statistics.npz", len(weights), about["cell_statistics"]
+        )
     names = ("shape", "wrap", "seed", "grid")
     known = {name: about[name] for name in names}
-    return {"weights": weights, "loss": loss, "sample": sample} | known
+    return {"weights": weights, "loss": loss, "statistics": statistics} | known
 
 
 def _array(path: Path, ndim: int) -> NDArray[Any]:
@@ -105,10 +107,10 @@ def _array(path: Path, ndim: int) -> NDArray[Any]:
     return np.ascontiguousarray(array)
 
 
-def _sample(path: Path, cells: int, fingerprint: str) -> MapSample:
+def _statistics(path: Path, cells: int, fingerprint: str) -> CellStatistics:
     try:
         with np.load(path, allow_pickle=False) as file:
-            sample = MapSample(
+            statistics = CellStatistics(
                 file["count"],
                 file["centre"],
                 file["spread"],
@@ -119,12 +121,12 @@ def _sample(path: Path, cells: int, fingerprint: str) -> MapSample:
         raise InputError(
             f"{path}: not the numbers of a map's cells ({error}); restore or refit the map"
         ) from error
-    if sample.fingerprint != fingerprint or sample.count.shape != (cells,):
+    if statistics.fingerprint != fingerprint or statistics.count.shape != (cells,):
         raise InputError(
             f"{path}: the numbers are not those that som.json was written for; "
             "restore or refit the map"
         )
-    return sample
+    return statistics
 
 
 def _about(path: Path) -> dict[str, Any]:
@@ -138,7 +140,7 @@ def _about(path: Path) -> dict[str, Any]:
         rows, columns = map(int, about["shape"])
         round_rows, round_columns = map(bool, about["wrap"])
         known = {"seed": about["seed"], "grid": about["grid"], "fingerprint": about["fingerprint"]}
-        known["sample"] = about.get("sample")  # maps of earlier versions lack it
+        known["cell_statistics"] = about.get("cell_statistics")  # maps of earlier versions lack it
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: not the description of a map ({error!r})") from error
     return known | {"shape": (rows, columns), "wrap": (round_rows, round_columns)}

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from qnal.errors import ConfigError, InputError
 from qnal.som import batch_fit, files
-from qnal.som.bmu import best_cells, best_two_cells
-from qnal.som.cell_statistics import MapSample
+from qnal.som.bmu import find_bmus, find_two_bmus
+from qnal.som.cell_statistics import CellStatistics
 from qnal.som.topology import ADJACENT, Shape, Wrap, separations, u_matrix
 
 
@@ -31,7 +31,7 @@ class SelfOrganizingMap:
         loss: mean distance of the spectra of each pass from their best cells, shape [passes].
         seed: of the fit; None where unknown.
         grid: name of the wavelength grid; None where unknown.
-        sample: how the spectra that it was fitted on lie on it; None where unknown.
+        statistics: how the spectra that it was fitted on lie on it; None where unknown.
     """
 
     weights: NDArray[np.floating]
@@ -40,7 +40,7 @@ class SelfOrganizingMap:
     loss: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
     seed: int | None = None
     grid: str | None = None
-    sample: MapSample | None = None
+    statistics: CellStatistics | None = None
 
     def __post_init__(self) -> None:
         if self.weights.ndim != 2 or len(self.weights) != self.shape[0] * self.shape[1]:
@@ -79,7 +79,7 @@ class SelfOrganizingMap:
             with pixels that are not finite.
         """
         self._check_pixels(x)
-        return best_cells(x, self.weights)
+        return find_bmus(x, self.weights)
 
     def quantization_error(self, x: NDArray[np.floating]) -> float:
         """Mean distance of spectra [n, npix] from their best cells; unusable ones are left out."""
@@ -89,7 +89,7 @@ class SelfOrganizingMap:
         """Share of spectra [n, npix] whose best two cells do not touch (Kiviluoto 1996)."""
         self._check_pixels(x)
         usable = np.isfinite(x).all(axis=1)
-        first, second = best_two_cells(x if usable.all() else x[usable], self.weights)
+        first, second = find_two_bmus(x if usable.all() else x[usable], self.weights)
         apart = self.separations[first, second] > ADJACENT
         return float(apart.mean()) if len(apart) else float("nan")
 
@@ -102,18 +102,18 @@ class SelfOrganizingMap:
             bmu: best cells, int32 [n]; ``distance`` from them likewise, as of ``find_bmu``.
 
         Returns:
-            Robust standard deviations, float32 [n] (:class:`MapSample`); NaN without a best cell,
+            Robust standard deviations, float32 [n] (:class:`CellStatistics`); NaN without a BMU,
             and all NaN for a map that does not know the spectra it was fitted on.
         """
-        if self.sample is None:
+        if self.statistics is None:
             return np.full(len(bmu), np.nan, np.float32)
-        return self.sample.outlier_score(bmu, distance)
+        return self.statistics.outlier_score(bmu, distance)
 
-    def with_sample(self, x: NDArray[np.floating]) -> "SelfOrganizingMap":
+    def with_statistics(self, x: NDArray[np.floating]) -> "SelfOrganizingMap":
         """The same map, with how the spectra [n, npix] that it was fitted on lie on it."""
         bmu, distance = self.find_bmu(x)
-        sample = MapSample.of(bmu, distance, self.cells, self.topographic_error(x))
-        return replace(self, sample=sample)
+        statistics = CellStatistics.of(bmu, distance, self.cells, self.topographic_error(x))
+        return replace(self, statistics=statistics)
 
     @classmethod
     def fit(
@@ -146,7 +146,7 @@ class SelfOrganizingMap:
         return cls(weights.astype(np.float32), shape, wrap, loss, seed, grid)
 
     def save(self, folder: Path) -> None:
-        """Write SOMVIZ's ``weights.npy`` and ``loss.npy``; ``sample.npz``, ``som.json`` beside."""
+        """Write ``weights.npy``, ``loss.npy``, ``cell_statistics.npz`` and ``som.json``."""
         files.write(
             folder,
             self.weights,
@@ -155,7 +155,7 @@ class SelfOrganizingMap:
             wrap=self.wrap,
             seed=self.seed,
             grid=self.grid,
-            sample=self.sample,
+            statistics=self.statistics,
         )
 
     @classmethod

@@ -55,7 +55,7 @@ class FileVersion:
             str(content["table"]),
         )
 
-    def plain(self) -> dict[str, int | str]:
+    def to_dict(self) -> dict[str, int | str]:
         """As a mapping."""
         return asdict(self)
 
@@ -64,7 +64,7 @@ class FileVersion:
         """Size and time, which are looked at first."""
         return self.size, self.mtime_ns
 
-    def holds_what(self, other: "FileVersion | None") -> bool:
+    def same_content(self, other: "FileVersion | None") -> bool:
         """Whether another version held the same, whenever it was written."""
         return other is not None and replace(other, size=self.size, mtime_ns=self.mtime_ns) == self
 

@@ -27,7 +27,7 @@ class SpectraFile:
     name: str
     path: Path
 
-    def identity(self) -> dict[str, int | str]:
+    def name_fields(self) -> dict[str, int | str]:
         """What the file's name tells of TILEID, EXPID, NIGHT, HPXPIXEL, PETAL_LOC, … ."""
         stem = self.path.name.removesuffix(".gz").removesuffix(".fits")
         for pattern in _NAMES:

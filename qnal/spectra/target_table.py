@@ -12,7 +12,7 @@ from qnal.spectra.fits import FitsFile, integers
 from qnal.spectra.spectra_file import SpectraFile
 
 # Identity and target columns of the scores table (FORMATS.md section 11), in its order.
-IDENTITY = pa.schema(
+TARGET_COLUMNS = pa.schema(
     [
         pa.field("TARGETID", pa.int64(), nullable=False),
         ("TILEID", pa.int32()),
@@ -51,7 +51,7 @@ _OWN = ("FILE", "ROW", "SNR_B", "SNR_R", "SNR_Z", "CAMERAS", "STATUS")
 Columns = dict[str, NDArray | pd.Series]
 
 
-def read_identity(fits: FitsFile, file: SpectraFile) -> tuple[NDArray[np.int64], Columns]:
+def read_target_columns(fits: FitsFile, file: SpectraFile) -> tuple[NDArray[np.int64], Columns]:
     """TARGETIDs of FIBERMAP's rows, and whatever else is known of them.
 
     Each column comes from FIBERMAP, else EXP_FIBERMAP, else a header, else the path.
@@ -62,7 +62,7 @@ def read_identity(fits: FitsFile, file: SpectraFile) -> tuple[NDArray[np.int64],
 
     Returns:
         targetid: shape [rows].
-        columns: those of :data:`IDENTITY` that are known, null where a row's value is not.
+        columns: those of :data:`TARGET_COLUMNS` that are known, null where a row's value is not.
 
     Raises:
         InputError: there is no FIBERMAP, or it has no rows or no usable TARGETID.
@@ -70,7 +70,7 @@ def read_identity(fits: FitsFile, file: SpectraFile) -> tuple[NDArray[np.int64],
     path = file.path
     if not fits.is_table("FIBERMAP"):
         raise InputError(f"{path}: it has no FIBERMAP table, so its spectra have no TARGETID.")
-    copied = [n for n in IDENTITY.names if n not in _OWN]
+    copied = [n for n in TARGET_COLUMNS.names if n not in _OWN]
     fibermap = fits.table("FIBERMAP", [*copied, *_TARGETING[1:]])
     if "TARGETID" not in fibermap:
         raise InputError(f"{path}: its FIBERMAP has no TARGETID column.")
@@ -102,7 +102,7 @@ def _fill(columns: Columns, fits: FitsFile, targetid: NDArray[np.int64], file: S
                 if name == "EXPID":
                     several = ambiguous
     headers = [fits.header("FIBERMAP"), fits.header(0)]
-    from_path = file.identity()
+    from_path = file.name_fields()
     for name in missing:
         names = (name, _HEADER_NAME.get(name))
         said = [h[n] for h in headers for n in names if n and n in h]
@@ -136,14 +136,14 @@ def _of_exposures(
     return said.reindex(targetid).reset_index(drop=True), ambiguous
 
 
-def identity_table(columns: Columns, rows: int, path: Path) -> pa.Table:
-    """Columns as a table of the schema :data:`IDENTITY`; what is absent is null.
+def target_table(columns: Columns, rows: int, path: Path) -> pa.Table:
+    """Columns as a table of the schema :data:`TARGET_COLUMNS`; what is absent is null.
 
     Raises:
         InputError: a column holds something else than its type.
     """
     arrays = []
-    for field in IDENTITY:
+    for field in TARGET_COLUMNS:
         values = columns.get(field.name)
         if values is None:
             arrays.append(pa.nulls(rows, field.type))
@@ -154,7 +154,7 @@ def identity_table(columns: Columns, rows: int, path: Path) -> pa.Table:
             raise InputError(
                 f"{path}: column {field.name} does not hold {field.type} ({error})."
             ) from error
-    return pa.table(arrays, schema=IDENTITY)
+    return pa.table(arrays, schema=TARGET_COLUMNS)
 
 
 def _arrow(values: NDArray | pd.Series, kind: pa.DataType) -> pa.Array:

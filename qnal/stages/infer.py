@@ -16,31 +16,31 @@ from qnal.errors import ConfigError, InputError
 from qnal.executors.tasks import LostError, MakeExecutor, completed
 from qnal.files import written_aside
 from qnal.fingerprint import fingerprint
-from qnal.inference.packing import Coding
-from qnal.inference.prediction_cache import AnswersFolder
+from qnal.inference.packing import Packing
+from qnal.inference.prediction_cache import PredictionCache
 from qnal.inference.score_task import (
-    MapFiles,
     Members,
     Outcome,
-    Scoring,
+    ScoreTask,
     Shape,
+    SomFiles,
     UnreadableError,
     Wrap,
     forget_members,
 )
-from qnal.inference.scorer import Judgement, check_min_lines, kept_precision
+from qnal.inference.scorer import CombinationRule, check_min_lines, kept_precision
 from qnal.network.network import Network
 from qnal.progress import progress, say
 from qnal.scores.dataset import FORMAT_VERSION, ScoresFolder
 from qnal.scores.pool_figures import by_night, by_petal
-from qnal.scores.pool_tables import map_of_pool, pool_metrics, tables_of_pool, uncertainty_by_class
+from qnal.scores.pool_tables import pool_metrics, som_of_pool, tables_of_pool, uncertainty_by_class
 from qnal.scores.reference_csv import write_reference_csv
 from qnal.som.som import SelfOrganizingMap
 from qnal.spectra.grid import Grid
 from qnal.spectra.spectra_file import SpectraFile, absolute
 from qnal.stages import Job
 from qnal.stages.inputs import pool, with_survey
-from qnal.stages.work_folder import LATEST, given_or_latest, place, plain, remember
+from qnal.stages.work_folder import LATEST, folder_for, given_or_latest, set_latest, to_dict
 from qnal.summary import Number, Summary
 from qnal.tracking import Run
 
@@ -75,18 +75,18 @@ def _infer(config: Config, job: Job, files: list[SpectraFile], in_pool: int, pat
     som, map_files = _som(config, first.grid)
     work = _scoring(config, members, networks, found, map_files)
     with job.recorder.run("infer", job.parent, {"qnal.stage": "infer"}) as run:
-        run.config(plain(config))
+        run.config(to_dict(config))
         executor = partial(job.executor, config.infer.threads)
         with _alone(work):
             _describe(work, config, path, som, first.grid, in_pool)
             if config.infer.limit is None:
                 work.scores.forget_all_but(files)
-                if work.answers is not None:
-                    work.answers.forget_all_but(files)
+                if work.predictions is not None:
+                    work.predictions.forget_all_but(files)
             done, failed = _score_all(work, files, config.infer.strict, executor)
             paths = {"scores": str(work.scores.path), "ensemble": str(path)}
-            if work.answers is not None:
-                paths["answers"] = str(work.answers.path)
+            if work.predictions is not None:
+                paths["predictions"] = str(work.predictions.path)
             if config.infer.csv:
                 paths["csv"] = _csv(work, files)
             if config.infer.qso_qn:
@@ -99,10 +99,10 @@ def _infer(config: Config, job: Job, files: list[SpectraFile], in_pool: int, pat
                 "forward_passes": done.computed,
             }
             metrics |= _record(work, som, job, run)
-        remember(config.work, "scores", work.scores.path)
+        set_latest(config.work, "scores", work.scores.path)
         run.metrics(metrics)
     notes = [] if som else ["There is no map, so best cells (BMU) are unknown."]
-    if config.ensemble.calibrate and found.is_calibrated and not work.judgement.calibration:
+    if config.ensemble.calibrate and found.is_calibrated and not work.rule.calibration:
         notes.append(
             "Soft outputs are not calibrated: the ensemble's calibration is for another "
             "ensemble.min_lines."
@@ -116,17 +116,17 @@ def _scoring(
     members: Members,
     networks: tuple[Network, ...],
     found: MemberFiles,
-    som: MapFiles | None,
-) -> Scoring:
-    coding, grid = Coding.of(networks), networks[0].grid
+    som: SomFiles | None,
+) -> ScoreTask:
+    packing, grid = Packing.of(networks), networks[0].grid
     thresholds = config.ensemble.thresholds()
     calibration = found.calibration(thresholds) if config.ensemble.calibrate else None
-    judgement = Judgement(thresholds, found.bal_trained, calibration)
+    rule = CombinationRule(thresholds, found.bal_trained, calibration)
     # What forward passes depend on. min_lines chooses the confidence that is kept.
     passes = {
-        **coding.description(),
+        **packing.description(),
         "grid": [grid.name, hashlib.sha256(grid.wave.tobytes()).hexdigest()],
-        "min_lines": judgement.thresholds.min_lines,
+        "min_lines": rule.thresholds.min_lines,
         "pool": absolute(config.data.pool),
         "use_mask": config.data.use_mask,
         "sky": config.infer.sky,
@@ -135,18 +135,18 @@ def _scoring(
         "batch_size": config.infer.batch_size,
     }
     made_from = {
-        "answers": passes,
+        "predictions": passes,
         "checksums": members.checksums,
-        "thresholds": vars(judgement.thresholds),
+        "thresholds": vars(rule.thresholds),
         "calibration": calibration and calibration.parameters(),
-        "bal_trained": judgement.bal_trained,
+        "bal_trained": rule.bal_trained,
         "format_version": FORMAT_VERSION,
     }
     keep = config.infer.keep_members
-    return Scoring(
+    return ScoreTask(
         members,
-        coding,
-        judgement,
+        packing,
+        rule,
         config.infer.backend,
         config.infer.precision,
         config.infer.batch_size,
@@ -154,14 +154,16 @@ def _scoring(
         config.data.use_mask,
         config.infer.sky,
         config.infer.verify,
-        ScoresFolder(place(config.work, "scores", fingerprint(made_from))),
-        AnswersFolder(place(config.work, "answers", fingerprint(passes))) if keep else None,
+        ScoresFolder(folder_for(config.work, "scores", fingerprint(made_from))),
+        PredictionCache(folder_for(config.work, "predictions", fingerprint(passes)))
+        if keep
+        else None,
         som,
         config.infer.qso_qn,
     )
 
 
-def _som(config: Config, grid: Grid) -> tuple[SelfOrganizingMap | None, MapFiles | None]:
+def _som(config: Config, grid: Grid) -> tuple[SelfOrganizingMap | None, SomFiles | None]:
     """The map to find best cells on; one for another grid is an error only if asked for."""
     path = given_or_latest(config, config.som.path, "som.path", "som")
     if path is None:
@@ -169,7 +171,7 @@ def _som(config: Config, grid: Grid) -> tuple[SelfOrganizingMap | None, MapFiles
     shape, wrap = _shape_if_bare(config, path)
     som = SelfOrganizingMap.load(path, shape, wrap)
     if som.weights.shape[1] == len(grid):
-        return som, MapFiles(path, som.fingerprint, shape, wrap)
+        return som, SomFiles(path, som.fingerprint, shape, wrap)
     sentence = f"{path}: its cells have {som.weights.shape[1]} pixels, the spectra {len(grid)}."
     if config.som.path is not None:
         raise InputError(sentence)
@@ -192,9 +194,9 @@ def _ordered(config: Config, files: list[SpectraFile]) -> list[SpectraFile]:
 
 
 @contextmanager
-def _alone(work: Scoring) -> Iterator[None]:
+def _alone(work: ScoreTask) -> Iterator[None]:
     """One job at a time on a dataset and on kept answers; a second one says so and waits."""
-    folders = [work.answers.path] if work.answers is not None else []
+    folders = [work.predictions.path] if work.predictions is not None else []
     locks = []
     for folder in (*folders, work.scores.path):  # always in this order
         folder.mkdir(parents=True, exist_ok=True)
@@ -213,7 +215,7 @@ def _alone(work: Scoring) -> Iterator[None]:
 
 
 def _describe(
-    work: Scoring,
+    work: ScoreTask,
     config: Config,
     path: Path,
     som: SelfOrganizingMap | None,
@@ -225,11 +227,11 @@ def _describe(
         earlier = work.scores.description()["som"]
     except InputError:  # there is none yet, or it is damaged and written anew
         earlier = None
-    pool, calibration = absolute(config.data.pool), work.judgement.calibration
+    pool, calibration = absolute(config.data.pool), work.rule.calibration
     work.scores.describe(
         {
             "ensemble": {"path": str(path), "checksums": work.members.checksums},
-            "thresholds": vars(work.judgement.thresholds),
+            "thresholds": vars(work.rule.thresholds),
             "calibration": calibration and calibration.parameters(),
             "grid": grid.name,
             "pool": pool,
@@ -237,8 +239,8 @@ def _describe(
             "files": files,
         }
     )
-    if work.answers is not None:
-        work.answers.describe(work.coding.description() | {"grid": grid.name, "pool": pool})
+    if work.predictions is not None:
+        work.predictions.describe(work.packing.description() | {"grid": grid.name, "pool": pool})
 
 
 @dataclass
@@ -250,7 +252,7 @@ class _Done:
 
 
 def _score_all(
-    work: Scoring, files: list[SpectraFile], strict: bool, executor: MakeExecutor
+    work: ScoreTask, files: list[SpectraFile], strict: bool, executor: MakeExecutor
 ) -> tuple[_Done, list[str]]:
     """Score what is missing; also returns a sentence for each file that failed."""
     todo = [file for file in files if not work.is_done(file)]
@@ -283,14 +285,16 @@ def _score_all(
     return done, sentences
 
 
-def _csv(work: Scoring, files: list[SpectraFile]) -> str:
+def _csv(work: ScoreTask, files: list[SpectraFile]) -> str:
     path = work.scores.path / "scores.csv"
     som = work.som.fingerprint if work.som is not None else None
     write_reference_csv(path, work.scores, sorted(files), som)
     return str(path)
 
 
-def _record(work: Scoring, som: SelfOrganizingMap | None, job: Job, run: Run) -> dict[str, Number]:
+def _record(
+    work: ScoreTask, som: SelfOrganizingMap | None, job: Job, run: Run
+) -> dict[str, Number]:
     """Metrics of the whole dataset, with its tables and figures."""
     summary = work.scores.summary()
     for name, table in tables_of_pool(summary).items():
@@ -301,7 +305,7 @@ def _record(work: Scoring, som: SelfOrganizingMap | None, job: Job, run: Run) ->
         if figure is not None:
             run.figure(figure, job.folder / f"{name}.png")
     if som is not None:
-        run.figure(map_of_pool(work.scores, som), job.folder / "som_of_pool.png")
+        run.figure(som_of_pool(work.scores, som), job.folder / "som_of_pool.png")
     run.dictionary(uncertainty_by_class(summary), "uncertainty.json")
     run.file(work.scores.path / "dataset.json")
     return pool_metrics(summary)

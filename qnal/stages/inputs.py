@@ -23,7 +23,7 @@ from qnal.progress import progress, say
 from qnal.spectra.grid import Grid
 from qnal.spectra.mock import MockSurvey, survey_at, write_survey
 from qnal.spectra.spectra_file import SpectraFile, find_coadds, paths_of
-from qnal.stages.work_folder import place, plain
+from qnal.stages.work_folder import folder_for, to_dict
 
 MOCK_VERSION = 1  # raised when the same configuration gives another survey
 MOCK_DONE = "files.json"
@@ -56,7 +56,7 @@ def mock_survey(config: Config) -> tuple[MockSurvey, bool]:
             "data.kind=mock says nothing of what the survey contains; take data=mock."
         )
     mock.validate()
-    root = place(config.work, "mock", fingerprint({"version": MOCK_VERSION} | plain(mock)))
+    root = folder_for(config.work, "mock", fingerprint({"version": MOCK_VERSION} | to_dict(mock)))
     root.mkdir(parents=True, exist_ok=True)
     with FileLock(root / ".lock"):
         if _is_whole(root):

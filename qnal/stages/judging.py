@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 
 from qnal.ensemble.evaluation.figures import loss_curves
-from qnal.ensemble.evaluation.metrics import member_quality
+from qnal.ensemble.evaluation.metrics import member_metrics
 from qnal.ensemble.evaluation.out_of_bag import OutOfBag
 from qnal.ensemble.evaluation.report import Report, out_of_bag_report
 from qnal.ensemble.folder import EnsembleFolder
@@ -17,7 +17,7 @@ from qnal.summary import Number, Summary, prefixed
 from qnal.tracking import Run
 
 
-def judge(
+def evaluate_ensemble(
     folder: EnsembleFolder,
     n: int,
     labelled: LabelledSet,
@@ -47,7 +47,7 @@ def judge(
 
     def noted(table: pd.DataFrame, record: dict[str, Any]) -> pd.DataFrame:
         labels = labelled.table.iloc[table["INDEX"]]
-        oob = member_quality(labels, table, thresholds)
+        oob = member_metrics(labels, table, thresholds)
         kept = {k: record[k] for k in ("member", "epochs", "bag_rows", "oob_rows")}
         members.append(kept | {"loss": record["loss"][-1]} | prefixed("oob_", oob))
         return table

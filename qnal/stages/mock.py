@@ -6,7 +6,7 @@ from qnal.config.schema import Config
 from qnal.spectra.mock import MockConfig
 from qnal.stages import Job
 from qnal.stages.inputs import mock_survey
-from qnal.stages.work_folder import plain
+from qnal.stages.work_folder import to_dict
 from qnal.summary import Summary
 
 
@@ -18,7 +18,7 @@ def mock(config: Config, job: Job) -> Summary:
     made = config.data.mock or MockConfig(seed=config.seed)
     config = replace(config, data=replace(config.data, mock=made))
     with job.recorder.run("mock", job.parent, {"qnal.stage": "mock"}) as run:
-        run.config(plain(config))
+        run.config(to_dict(config))
         survey, written = mock_survey(config)
         paths = {name: str(path) for name, path in vars(survey).items()}
         metrics = {"labelled": made.labelled, "boss": made.boss, "spectra": made.pool}

@@ -5,7 +5,7 @@ from dataclasses import replace
 from qnal.config.schema import Config, Stage
 from qnal.stages import Job, stage_function
 from qnal.stages.inputs import with_survey
-from qnal.stages.work_folder import plain
+from qnal.stages.work_folder import to_dict
 from qnal.summary import Summary
 
 STAGES = (Stage.train, Stage.som, Stage.infer, Stage.query)
@@ -15,7 +15,7 @@ def pipeline(config: Config, job: Job) -> Summary:
     """Run the stages in turn; each one's summary is in ``summary/STAGE.json``."""
     config = with_survey(config)
     with job.recorder.run("pipeline", job.parent, {"qnal.stage": "pipeline"}) as run:
-        run.config(plain(config))
+        run.config(to_dict(config))
         total = Summary("pipeline", mlflow_run_id=run.id)
         for stage in STAGES:
             part = stage_function(stage)(config, replace(job, parent=run))

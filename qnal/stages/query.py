@@ -16,7 +16,7 @@ from qnal.spectra.grid import Grid, named_grid
 from qnal.spectra.readers.desi import read_coadd
 from qnal.spectra.spectra_file import SpectraFile, find_coadds, paths_of
 from qnal.stages import Job
-from qnal.stages.work_folder import LATEST, given_or_latest, plain, remember
+from qnal.stages.work_folder import LATEST, given_or_latest, set_latest, to_dict
 from qnal.summary import Summary
 from qnal.tracking import Run
 
@@ -35,7 +35,7 @@ def query(config: Config, job: Job) -> Summary:
     parts, bmu, cells, pool = _scores(config, path)
     incomplete = _unscored(path)
     with job.recorder.run("query", job.parent, {"qnal.stage": "query"}) as run:
-        run.config(plain(config))
+        run.config(to_dict(config))
         selection = select(
             parts,
             n=options.n,
@@ -63,7 +63,7 @@ def query(config: Config, job: Job) -> Summary:
         run.figure(entropy_histogram(selection), job.folder / "entropy.png")
         run.figure(funnel(selection), job.folder / "funnel.png")
         _record_gallery(selection, pool, config, job, run)
-        remember(config.work, "selection", table)
+        set_latest(config.work, "selection", table)
     return Summary(
         "query",
         mlflow_run_id=run.id,
@@ -84,7 +84,7 @@ def _scores(config: Config, path: Path) -> tuple[Path, Path | None, int | None, 
     pool = description.get("pool")
     if som is None:
         return folder.parts, None, None, pool
-    return folder.parts, folder.best_cells(som["fingerprint"]), som["cells"], pool
+    return folder.parts, folder.bmus(som["fingerprint"]), som["cells"], pool
 
 
 def _unscored(path: Path) -> list[str]:

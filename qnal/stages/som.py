@@ -22,10 +22,10 @@ from qnal.spectra.sample import SpectraSample
 from qnal.spectra.spectra_file import SpectraFile, find_coadds
 from qnal.stages import Job
 from qnal.stages.inputs import labelled_set, pool, with_survey
-from qnal.stages.work_folder import place, plain, remember
+from qnal.stages.work_folder import folder_for, set_latest, to_dict
 from qnal.summary import Number, Summary
 
-FILES = ("weights.npy", "loss.npy", "sample.npz", "som.json")
+FILES = ("weights.npy", "loss.npy", "cell_statistics.npz", "som.json")
 FIT = 2  # raised when the same options give another map
 
 
@@ -48,18 +48,18 @@ def som(config: Config, job: Job) -> Summary:
         "use_mask": config.data.use_mask,
         "files": [(f.name, f.path.stat().st_size, f.path.stat().st_mtime_ns) for f in files],
     }
-    folder = place(config.work, "soms", fingerprint(made_from))
+    folder = folder_for(config.work, "soms", fingerprint(made_from))
     failed: list[str] = []
     with job.recorder.run("som", job.parent, {"qnal.stage": "som"}) as run:
-        run.config(plain(config))
+        run.config(to_dict(config))
         if (folder / "som.json").exists():
             say(f"the map is there already, in {folder}")
             fitted = SelfOrganizingMap.load(folder)
         else:
             x, failed = _sample(files, grid, config)
-            fitted = _fit(x, config).with_sample(x)
+            fitted = _fit(x, config).with_statistics(x)
             fitted.save(folder)
-        remember(config.work, "som", folder)
+        set_latest(config.work, "som", folder)
         metrics = _metrics(fitted) | {"som_files_failed": len(failed)}
         run.metrics(metrics)
         run.curves({"quantization_error_by_pass": [float(v) for v in fitted.loss]})
@@ -74,17 +74,17 @@ def som(config: Config, job: Job) -> Summary:
 def _metrics(som: SelfOrganizingMap) -> dict[str, Number]:
     """How well the map represents the spectra it was fitted on."""
     metrics: dict[str, Number] = {"som_cells": som.cells}
-    if som.sample is not None:
-        metrics["som_spectra"] = int(som.sample.count.sum())
-        metrics["som_empty_cells"] = int((som.sample.count == 0).sum())
-        metrics["quantization_error"] = som.sample.quantization_error
-        metrics["topographic_error"] = som.sample.topographic_error
+    if som.statistics is not None:
+        metrics["som_spectra"] = int(som.statistics.count.sum())
+        metrics["som_empty_cells"] = int((som.statistics.count == 0).sum())
+        metrics["quantization_error"] = som.statistics.quantization_error
+        metrics["topographic_error"] = som.statistics.topographic_error
     return metrics
 
 
 def _figures(som: SelfOrganizingMap, grid: Grid, config: Config) -> dict[str, Figure]:
     """What the map looks like, and where the labelled spectra lie on it."""
-    counts = None if som.sample is None else som.sample.count
+    counts = None if som.statistics is None else som.statistics.count
     labelled = _labelled(config, grid)
     if labelled is None:
         cells = som_map(som, counts)

@@ -9,22 +9,22 @@ from qnal.config.schema import Config
 from qnal.ensemble.folder import EnsembleFolder
 from qnal.ensemble.labelled_set import LabelledSet, class_counts
 from qnal.ensemble.member_trainer import DivergedError, MemberRecipe, groups
-from qnal.ensemble.train_task import MemberWork
+from qnal.ensemble.train_task import TrainTask
 from qnal.errors import ConfigError, InputError
 from qnal.executors.tasks import LostError, completed
 from qnal.fingerprint import fingerprint
 from qnal.labels.label import is_quasar
 from qnal.network.device import group_size
-from qnal.network.hyperparameters import Schedule
+from qnal.network.hyperparameters import Hyperparameters
 from qnal.network.precision import resolved
 from qnal.network.structure import Structure
 from qnal.progress import looking, progress, say
 from qnal.spectra.grid import named_grid
 from qnal.stages import Job
 from qnal.stages.inputs import labelled_set, with_survey
-from qnal.stages.judging import judge
+from qnal.stages.judging import evaluate_ensemble
 from qnal.stages.training_progress import TrainingProgress
-from qnal.stages.work_folder import place, plain, remember
+from qnal.stages.work_folder import folder_for, set_latest, to_dict
 from qnal.summary import Summary, prefixed
 from qnal.tracking import Run
 
@@ -39,13 +39,13 @@ def train(config: Config, job: Job) -> Summary:
     description = _description(config, recipe, labelled)
     folder = _folder(config, description["fingerprint"])
     with job.recorder.run("train", job.parent, {"qnal.stage": "train"}) as run:
-        run.config(plain(config))
+        run.config(to_dict(config))
         folder.start(description, labelled.table)
         of_this_ensemble = {"qnal.ensemble": description["fingerprint"]}
         run.recorder.adopt(run, of_this_ensemble)
         failed = _train_members(config, recipe, labelled, folder, job, run, of_this_ensemble)
-        remember(config.work, "ensemble", folder.path)
-        summary = judge(
+        set_latest(config.work, "ensemble", folder.path)
+        summary = evaluate_ensemble(
             folder, config.ensemble.n, labelled, recipe.thresholds, description, job, run
         )
         summary.failed = failed
@@ -71,7 +71,7 @@ def _recipe(config: Config) -> MemberRecipe:
             padding=network.padding,
             offset_activation=network.offset_activation,
         ),
-        Schedule(
+        Hyperparameters(
             schedule.epochs,
             schedule.min_steps,
             schedule.batch_size,
@@ -92,14 +92,14 @@ def _recipe(config: Config) -> MemberRecipe:
 
 def _description(config: Config, recipe: MemberRecipe, labelled: LabelledSet) -> dict[str, Any]:
     """What ``ensemble.json`` says besides the members; its fingerprint leaves ``n`` out."""
-    schedule = plain(config.train)
+    schedule = to_dict(config.train)
     for rounding in ("threads", "group"):  # a member is the same but for rounding
         del schedule[rounding]
     made_from = {
         "training_set": labelled.fingerprint(),
-        "network": plain(config.network),
-        "lines": plain(config.lines),
-        "train": schedule | {"precision": recipe.schedule.precision},
+        "network": to_dict(config.network),
+        "lines": to_dict(config.lines),
+        "train": schedule | {"precision": recipe.hyperparameters.precision},
         "bootstrap": config.ensemble.bootstrap,
         "seed": config.seed,
     }
@@ -118,12 +118,12 @@ def _description(config: Config, recipe: MemberRecipe, labelled: LabelledSet) ->
     }
 
 
-def _folder(config: Config, print_: str) -> EnsembleFolder:
+def _folder(config: Config, name: str) -> EnsembleFolder:
     if config.ensemble.path is None:
-        return EnsembleFolder(place(config.work, "ensembles", print_))
+        return EnsembleFolder(folder_for(config.work, "ensembles", name))
     folder = EnsembleFolder(Path(config.ensemble.path).expanduser().absolute())
     there = folder.fingerprint()
-    if there != print_ and folder.path.exists() and any(folder.path.iterdir()):
+    if there != name and folder.path.exists() and any(folder.path.iterdir()):
         raise ConfigError(
             f"ensemble.path={folder.path} holds something else, made from other spectra or "
             "options; name a new folder, or leave it out."
@@ -145,11 +145,12 @@ def _train_members(
     there = config.ensemble.n - len(missing)
     if there:
         say(f"{there} of {config.ensemble.n} members are there already, in {folder.path}")
-    epochs = recipe.schedule.epochs_for(len(labelled))
-    if missing and epochs > recipe.schedule.epochs:
+    epochs = recipe.hyperparameters.epochs_for(len(labelled))
+    if missing and epochs > recipe.hyperparameters.epochs:
         say(
             f"{len(labelled)} spectra are few: training for {epochs} epochs, so that there are "
-            f"train.min_steps={recipe.schedule.min_steps} steps, not for {recipe.schedule.epochs}"
+            f"train.min_steps={recipe.hyperparameters.min_steps} steps, not for "
+            f"{recipe.hyperparameters.epochs}"
         )
     recorded = run.recorder.tagged(tags | {"qnal.stage": "member"}, "qnal.member")
     for k in range(config.ensemble.n if run.id else 0):
@@ -158,9 +159,9 @@ def _train_members(
             _record_member(run, folder, known, tags)
     if not missing:
         return []
-    set_folder = place(config.work, "labelled", labelled.fingerprint())
+    set_folder = folder_for(config.work, "labelled", labelled.fingerprint())
     labelled.write(set_folder)
-    work = MemberWork(recipe, set_folder, folder)
+    work = TrainTask(recipe, set_folder, folder)
     executor = partial(job.executor, recipe.threads)
     failed = []
     with (

@@ -20,12 +20,12 @@ NAME_LENGTH = 12  # hexadecimal digits of a fingerprint in a folder's name
 LATEST = "latest.json"
 
 
-def place(work: Path, kind: str, print_: str) -> Path:
+def folder_for(work: Path, kind: str, name: str) -> Path:
     """Folder of a thing of a kind (``ensembles``, ``soms``, ``scores``, ``mock``)."""
-    return work / kind / print_[:NAME_LENGTH]
+    return work / kind / name[:NAME_LENGTH]
 
 
-def remember(work: Path, kind: str, path: Path) -> None:
+def set_latest(work: Path, kind: str, path: Path) -> None:
     """Note what was made last."""
     work.mkdir(parents=True, exist_ok=True)
     with FileLock(work / f".{LATEST}.lock"):
@@ -54,6 +54,6 @@ def _latest(work: Path) -> dict[str, str]:
     return content if isinstance(content, dict) else {}
 
 
-def plain(section: Any) -> dict[str, Any]:
+def to_dict(section: Any) -> dict[str, Any]:
     """A section of the configuration as a mapping."""
     return asdict(section)

@@ -13,7 +13,7 @@ import qnal
 from qnal.ensemble.calibration import Calibration
 from qnal.ensemble.folder import EnsembleFolder
 from qnal.ensemble.stored import read_ensemble
-from qnal.ensemble.votes import MemberAnswers, Thresholds, score_columns, soft_classes
+from qnal.ensemble.votes import MemberPredictions, Thresholds, score_columns, soft_classes
 from qnal.errors import InputError
 from qnal.lines import QUASARNET_BAL_LINES, QUASARNET_LINES
 
@@ -66,10 +66,10 @@ def test_what_is_no_increasing_map(wrong):
 def test_votes_stay_and_soft_outputs_change():
     deciding = np.array([[0.96, 0.99, 0.3]], np.float32)
     z = np.array([[1.0, 3.0, 2.0]])
-    answers = MemberAnswers(
+    predictions = MemberPredictions(
         deciding, z, deciding[:, None], z[:, None], np.zeros((1, 1, 3), np.float32)
     )
-    plain, mapped = (score_columns(answers, Thresholds(), True, c) for c in (None, HALF))
+    plain, mapped = (score_columns(predictions, Thresholds(), True, c) for c in (None, HALF))
     same = [np.array_equal(a, b) for a, b in zip(plain, mapped, strict=True)]
     # C_*, P_*, VOTE_ENTROPY, ENTROPY, MUTUAL_INFO, Z, Z_SPREAD, one line's C and Z, C_BAL
     assert same == [True] * 3 + [False] * 3 + [True, False, False] + [True] * 5
@@ -100,8 +100,8 @@ def test_stored_with_the_ensemble(folder, spectra):
     calibrated, plain = (
         qnal.load_ensemble(folder.path, backend="numpy", calibrate=on) for on in (True, False)
     )
-    assert calibrated.scorer.judgement.calibration == HALF
-    assert plain.scorer.judgement.calibration is None
+    assert calibrated.scorer.rule.calibration == HALF
+    assert plain.scorer.rule.calibration is None
     flux = spectra + 5
     given = flux, np.ones_like(flux), plain.grid.wave + 0.1
     with_it, without = (e.score(*given, pandas=True) for e in (calibrated, plain))

@@ -21,7 +21,7 @@ from qnal.ensemble.member_trainer import (
 from qnal.ensemble.votes import Thresholds
 from qnal.errors import ConfigError
 from qnal.labels.label import Label
-from qnal.network.hyperparameters import Schedule
+from qnal.network.hyperparameters import Hyperparameters
 from qnal.network.structure import Structure
 from qnal.spectra.grid import named_grid
 from qnal.threads import use_threads
@@ -50,14 +50,14 @@ def a_labelled_set():
 
 def a_trainer(path, **options):
     """Also run in a fresh process, by its source."""
-    schedule = {"epochs": 2, "min_steps": 0, "batch_size": 8, "amsgrad": True}
-    schedule |= options.pop("schedule", {})
+    hyperparameters = {"epochs": 2, "min_steps": 0, "batch_size": 8, "amsgrad": True}
+    hyperparameters |= options.pop("schedule", {})
     structure = Structure(
         named_grid("log"), ("LYA", "CIV(1548)"), ("CIV(1548)",), layers=2, filters=4, units=5
     )
     recipe = MemberRecipe(
         structure,
-        Schedule(**schedule),
+        Hyperparameters(**hyperparameters),
         Thresholds(),
         Bootstrap.targets,
         91701,
@@ -225,7 +225,7 @@ def test_every_target_in_the_bag(tmp_path):
     """One target: nothing is out of bag, and that is no error."""
     labelled = a_labelled_set()
     labelled.table["TARGETID"] = 7
-    trainer = a_trainer(tmp_path, labelled=labelled, schedule={"epochs": 1})
+    trainer = a_trainer(tmp_path, labelled=labelled, hyperparameters={"epochs": 1})
     record = trainer.train(0)
     assert record["oob_rows"] == 0 and len(trainer.folder.out_of_bag(0)) == 0
     assert json.loads(json.dumps(record))["oob"]["completeness"] is None

@@ -19,36 +19,36 @@ from qnal.ensemble.bootstrap import Bootstrap
 from qnal.ensemble.folder import EnsembleFolder
 from qnal.ensemble.labelled_set import LabelledSet
 from qnal.ensemble.member_trainer import DivergedError, MemberRecipe
-from qnal.ensemble.train_task import MemberWork
+from qnal.ensemble.train_task import TrainTask
 from qnal.ensemble.votes import Thresholds
 from qnal.executors.dask import dask
 from qnal.executors.local import LocalProcesses, Serial
 from qnal.executors.tasks import completed
 from qnal.network.structure import Structure
-from qnal.network.training import Schedule
+from qnal.network.training import Hyperparameters
 from qnal.spectra.grid import named_grid
 
 A_MEMBER = runpy.run_path(str(Path(__file__).with_name("test_member_trainer.py")))
 
 
-def a_work(root: Path, labelled: LabelledSet | None = None) -> MemberWork:
+def a_work(root: Path, labelled: LabelledSet | None = None) -> TrainTask:
     structure = Structure(
         named_grid("log"), ("LYA", "CIV(1548)"), ("CIV(1548)",), layers=2, filters=8, units=5
     )
     # Long enough to be killed in the middle.
-    schedule = Schedule(epochs=100, min_steps=0, batch_size=8)
+    schedule = Hyperparameters(epochs=100, min_steps=0, batch_size=8)
     recipe = MemberRecipe(
         structure, schedule, Thresholds(), Bootstrap.targets, 91701, A_MEMBER["THREADS"]
     )
     (labelled or A_MEMBER["a_labelled_set"]()).write(root / "labelled")
-    return MemberWork(recipe, root / "labelled", EnsembleFolder(root / "ensemble"))
+    return TrainTask(recipe, root / "labelled", EnsembleFolder(root / "ensemble"))
 
 
 def units(*members: int) -> list[tuple[int]]:
     return [(k,) for k in members]
 
 
-def content(work: MemberWork) -> dict[str, bytes]:
+def content(work: TrainTask) -> dict[str, bytes]:
     return {p.name: p.read_bytes() for p in (work.folder.path / "members").glob("0*")}
 
 
@@ -72,7 +72,7 @@ def holder(lock: Path) -> int | None:
 
 
 @contextmanager
-def killing_one(work: MemberWork) -> Iterator[list[int]]:
+def killing_one(work: TrainTask) -> Iterator[list[int]]:
     """Kill a process in the midst of a member, once; yields who was killed."""
     killed: list[int] = []
     over = Event()

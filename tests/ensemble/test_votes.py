@@ -6,7 +6,7 @@ from hypothesis.extra.numpy import arrays
 
 from qnal.ensemble.information import entropy, mutual_information
 from qnal.ensemble.votes import (
-    MemberAnswers,
+    MemberPredictions,
     Thresholds,
     consensus_z,
     gather,
@@ -83,11 +83,11 @@ def said(deciding, z_best, bal=None):
     confidence = np.stack([deciding, deciding / 2], axis=1)
     z = np.stack([z_best, z_best + 1], axis=1)
     bal = np.zeros((len(z), 1, z.shape[2]), np.float32) if bal is None else bal
-    return MemberAnswers(deciding, z_best, confidence, z, bal)
+    return MemberPredictions(deciding, z_best, confidence, z, bal)
 
 
-def columns(answers, thresholds=None, bal_trained=True):
-    values = score_columns(answers, thresholds or Thresholds(), bal_trained)
+def columns(predictions, thresholds=None, bal_trained=True):
+    values = score_columns(predictions, thresholds or Thresholds(), bal_trained)
     return dict(zip(score_schema(*NAMES).names, values, strict=True))
 
 
@@ -154,8 +154,8 @@ def many_answers(draw):
 @settings(max_examples=60, deadline=None)
 def test_properties(given_answers, data):
     deciding, z_best = given_answers
-    answers = said(deciding, z_best)
-    c = columns(answers)
+    predictions = said(deciding, z_best)
+    c = columns(predictions)
     for kind in "CP":
         total = sum(c[f"{kind}_{name}"].astype(float) for name in ("NOT", "QSO_LZ", "QSO_HZ"))
         np.testing.assert_allclose(total, 1, atol=1e-6)

@@ -61,12 +61,12 @@ def test_a_cluster_of_ones_own_gives_up_a_deadly_unit(monkeypatch, tmp_path):
     # Workers of Dask are told where modules are by the environment.
     monkeypatch.setenv("PYTHONPATH", f"{Path(__file__).parent}:{os.environ.get('PYTHONPATH', '')}")
     work = Squares(tmp_path, deadly=3, deaths=99)
-    answers = dict(completed(partial(dask, max_workers=2), work, range(6)))
-    assert sorted(answers) == list(range(6))
-    lost = {k: answers.pop(k) for k in range(6) if isinstance(answers[k], LostError)}
+    predictions = dict(completed(partial(dask, max_workers=2), work, range(6)))
+    assert sorted(predictions) == list(range(6))
+    lost = {k: predictions.pop(k) for k in range(6) if isinstance(predictions[k], LostError)}
     # Dask blames a death on whatever waited at that worker, too.
     assert 3 in lost and all("its worker died" in str(error) for error in lost.values())
-    assert answers == {k: k**2 for k in range(6) if k not in lost}
+    assert predictions == {k: k**2 for k in range(6) if k not in lost}
     assert os.getpid() not in work.pids()
 
 

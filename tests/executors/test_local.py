@@ -50,9 +50,9 @@ def test_every_unit_comes_back_once(squares, executor):
     work = squares()
     outcomes = list(completed(executor, work, range(30)))
     assert sorted(unit for unit, _ in outcomes) == list(range(30))
-    answers = dict(outcomes)
-    assert isinstance(answers.pop(13), ValueError)
-    assert answers == {k: k**2 for k in range(30) if k != 13}
+    predictions = dict(outcomes)
+    assert isinstance(predictions.pop(13), ValueError)
+    assert predictions == {k: k**2 for k in range(30) if k != 13}
     assert all(work.times(k) == 1 for k in range(30))
 
 
@@ -104,11 +104,11 @@ def test_a_lost_worker_loses_no_unit(squares, deaths):
 
 def test_a_unit_that_kills_its_workers_is_given_up_alone(squares):
     work = squares(deadly=3, deaths=99)
-    answers = dict(completed(TWO, work, range(8)))
-    lost = answers.pop(3)
+    predictions = dict(completed(TWO, work, range(8)))
+    lost = predictions.pop(3)
     assert isinstance(lost, LostError) and "died 3 times" in str(lost)
     assert work.times(3) == LOSSES
-    assert answers == {k: k**2 for k in range(8) if k != 3}
+    assert predictions == {k: k**2 for k in range(8) if k != 3}
 
 
 def test_leaving_the_loop_ends_the_workers():

@@ -16,7 +16,7 @@ from qnal.ensemble.votes import Thresholds, score_schema
 from qnal.errors import ConfigError, InputError
 from qnal.lines import QUASARNET_BAL_LINES, QUASARNET_LINES
 from qnal.network.weights import write_network
-from qnal.spectra.target_table import IDENTITY
+from qnal.spectra.target_table import TARGET_COLUMNS
 
 SCORES = score_schema(QUASARNET_LINES, QUASARNET_BAL_LINES).names
 CAMERAS = "BRZ"
@@ -62,7 +62,7 @@ def test_importing_qnal_is_light():
 
 def test_a_coadd_gives_the_scores_table(ensemble, scored, coadd):
     assert isinstance(scored, pa.Table)
-    assert scored.column_names == [*IDENTITY.names, *SCORES]
+    assert scored.column_names == [*TARGET_COLUMNS.names, *SCORES]
     with fitsio.FITS(str(coadd)) as fits:
         assert scored["TARGETID"].to_pylist() == fits["FIBERMAP"]["TARGETID"].read().tolist()
     assert set(scored["STATUS"].to_pylist()) == {"ok"}
@@ -221,12 +221,12 @@ def test_a_folder_of_ours_knows_its_thresholds_and_lines(
         folder.add(network, out_of_bag_table, record)
     folder.finish({"thresholds": {"line_threshold": 0.3, "min_lines": 2, "high_z": 1.0}})
     ensemble = qnal.load_ensemble(tmp_path, backend="numpy")
-    assert ensemble.scorer.judgement.thresholds == Thresholds(0.3, 2, 1.0)
+    assert ensemble.scorer.rule.thresholds == Thresholds(0.3, 2, 1.0)
     flux = spectra + 5
     table = ensemble.score(flux, np.ones_like(flux), ensemble.grid.wave + 0.1)
     assert table.column_names[-4:] == ["C_LYA", "Z_LYA", "C_MgII", "Z_MgII"]
     own = qnal.load_ensemble(tmp_path, thresholds=Thresholds(0.99, 1, 2.1), backend="numpy")
-    assert own.scorer.judgement.thresholds.line_threshold == 0.99
+    assert own.scorer.rule.thresholds.line_threshold == 0.99
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qnal.ensemble.votes import MemberAnswers
-from qnal.inference.packing import LEVELS, CodedAnswers, Coding
+from qnal.ensemble.votes import MemberPredictions
+from qnal.inference.packing import LEVELS, PackedPredictions, Packing
 from qnal.lines import rest_wavelength
 from qnal.network.decode import decode
 from qnal.network.network import OffsetActivation
@@ -16,92 +16,92 @@ ROWS, MEMBERS = 5, 3
 
 
 @pytest.fixture(scope="module")
-def coding(random_network):
-    return Coding.of([random_network()])
+def packing(random_network):
+    return Packing.of([random_network()])
 
 
-def drawn(coding, seed=0):
+def drawn(packing, seed=0):
     """Answers anywhere where offsets between −0.1 and 1.1 may lead."""
     rng = np.random.default_rng(seed)
-    lines, boxes = len(coding.lines), 13
+    lines, boxes = len(packing.lines), 13
     position = (rng.integers(0, boxes, (ROWS, lines, MEMBERS)) + rng.uniform(-0.1, 1.1)) / boxes
     wave = named_grid("log").wavelength(position * 443)
-    rest = np.array([rest_wavelength(name) for name in coding.lines])[:, None]
-    return MemberAnswers(
+    rest = np.array([rest_wavelength(name) for name in packing.lines])[:, None]
+    return MemberPredictions(
         rng.random((ROWS, MEMBERS), np.float32),
         rng.uniform(0, 5, (ROWS, MEMBERS)),
         rng.random((ROWS, lines, MEMBERS), np.float32),
         wave / rest - 1,
-        rng.random((ROWS, len(coding.bal_lines), MEMBERS), np.float32),
+        rng.random((ROWS, len(packing.bal_lines), MEMBERS), np.float32),
     )
 
 
 @given(st.integers(0, 10_000))
 @settings(max_examples=50, deadline=None)
-def test_rounding_is_within_what_is_said(coding, seed):
-    answers = drawn(coding, seed)
-    said = coding.decode(coding.encode(answers))
-    np.testing.assert_array_equal(said.deciding, answers.deciding)
-    np.testing.assert_array_equal(said.z_best, answers.z_best.astype(np.float32))
+def test_rounding_is_within_what_is_said(packing, seed):
+    predictions = drawn(packing, seed)
+    said = packing.decode(packing.encode(predictions))
+    np.testing.assert_array_equal(said.deciding, predictions.deciding)
+    np.testing.assert_array_equal(said.z_best, predictions.z_best.astype(np.float32))
     for name in ("confidence", "bal"):
-        error = np.abs(getattr(said, name).astype(float) - getattr(answers, name))
+        error = np.abs(getattr(said, name).astype(float) - getattr(predictions, name))
         assert error.max() <= 0.5 / LEVELS + 1e-7 < 7.8e-6
-    assert (np.abs((1 + said.z) / (1 + answers.z) - 1)).max() < 8.7e-6
+    assert (np.abs((1 + said.z) / (1 + predictions.z) - 1)).max() < 8.7e-6
 
 
 @pytest.mark.parametrize("grid", ["log", "linear"])
 @pytest.mark.parametrize("boxes", [2, 13])
 def test_no_offset_leads_out_of_the_range(random_network, grid, boxes):
     network = random_network(grid=grid, boxes=boxes)
-    coding = Coding.of([network])
+    packing = Packing.of([network])
     heads = len(network.lines) + len(network.bal_lines)
     for box, offset in ((0, -0.1), (boxes - 1, 1.1)):
         output = np.zeros((1, heads, 2, boxes))
         output[:, :, 0, box], output[:, :, 1] = 1, offset
         said = decode(output, lines=network.lines, bal_lines=network.bal_lines, grid=network.grid)
         rest = np.array([rest_wavelength(name) for name in network.lines])
-        assert coding.low <= np.log((1 + said.z) * rest).min() + 1e-9
-        assert np.log((1 + said.z) * rest).max() <= coding.high + 1e-9
+        assert packing.low <= np.log((1 + said.z) * rest).min() + 1e-9
+        assert np.log((1 + said.z) * rest).max() <= packing.high + 1e-9
 
 
 def test_linear_heads_are_kept_as_they_are(random_network):
-    coding = Coding.of([random_network(offset_activation=OffsetActivation.linear)])
-    answers = drawn(coding)
-    answers.confidence[0], answers.z[0] = 1.7, -1.5
-    said = coding.decode(coding.encode(answers))
-    np.testing.assert_array_equal(said.confidence, answers.confidence)
-    np.testing.assert_array_equal(said.z, answers.z.astype(np.float32))
-    assert coding.description()["coding"] == "float32"
+    packing = Packing.of([random_network(offset_activation=OffsetActivation.linear)])
+    predictions = drawn(packing)
+    predictions.confidence[0], predictions.z[0] = 1.7, -1.5
+    said = packing.decode(packing.encode(predictions))
+    np.testing.assert_array_equal(said.confidence, predictions.confidence)
+    np.testing.assert_array_equal(said.z, predictions.z.astype(np.float32))
+    assert packing.description()["coding"] == "float32"
 
 
-def test_a_table_and_back(coding):
-    coded = coding.encode(drawn(coding))
+def test_a_table_and_back(packing):
+    packed = packing.encode(drawn(packing))
     rows = np.array([0, 2, 3, 7, 9])
-    table = coded.table(rows, coding.columns())
+    table = packed.table(rows, packing.columns())
     assert len(table) == ROWS * MEMBERS
     assert table["ROW"].to_pylist() == np.repeat(rows, MEMBERS).tolist()
     assert table["MEMBER"].to_pylist() == [0, 1, 2] * ROWS
-    again = CodedAnswers.of_table(table, MEMBERS, coding)
-    for name in vars(coded):
-        np.testing.assert_array_equal(getattr(again, name), getattr(coded, name))
+    again = PackedPredictions.of_table(table, MEMBERS, packing)
+    for name in vars(packed):
+        np.testing.assert_array_equal(getattr(again, name), getattr(packed, name))
     with pytest.raises(KeyError):
-        CodedAnswers.of_table(table.drop(["Z_LYA"]), MEMBERS, coding)
+        PackedPredictions.of_table(table.drop(["Z_LYA"]), MEMBERS, packing)
 
 
-def test_members_side_by_side_lie_as_if_computed_together(coding):
-    whole = coding.encode(drawn(coding))
+def test_members_side_by_side_lie_as_if_computed_together(packing):
+    whole = packing.encode(drawn(packing))
     parts = [whole.only([2]), whole.only([0, 1])]
-    joined = CodedAnswers.side_by_side(parts, [1, 2, 0])
+    joined = PackedPredictions.side_by_side(parts, [1, 2, 0])
     for name in vars(whole):
         array = getattr(joined, name)
         np.testing.assert_array_equal(array, getattr(whole, name))
         assert array.flags.c_contiguous
 
 
-def test_answers_to_nothing(coding):
-    none = CodedAnswers.of_no_spectra(coding, MEMBERS)
-    table = none.table(np.zeros(0, np.int32), coding.columns())
-    again = CodedAnswers.of_table(table, MEMBERS, coding)
+def test_answers_to_nothing(packing):
+    none = PackedPredictions.of_no_spectra(packing, MEMBERS)
+    table = none.table(np.zeros(0, np.int32), packing.columns())
+    again = PackedPredictions.of_table(table, MEMBERS, packing)
     for name in vars(none):
         assert getattr(again, name).shape == getattr(none, name).shape
         assert getattr(again, name).dtype == getattr(none, name).dtype

@@ -6,7 +6,7 @@ import pytest
 
 from qnal.ensemble.votes import Thresholds, score_schema
 from qnal.errors import InputError
-from qnal.inference.scorer import Judgement, Scorer
+from qnal.inference.scorer import CombinationRule, Scorer
 from qnal.network.backends.forward import Backend, forward
 
 STATUS = ["ok", "no_signal", "ok", "non_finite", "zero_variance", "ok", "ok"]
@@ -16,7 +16,7 @@ STATUS = ["ok", "no_signal", "ok", "non_finite", "zero_variance", "ok", "ok"]
 def scorer(random_network):
     networks = [random_network(k) for k in range(3)]
     members = [(network, forward(network, Backend.numpy)) for network in networks]
-    return Scorer(members, Judgement(Thresholds(line_threshold=0.6)), batch_size=2)
+    return Scorer(members, CombinationRule(Thresholds(line_threshold=0.6)), batch_size=2)
 
 
 def test_rows_are_kept_and_only_ok_ones_have_answers(scorer, spectra):
@@ -45,7 +45,7 @@ def test_nothing_usable_and_nothing_at_all(scorer, spectra):
 
 def test_untrained_bal_head_is_null(scorer, spectra):
     identity = pa.table({"STATUS": STATUS})
-    untrained = Scorer(scorer.members, replace(scorer.judgement, bal_trained=False))
+    untrained = Scorer(scorer.members, replace(scorer.rule, bal_trained=False))
     assert untrained.table(identity, spectra)["C_BAL"].null_count == 7
     assert scorer.table(identity, spectra)["C_BAL"].null_count == 3
 
@@ -53,4 +53,6 @@ def test_untrained_bal_head_is_null(scorer, spectra):
 def test_never_a_silent_nan(scorer, spectra):
     broken = [(scorer.network, lambda x: np.full((len(x), 7, 2, 13), np.nan))]
     with pytest.raises(InputError, match="not finite; its weight file must be corrupt"):
-        Scorer(broken, Judgement(Thresholds())).table(pa.table({"STATUS": ["ok"] * 7}), spectra)
+        Scorer(broken, CombinationRule(Thresholds())).table(
+            pa.table({"STATUS": ["ok"] * 7}), spectra
+        )

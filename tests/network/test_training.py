@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from qnal.network.hyperparameters import Schedule
+from qnal.network.hyperparameters import Hyperparameters
 from qnal.network.network import OffsetActivation, Padding, apply_numpy
 from qnal.network.precision import Precision
 from qnal.network.targets import Targets
@@ -27,9 +27,9 @@ def labelled():
     return x, Targets(boxes, offsets, weights)
 
 
-def fitted(network, labelled, seed=0, rows=None, **schedule):
+def fitted(network, labelled, seed=0, rows=None, **hyperparameters):
     x, targets = labelled
-    trainer = Trainer(network, Schedule(**NO_EPOCHS_ADDED | schedule), x, targets)
+    trainer = Trainer(network, Hyperparameters(**NO_EPOCHS_ADDED | hyperparameters), x, targets)
     rows = np.arange(ROWS) if rows is None else rows
     return trainer.fit(network, rows, np.random.default_rng(seed))
 
@@ -144,7 +144,7 @@ def test_other_shapes_of_convolutions_answer_as_numpy(
         layers=3, filters=5, units=8, width=width, stride=stride, padding=padding
     )
     x, t = labelled
-    trainer = Trainer(network, Schedule(dropout=0.0), x, t)
+    trainer = Trainer(network, Hyperparameters(dropout=0.0), x, t)
     arrays = trainer.parameters.split(trainer.trained)
     output, averages = trainer._forward(
         tf.constant(x)[None], arrays, tf.zeros([1, 2], tf.int32), None
@@ -195,11 +195,13 @@ def test_one_trainer_fits_many_as_if_each_were_the_first(random_network, labelle
     x, targets = labelled
     network = random_network(layers=2, filters=4, units=8)
     other = random_network(9, layers=2, filters=4, units=8)
-    schedule = Schedule(**NO_EPOCHS_ADDED | {"amsgrad": True, "dropout": 0.2, "epochs": 3})
-    trainer = Trainer(other, schedule, x, targets)
+    hyperparameters = Hyperparameters(
+        **NO_EPOCHS_ADDED | {"amsgrad": True, "dropout": 0.2, "epochs": 3}
+    )
+    trainer = Trainer(other, hyperparameters, x, targets)
     trainer.fit(other, np.arange(ROWS), np.random.default_rng(7))
     late, _ = trainer.fit(network, np.arange(ROWS), np.random.default_rng(1))
-    early, _ = Trainer(network, schedule, x, targets).fit(
+    early, _ = Trainer(network, hyperparameters, x, targets).fit(
         network, np.arange(ROWS), np.random.default_rng(1)
     )
     for layer, arrays in early.arrays().items():
@@ -219,4 +221,4 @@ def test_a_diverging_fit_stops(random_network, labelled):
     [(20_000, 600, 8), (149, 600, 600), (1490, 600, 100), (149, 0, 8), (256, 9, 9), (257, 9, 8)],
 )
 def test_epochs_that_make_enough_steps(rows, min_steps, epochs):
-    assert Schedule(min_steps=min_steps).epochs_for(rows) == epochs
+    assert Hyperparameters(min_steps=min_steps).epochs_for(rows) == epochs

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from qnal.network.hyperparameters import Schedule, Start
+from qnal.network.hyperparameters import Hyperparameters, Start
 from qnal.network.precision import Precision
 from qnal.network.targets import Targets
 from qnal.network.training import Trainer
@@ -34,11 +34,11 @@ def starts(random_network, spoiled=None):
 
 def fitted(random_network, labelled, group, spoiled=None, **options):
     given = starts(random_network, spoiled)
-    schedule = Schedule(
+    hyperparameters = Hyperparameters(
         **{"epochs": 3, "min_steps": 11, "batch_size": 16, "amsgrad": True, "reg_conv": 1e-3}
         | options
     )
-    trainer = Trainer(given[0].network, schedule, *labelled, group)
+    trainer = Trainer(given[0].network, hyperparameters, *labelled, group)
     if group == 1:
         return [trainer.fit(start.network, start.rows, start.rng) for start in given]
     return list(trainer.fit_group(dict(enumerate(given))).values())
@@ -87,7 +87,7 @@ def test_a_group_in_bfloat16(random_network, labelled, one_by_one):
 def test_epochs_are_told_by_member(random_network, labelled):
     given = starts(random_network)
     trainer = Trainer(
-        given[0].network, Schedule(epochs=2, min_steps=0, batch_size=16), *labelled, 3
+        given[0].network, Hyperparameters(epochs=2, min_steps=0, batch_size=16), *labelled, 3
     )
     told = []
     fits = trainer.fit_group(
@@ -101,6 +101,6 @@ def test_epochs_are_told_by_member(random_network, labelled):
 
 def test_a_place_that_the_group_has_not(random_network, labelled):
     given = starts(random_network)
-    trainer = Trainer(given[0].network, Schedule(), *labelled, 2)
+    trainer = Trainer(given[0].network, Hyperparameters(), *labelled, 2)
     with pytest.raises(ValueError, match=r"places \[0, 2\] are not all in a group of 2"):
         trainer.fit_group({0: given[0], 2: given[2]})

@@ -213,14 +213,14 @@ def test_fewer_than_asked_for():
 def test_targets_without_a_score_are_not_selected():
     selection = select(scores([1, 2, 3], [1.0, 0.5, 1.0]), n=2)
     assert selection.targetids.tolist() == [2]
-    assert any("2 others have no score" in note for note in selection.notes)
+    assert any("2 others have no utility" in note for note in selection.notes)
 
 
 def test_arbitrary_rankings_are_refused():
     with pytest.raises(InputError, match="no spectrum has any vote_entropy"):
         select(scores([1, 2], [1.0, 0.0]), n=1)
     sky = scores([1, -2], [1.0, 0.5])
-    with pytest.raises(InputError, match="no spectrum with a score above 0 is left"):
+    with pytest.raises(InputError, match="no spectrum with a utility above 0 is left"):
         select(sky, n=1)
 
 
@@ -247,7 +247,7 @@ def test_strategies_rank_by_their_columns(strategy):
         ({"som_percentile": 101}, "query.som_percentile must be from 0 to 100"),
         ({"strategy": "entrophy"}, "query.strategy must be one of vote_entropy, entropy"),
         ({"camera": "some"}, "query.camera must be one of all, any, none"),
-        ({"som_counts": "x"}, "query.som_counts must be one of map, notebook"),
+        ({"som_counts": "x"}, "query.som_counts must be one of all, notebook"),
     ],
 )
 def test_bad_values_are_refused(value, message):

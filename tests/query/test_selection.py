@@ -49,7 +49,7 @@ def test_files(selection, tmp_path):
     assert read_target_list(targets).tolist() == selection.targetids.tolist()
     with table.open() as file:
         rows = list(csv.DictReader(file))
-    assert list(rows[0])[:4] == ["RANK", "SCORE", "N_TILES", "TARGETID"]
+    assert list(rows[0])[:4] == ["RANK", "UTILITY", "N_TILES", "TARGETID"]
     assert [row["TARGETID"] for row in rows] == [str(LARGE + 1), str(LARGE)]
     assert [row["DESI_TARGET"] for row in rows] == [str(2**62), "1"]
     assert [row["FILE"] for row in rows] == ["a,1", "b"]

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from qnal.query.utility import (
-    SCORES,
+    UTILITIES,
     Strategy,
     entropy,
     least_confidence,
@@ -29,7 +29,9 @@ def by_sql(strategy, p):
     columns = {f"{kind}_{c}": p[:, i] for kind in "CP" for i, c in enumerate(NAMES)}
     columns |= {"ENTROPY": entropy(p), "MUTUAL_INFO": 0.5 * entropy(p)}
     given = pa.table(columns)  # noqa: F841 (DuckDB finds it by its name)
-    return duckdb.sql(f"SELECT {SCORES[strategy].sql} AS score FROM given").fetchnumpy()["score"]
+    return duckdb.sql(f"SELECT {UTILITIES[strategy].sql} AS utility FROM given").fetchnumpy()[
+        "utility"
+    ]
 
 
 NAMES = ("NOT", "QSO_LZ", "QSO_HZ")
@@ -93,16 +95,16 @@ def test_margin_and_least_confidence_by_hand():
     ],
 )
 def test_sql_is_numpy(shares, strategy, measure):
-    score = by_sql(strategy, shares)
-    np.testing.assert_allclose(score, measure(shares), atol=1e-14)
-    assert score.min() >= 0 and score.max() <= SCORES[strategy].highest + 1e-12
+    utility = by_sql(strategy, shares)
+    np.testing.assert_allclose(utility, measure(shares), atol=1e-14)
+    assert utility.min() >= 0 and utility.max() <= UTILITIES[strategy].highest + 1e-12
 
 
 def test_every_strategy_has_sql():
-    assert set(SCORES) == set(Strategy)
+    assert set(UTILITIES) == set(Strategy)
 
 
 def test_vote_entropy_sql_is_the_same_for_permuted_votes(shares):
-    score = by_sql(Strategy.vote_entropy, shares)
+    utility = by_sql(Strategy.vote_entropy, shares)
     for order in permutations(range(3)):
-        np.testing.assert_array_equal(by_sql(Strategy.vote_entropy, shares[:, order]), score)
+        np.testing.assert_array_equal(by_sql(Strategy.vote_entropy, shares[:, order]), utility)

@@ -53,7 +53,7 @@ def summary(pool):
     total = PoolSummary()
     for low, high in ((0, 1), (1, 500), (500, 1700), (1700, 3000)):
         part = PoolSummary.of(arrow(pool[low:high]))
-        total.add(PoolSummary.parse(json.loads(json.dumps(part.plain()))))
+        total.add(PoolSummary.parse(json.loads(json.dumps(part.to_dict()))))
     return total
 
 
@@ -120,7 +120,7 @@ def test_nothing_scored():
 
 
 def test_sums_of_another_version_are_refused():
-    content = PoolSummary.of(arrow(scores(5))).plain()
+    content = PoolSummary.of(arrow(scores(5))).to_dict()
     content["groups"][0].append(1)
     with pytest.raises(ValueError, match="another version"):
         PoolSummary.parse(content)

@@ -52,9 +52,7 @@ def test_as_the_reference_writes_it(tmp_path):
     one = part([LARGE, 5, 6], 100, ["ok", "no_signal", "ok"])
     files = [write(folder, "a.fits", one), write(folder, "b.fits", part([LARGE], None))]
     for file, table, bmu in zip(files, (one, part([LARGE], None)), ([3, 4], [2024]), strict=True):
-        folder.write_best_cells(
-            file, table, "map", np.array(bmu), np.zeros(len(bmu)), np.zeros(len(bmu))
-        )
+        folder.write_bmus(file, table, "map", np.array(bmu), np.zeros(len(bmu)), np.zeros(len(bmu)))
     unscored = SpectraFile("c.fits", Path("c.fits"))
     path = tmp_path / "scores.csv"
     assert write_reference_csv(path, folder, [*files, unscored], "map") == 3

@@ -42,39 +42,39 @@ def test_round_trip(som, tmp_path):
 
 def test_sample_goes_along(som, tmp_path):
     x = np.random.default_rng(1).normal(size=(50, 10))
-    known = som.with_sample(x)
+    known = som.with_statistics(x)
     known.save(tmp_path)
     loaded = SelfOrganizingMap.load(tmp_path)
-    assert loaded.sample.fingerprint == known.sample.fingerprint
-    assert loaded.sample.topographic_error == som.topographic_error(x)
+    assert loaded.statistics.fingerprint == known.statistics.fingerprint
+    assert loaded.statistics.topographic_error == som.topographic_error(x)
     assert loaded.fingerprint == som.fingerprint  # best cells do not depend on it
     np.testing.assert_array_equal(
         loaded.outlier_score(*loaded.find_bmu(x)), known.outlier_score(*som.find_bmu(x))
     )
     som.save(tmp_path)
-    assert SelfOrganizingMap.load(tmp_path).sample is None
-    assert not (tmp_path / "sample.npz").exists()
+    assert SelfOrganizingMap.load(tmp_path).statistics is None
+    assert not (tmp_path / "cell_statistics.npz").exists()
 
 
 def test_maps_without_a_sample_load(som, tmp_path):
     som.save(tmp_path)
     about = json.loads((tmp_path / "som.json").read_text())
-    del about["sample"]  # as an earlier version wrote it
+    del about["cell_statistics"]  # as an earlier version wrote it
     (tmp_path / "som.json").write_text(json.dumps(about))
-    assert SelfOrganizingMap.load(tmp_path).sample is None
+    assert SelfOrganizingMap.load(tmp_path).statistics is None
 
 
 def test_a_sample_of_another_map_is_refused(som, tmp_path):
     random = np.random.default_rng(1)
     for name in ("one", "other"):
-        som.with_sample(random.normal(size=(50, 10))).save(tmp_path / name)
-    (tmp_path / "one" / "sample.npz").replace(tmp_path / "other" / "sample.npz")
-    with pytest.raises(InputError, match=r"sample\.npz: the numbers are not those"):
+        som.with_statistics(random.normal(size=(50, 10))).save(tmp_path / name)
+    (tmp_path / "one" / "cell_statistics.npz").replace(tmp_path / "other" / "cell_statistics.npz")
+    with pytest.raises(InputError, match=r"cell_statistics\.npz: the numbers are not those"):
         SelfOrganizingMap.load(tmp_path / "other")
-    with pytest.raises(InputError, match=r"sample\.npz: not the numbers of a map"):
+    with pytest.raises(InputError, match=r"cell_statistics\.npz: not the numbers of a map"):
         SelfOrganizingMap.load(tmp_path / "one")
-    (tmp_path / "one" / "sample.npz").write_bytes(b"nonsense")
-    with pytest.raises(InputError, match=r"sample\.npz: not the numbers of a map"):
+    (tmp_path / "one" / "cell_statistics.npz").write_bytes(b"nonsense")
+    with pytest.raises(InputError, match=r"cell_statistics\.npz: not the numbers of a map"):
         SelfOrganizingMap.load(tmp_path / "one")
 
 

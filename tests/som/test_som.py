@@ -158,10 +158,10 @@ def test_best_cells_of_shuffled_spectra(peer, spectra):
 
 
 def test_sample_of_the_fit(peer, spectra):
-    som = peer[0].with_sample(spectra)
-    assert som.sample.quantization_error == pytest.approx(som.quantization_error(spectra))
-    assert som.sample.topographic_error == som.topographic_error(spectra)
-    np.testing.assert_array_equal(som.sample.count, np.bincount(peer[1], minlength=som.cells))
+    som = peer[0].with_statistics(spectra)
+    assert som.statistics.quantization_error == pytest.approx(som.quantization_error(spectra))
+    assert som.statistics.topographic_error == som.topographic_error(spectra)
+    np.testing.assert_array_equal(som.statistics.count, np.bincount(peer[1], minlength=som.cells))
     strange = np.concatenate([spectra, 5 * spectra[::-1][:3] + 40])
     score = som.outlier_score(*som.find_bmu(strange))
     assert set(np.argsort(score)[-3:]) == {137, 138, 139}

@@ -42,7 +42,7 @@ def whole(
 ) -> tuple[bytes, Coadd, list[int]]:
     """A small coadd as bytes, as read, and where its HDUs begin."""
     parts = coadd_parts(rows=2)
-    parts.hdus["SCORES"] = np.zeros(2, [("TARGETID", "i8")])
+    parts.hdus["UTILITIES"] = np.zeros(2, [("TARGETID", "i8")])
     file = parts.write(tmp_path_factory.mktemp("whole") / "coadd.fits")
     with fitsio.FITS(str(file.path)) as fits:
         starts = [hdu.get_info()["header_start"] for hdu in fits]
@@ -90,7 +90,7 @@ def test_absent_empty_and_folder_are_refused(tmp_path: Path, name: str) -> None:
 
 def test_a_file_cut_at_or_inside_any_hdu_is_refused(tmp_path: Path, whole: tuple) -> None:
     content, expected, starts = whole
-    last = starts[-2]  # SCORES, which nobody needs
+    last = starts[-2]  # UTILITIES, which nobody needs
     path = tmp_path / "coadd.fits"
     for start in starts:
         for cut in (start, start + 1, start + 700, start + 2881):

@@ -315,12 +315,12 @@ def test_mix_is_followed() -> None:
 
 
 def test_faint_labels_are_poor(tmp_path: Path) -> None:
-    def quality(snr: float) -> pd.Series:
+    def classification_metrics(snr: float) -> pd.Series:
         config = MockConfig(labelled=60, boss=0, pool=0, snr_min=snr, snr_max=snr, exposures=1)
         return pd.read_csv(write_survey(config, tmp_path / str(snr)).desi_truth).VI_QUALITY
 
-    assert (quality(0.15) < 2.5).mean() > 0.9
-    assert (quality(6.0) >= 2.5).mean() > 0.9
+    assert (classification_metrics(0.15) < 2.5).mean() > 0.9
+    assert (classification_metrics(6.0) >= 2.5).mean() > 0.9
 
 
 def test_a_part_of_size_0_is_not_written(tmp_path: Path) -> None:

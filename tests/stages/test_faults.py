@@ -145,7 +145,7 @@ def test_a_second_job_says_that_it_waits(job, undisturbed, qnal_job, tmp_path, c
         while "another job is writing" not in (said := capfd.readouterr().err):
             assert time.monotonic() < deadline, said
             time.sleep(0.05)
-        assert thread.is_alive()
+        assert thread.is_held()
     thread.join()
     assert written(tmp_path) == undisturbed
 

@@ -72,7 +72,7 @@ def test_selection_is_of_the_pool_and_in_order(pipeline):
         rows = list(csv.DictReader(file))
     listed = Path(summary["paths"]["targetids"]).read_text().split()
     assert [row["TARGETID"] for row in rows] == listed
-    scores = [float(row["SCORE"]) for row in rows]
+    scores = [float(row["UTILITY"]) for row in rows]
     assert scores == sorted(scores, reverse=True)
     parts = Path(summary["paths"]["scores"], "parts").rglob("*.parquet")
     pool = {t for part in parts for t in pq.read_table(part)["TARGETID"].to_pylist()}

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 from qnal.ensemble.votes import score_schema
-from qnal.inference.packing import CodedAnswers, Coding
+from qnal.inference.packing import PackedPredictions, Packing
 from qnal.inference.prediction_cache import FORMAT_VERSION as ANSWERS_VERSION
 from qnal.lines import QUASARNET_BAL_LINES, QUASARNET_LINES
 from qnal.scores.dataset import BMU_SCHEMA, FORMAT_VERSION
 from qnal.scores.pool_summary import PoolSummary
 from qnal.scores.pool_tables import tables_of_pool
 from qnal.scores.qso_qn import qso_qn_dtype
-from qnal.spectra.target_table import IDENTITY
+from qnal.spectra.target_table import TARGET_COLUMNS
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "scores.md"
 
@@ -46,13 +46,13 @@ def test_version():
 
 def test_parts(sections):
     schema = score_schema(QUASARNET_LINES, QUASARNET_BAL_LINES)
-    assert sections["Parts"] == fields(IDENTITY, schema)
+    assert sections["Parts"] == fields(TARGET_COLUMNS, schema)
 
 
 def test_columns_that_are_never_null(sections):
     lines = DOCUMENT.read_text().split("\n## ")[1].splitlines()
     never = {cells(line)[0] for line in lines if line.endswith("| never |")}
-    assert never == {field.name for field in IDENTITY if not field.nullable}
+    assert never == {field.name for field in TARGET_COLUMNS if not field.nullable}
 
 
 def test_best_cells(sections):
@@ -60,9 +60,9 @@ def test_best_cells(sections):
 
 
 def test_answers(sections):
-    coding = Coding(QUASARNET_LINES, QUASARNET_BAL_LINES, 8.0, 9.0, exact=False)
+    packing = Packing(QUASARNET_LINES, QUASARNET_BAL_LINES, 8.0, 9.0, exact=False)
     none = np.zeros(0, np.int32)
-    table = CodedAnswers.of_no_spectra(coding, 2).table(none, coding.columns())
+    table = PackedPredictions.of_no_spectra(packing, 2).table(none, packing.columns())
     assert sections["The members' answers"] == fields(table.schema)
 
 

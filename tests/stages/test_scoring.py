@@ -93,11 +93,11 @@ def test_derived_is_what_would_be_computed(infer, pool, change):
     assert cost(first) == (len(files_of(pool)), 4 * scored(first))
     derived = infer(*change)
     assert derived["paths"]["scores"] != first["paths"]["scores"]
-    assert derived["paths"]["answers"] == first["paths"]["answers"]
+    assert derived["paths"]["predictions"] == first["paths"]["predictions"]
     assert cost(derived) == (0, 0)
     fresh = infer(*change, "infer.keep_members=false", work="other")
-    assert cost(fresh)[1] > 0 and "answers" not in fresh["paths"]
-    assert not (Path(fresh["paths"]["scores"]).parents[1] / "answers").exists()
+    assert cost(fresh)[1] > 0 and "predictions" not in fresh["paths"]
+    assert not (Path(fresh["paths"]["scores"]).parents[1] / "predictions").exists()
     assert content(derived) == content(fresh) != content(first)
 
 
@@ -132,7 +132,7 @@ def test_equal_weights_vote_twice(infer, weights):
 def test_min_lines_chooses_what_is_kept(infer):
     first = infer()
     second = infer("ensemble.min_lines=2")
-    assert second["paths"]["answers"] != first["paths"]["answers"]
+    assert second["paths"]["predictions"] != first["paths"]["predictions"]
     assert cost(second)[1] == 4 * scored(first)
 
 
@@ -222,7 +222,7 @@ def test_a_re_reduced_file_is_done_again_alone(infer, pool):
     assert cost(again)[0] == 1 and 0 < cost(again)[1] < 4 * scored(again)
     assert content(again) == content(infer(work="other"))
     # Nothing of the earlier spectra is kept.
-    folder = Path(again["paths"]["answers"], path.relative_to(pool))
+    folder = Path(again["paths"]["predictions"], path.relative_to(pool))
     digests = {
         json.loads(pq.read_metadata(p).metadata[b"qnal"])["spectra"] for p in folder.iterdir()
     }
@@ -276,7 +276,7 @@ def test_csv_and_qn_tables(infer, pool):
 
 def test_damaged_answers_are_computed_again(infer, pool):
     first = infer()
-    group = next(Path(first["paths"]["answers"]).rglob("members-*.parquet"))
+    group = next(Path(first["paths"]["predictions"]).rglob("members-*.parquet"))
     damaged = bytearray(group.read_bytes())
     damaged[4:200] = bytes(196)
     group.write_bytes(damaged)
@@ -287,7 +287,7 @@ def test_damaged_answers_are_computed_again(infer, pool):
 
 def test_answers_that_were_deleted(infer):
     first = infer()
-    shutil.rmtree(first["paths"]["answers"])
+    shutil.rmtree(first["paths"]["predictions"])
     assert cost(infer()) == (0, 0)  # the scores are whole
     derived = infer("ensemble.high_z=1.5")
     assert cost(derived)[1] == 4 * scored(first)

@@ -75,9 +75,9 @@ def fit_calibration(
     label, targetid = training_set["LABEL"].to_numpy(), training_set["TARGETID"].to_numpy()
     use = np.flatnonzero((label != Label.BAD) & oob.answered.any(axis=1))
     label, targetid, quasar = label[use], targetid[use], is_quasar(label[use])
-    answers = oob.rows(use)
+    predictions = oob.rows(use)
     cross_fitted = np.full((len(oob.deciding), 3), np.nan)
-    before = probability_scores(label, answers.probabilities(thresholds))
+    before = probability_scores(label, predictions.probabilities(thresholds))
     numbers = (len(use), len(np.unique(targetid)), oob.deciding.shape[1])
     fewest = min(len(np.unique(targetid[quasar == kind])) for kind in (True, False))
     if fewest < TARGETS_NEEDED:
@@ -91,14 +91,14 @@ def fit_calibration(
     found = np.empty((len(use), 3))
     for k in range(FOLDS):
         held = fold == k
-        without = likeliest(answers.rows(~held).deciding, quasar[~held])
-        found[held] = answers.rows(held).probabilities(thresholds, without)
+        without = fit_platt(predictions.rows(~held).deciding, quasar[~held])
+        found[held] = predictions.rows(held).probabilities(thresholds, without)
     cross_fitted[use] = found
     after = probability_scores(label, found)
     if not _improved(before, after):
         why_not = "it would not improve the likelihood of spectra that it was not fitted on"
         return CalibrationFit(None, why_not, cross_fitted, before, after, *numbers)
-    calibration = likeliest(answers.deciding, quasar)
+    calibration = fit_platt(predictions.deciding, quasar)
     calibration = replace(calibration, min_lines=thresholds.min_lines)
     return CalibrationFit(calibration, None, cross_fitted, before, after, *numbers)
 
@@ -121,7 +121,7 @@ def deal(targetid: NDArray[np.int64], quasar: NDArray[np.bool_]) -> NDArray[np.i
     return fold[index]
 
 
-def likeliest(deciding: NDArray[np.floating], quasar: NDArray[np.bool_]) -> Calibration:
+def fit_platt(deciding: NDArray[np.floating], quasar: NDArray[np.bool_]) -> Calibration:
     """The calibration whose mean over the members makes the labels likeliest.
 
     The bounds follow from how many there are of either kind, after Laplace's rule: after n others

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from qnal.ensemble.evaluation.metrics import quality
+from qnal.ensemble.evaluation.metrics import classification_metrics
 from qnal.ensemble.evaluation.out_of_bag import OutOfBag, majority, over
 from qnal.ensemble.votes import CLASSES, Thresholds
 from qnal.labels.label import Label, is_quasar
@@ -112,7 +112,7 @@ def by_redshift(training_set: pd.DataFrame, answer: pd.DataFrame) -> pd.DataFram
         if row.SOURCE != ALL:
             use &= training_set["SOURCE"].to_numpy() == row.SOURCE
         label, called = training_set["LABEL"].to_numpy()[use], answer["QUASAR"].to_numpy()[use]
-        found = quality(label, z[use], called, z_answer[use])
+        found = classification_metrics(label, z[use], called, z_answer[use])
         errors.append({k.upper(): found[k] for k in ("z_bias", "z_nmad", "z_outliers")})
     return table.join(pd.DataFrame(errors, dtype=float))
 

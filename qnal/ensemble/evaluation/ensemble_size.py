@@ -59,11 +59,11 @@ def by_ensemble_size(
         drawn = orders[: REPEATS if size < members else 1]
         ensembles = _summed(terms, drawn[:, :size])
         others = _summed(terms, drawn[:, size : 2 * size]) if 2 * size <= members else []
-        for repeat, answers in enumerate(ensembles):
-            row = {"SIZE": size, "REPEAT": repeat} | answers.metrics(label)
-            row |= answers.compared(whole)
+        for repeat, predictions in enumerate(ensembles):
+            row = {"SIZE": size, "REPEAT": repeat} | predictions.metrics(label)
+            row |= predictions.compared(whole)
             if others:
-                compared = answers.compared(others[repeat])
+                compared = predictions.compared(others[repeat])
                 row |= {f"RANK_OTHER_{m}": compared[f"RANK_{m}"] for m in MEASURES}
             rows.append(row)
     columns = ["SIZE", "REPEAT", *METRICS, *(f"{c}_{m}" for m in MEASURES for c in COMPARISONS)]

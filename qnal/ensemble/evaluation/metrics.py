@@ -15,7 +15,7 @@ GOOD_DZ = 0.05
 BAL_CONFIDENCE = 0.5
 
 
-def quality(
+def classification_metrics(
     label: NDArray[np.integer],
     z: NDArray[np.floating],
     quasar: NDArray[np.bool_],
@@ -65,7 +65,7 @@ def combined_answer(
     return OutOfBag.of(members, rows).answer(thresholds)
 
 
-def member_quality(labels: pd.DataFrame, oob: pd.DataFrame, thresholds: Thresholds) -> Metrics:
+def member_metrics(labels: pd.DataFrame, oob: pd.DataFrame, thresholds: Thresholds) -> Metrics:
     """Metrics of one member: :func:`quality`, the scores of its probabilities, its BAL head.
 
     Args:
@@ -76,13 +76,13 @@ def member_quality(labels: pd.DataFrame, oob: pd.DataFrame, thresholds: Threshol
     label = labels["LABEL"].to_numpy()
     vote = alone.votes(thresholds)[:, 0]
     return (
-        quality(label, labels["Z"].to_numpy(), vote > 0, alone.z_best[:, 0])
+        classification_metrics(label, labels["Z"].to_numpy(), vote > 0, alone.z_best[:, 0])
         | probability_scores(label, alone.probabilities(thresholds))
-        | bal_quality(label, labels["BAL"].to_numpy(), alone.bal[:, 0])
+        | bal_metrics(label, labels["BAL"].to_numpy(), alone.bal[:, 0])
     )
 
 
-def bal_quality(
+def bal_metrics(
     label: NDArray[np.integer], bal: NDArray[np.integer], c_bal: NDArray[np.floating]
 ) -> Metrics:
     """How well the BAL head knows BALs, of the confident quasars whose BAL is known.
@@ -120,7 +120,7 @@ def evaluate(
         use = answered if source is None else answered & (training_set["SOURCE"] == source)
         use = np.asarray(use)
         label = training_set["LABEL"].to_numpy()[use]
-        values = quality(
+        values = classification_metrics(
             label,
             training_set["Z"].to_numpy()[use],
             answer["QUASAR"].to_numpy()[use],
@@ -131,7 +131,7 @@ def evaluate(
             values |= {f"{kind}{name}": value for name, value in scores.items()}
         if "C_BAL" in answer:
             bal = training_set["BAL"].to_numpy()[use]
-            values |= bal_quality(label, bal, answer["C_BAL"].to_numpy()[use])
+            values |= bal_metrics(label, bal, answer["C_BAL"].to_numpy()[use])
         prefix = "" if source is None else f"{source}_"
         metrics |= {f"{prefix}{name}": value for name, value in values.items()}
     return metrics

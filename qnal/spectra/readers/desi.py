@@ -12,7 +12,7 @@ from qnal.spectra.grid import Grid
 from qnal.spectra.readers.camera import CAMERAS, Camera, median_snr
 from qnal.spectra.rebin import BLOCK, Binning, Rebinner
 from qnal.spectra.spectra_file import SpectraFile
-from qnal.spectra.target_table import identity_table, read_identity
+from qnal.spectra.target_table import read_target_columns, target_table
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Coadd:
 
     Attributes:
         x: renormalised spectra on the grid, shape [rows, npix]; zero where STATUS is not ``ok``.
-        table: the columns of :data:`~qnal.spectra.target_table.IDENTITY`, one row an object,
+        table: the columns of :data:`~qnal.spectra.target_table.TARGET_COLUMNS`, one row an object,
             in the order of FIBERMAP.
         digest: SHA-256 of the spectra and TARGETIDs, see
             :mod:`~qnal.spectra.file_version`.
@@ -44,7 +44,7 @@ def read_coadd(file: SpectraFile, grid: Grid, use_mask: bool = True) -> Coadd:
         InputError: the file is broken or lacks FIBERMAP or a camera, or lengths disagree.
     """
     with opened(file.path) as fits:
-        targetid, columns = read_identity(fits, file)
+        targetid, columns = read_target_columns(fits, file)
         rows = len(targetid)
         rebinner = Rebinner(rows, grid)
         alive = np.zeros(rows, np.int8)
@@ -73,4 +73,4 @@ def read_coadd(file: SpectraFile, grid: Grid, use_mask: bool = True) -> Coadd:
     digest.update(rebinner.weighted.data)
     digest.update(rebinner.ivar.data)
     digest.update(rebinner.non_finite.data)
-    return Coadd(x, identity_table(columns, rows, file.path), digest.hexdigest())
+    return Coadd(x, target_table(columns, rows, file.path), digest.hexdigest())

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from qnal.ensemble.calibration import Calibration, sigmoid
 from qnal.ensemble.evaluation import calibration_fit
-from qnal.ensemble.evaluation.calibration_fit import FOLDS, deal, fit_calibration, likeliest
+from qnal.ensemble.evaluation.calibration_fit import FOLDS, deal, fit_calibration, fit_platt
 from qnal.ensemble.evaluation.out_of_bag import OutOfBag
 from qnal.ensemble.evaluation.reliability import calibration_error
 from qnal.ensemble.votes import Thresholds
@@ -57,7 +57,7 @@ def test_it_is_the_mean_that_is_calibrated():
     t = rng.normal(0, 3, 8000)
     quasar = rng.uniform(size=len(t)) < sigmoid(t)
     seen = sigmoid(0.8 * t[:, None] + rng.normal(0, 1.5, (len(t), 20))).astype(np.float32)
-    alone, found = likeliest(seen[:, :1], quasar), likeliest(seen, quasar)
+    alone, found = fit_platt(seen[:, :1], quasar), fit_platt(seen, quasar)
     assert alone.slope < 1 < 1.2 < found.slope
 
     def error(c):
@@ -70,7 +70,7 @@ def test_derivatives_lead_to_the_minimum():
     table, oob = synthetic(400, sharpness=2, scatter=1.5)
     quasar = (table["LABEL"] == Label.QSO_HZ).to_numpy()
     use = oob.answered.any(axis=1)
-    found = likeliest(oob.deciding[use], quasar[use])
+    found = fit_platt(oob.deciding[use], quasar[use])
 
     def loss(c):
         p = np.nanmean(c(oob.deciding[use]), axis=1)
@@ -88,7 +88,7 @@ def test_derivatives_lead_to_the_minimum():
 def test_a_clean_part_of_few_spectra_proves_little():
     deciding = np.repeat([[0.01], [0.99]], 20, axis=0).astype(np.float32)
     quasar = np.repeat([False, True], 20)
-    found = likeliest(deciding, quasar)
+    found = fit_platt(deciding, quasar)
     assert found.lowest == pytest.approx(1 / 22, rel=1e-5)  # Laplace's rule
     assert found.highest == pytest.approx(21 / 22, rel=1e-5)
     assert 0.1 < found.slope < 10 and abs(found.offset) < 1e-3
@@ -116,9 +116,9 @@ def test_no_spectrum_is_judged_by_what_was_fitted_on_its_target(monkeypatch):
 
     def noting(deciding, quasar):
         seen.append(deciding)
-        return likeliest(deciding, quasar)
+        return fit_platt(deciding, quasar)
 
-    monkeypatch.setattr(calibration_fit, "likeliest", noting)
+    monkeypatch.setattr(calibration_fit, "fit_platt", noting)
     fit = fit_calibration(table, oob, Thresholds())
     assert len(seen) == FOLDS + 1
     use = np.flatnonzero(oob.answered.any(axis=1))
@@ -130,7 +130,7 @@ def test_no_spectrum_is_judged_by_what_was_fitted_on_its_target(monkeypatch):
         assert len(seen[k]) == len(fitted_on)
         np.testing.assert_array_equal(seen[k], oob.deciding[use][fold != k])
         assert not np.isin(targetid[fold == k], fitted_on).any()
-        without = likeliest(seen[k], quasar[fold != k])
+        without = fit_platt(seen[k], quasar[fold != k])
         expected = oob.rows(use[fold == k]).probabilities(Thresholds(), without)
         np.testing.assert_array_equal(fit.cross_fitted[use[fold == k]], expected)
 

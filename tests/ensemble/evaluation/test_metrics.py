@@ -3,11 +3,11 @@ import pandas as pd
 import pytest
 
 from qnal.ensemble.evaluation.metrics import (
-    bal_quality,
+    bal_metrics,
+    classification_metrics,
     combined_answer,
     evaluate,
-    member_quality,
-    quality,
+    member_metrics,
 )
 from qnal.ensemble.votes import Thresholds
 from qnal.labels.label import Label
@@ -23,7 +23,7 @@ def test_quality_by_hand():
     quasar = np.array([True, True, True, False, True, False, True])
     # Δz/(1+z): 0.02, −0.01, 0.1 of the quasars found
     answer = np.array([1.04, 2.96, 2.85, 0.5, 1.0, 0.3, 0.0])
-    metrics = quality(LABELS, Z, quasar, answer)
+    metrics = classification_metrics(LABELS, Z, quasar, answer)
     assert metrics == pytest.approx(
         {
             "completeness": 3 / 4,
@@ -41,19 +41,21 @@ def test_limit_of_a_good_redshift():
     """|Δz| < 0.05(1+z), the limit excluded."""
     one = np.array([Label.QSO_HZ])
     for answer, good in ((3.19, 1), (3.21, 0)):
-        metrics = quality(one, np.array([3.0]), np.array([True]), np.array([answer]))
+        metrics = classification_metrics(one, np.array([3.0]), np.array([True]), np.array([answer]))
         assert metrics["completeness_z"] == metrics["purity_z"] == good
 
 
 def test_undefined_is_none():
-    nothing = quality(LABELS, Z, np.zeros(7, bool), Z)
+    nothing = classification_metrics(LABELS, Z, np.zeros(7, bool), Z)
     assert nothing["completeness"] == 0 and nothing["completeness_z"] == 0
     for name in ("purity", "purity_z", "z_bias", "z_nmad", "z_outliers"):
         assert nothing[name] is None
     none = np.zeros(0, int)
-    empty = quality(none, none.astype(float), none.astype(bool), none.astype(float))
+    empty = classification_metrics(none, none.astype(float), none.astype(bool), none.astype(float))
     assert set(empty.values()) == {None}
-    stars = quality(np.array([Label.STAR]), np.zeros(1), np.array([True]), np.zeros(1))
+    stars = classification_metrics(
+        np.array([Label.STAR]), np.zeros(1), np.array([True]), np.zeros(1)
+    )
     assert stars["completeness"] is None and stars["purity"] == 0
 
 
@@ -122,21 +124,21 @@ def test_bal_by_hand():
     label = np.array([Label.QSO_HZ] * 5 + [Label.STAR, Label.BAD, Label.QSO_HZ])
     bal = np.array([1, 1, 1, -1, 0, -1, 1, 1])
     c_bal = np.array([0.9, 0.6, 0.2, 0.8, 0.9, 0.9, 0.9, np.nan])
-    assert bal_quality(label, bal, c_bal) == pytest.approx(
+    assert bal_metrics(label, bal, c_bal) == pytest.approx(
         {"bal_recall": 2 / 3, "bal_purity": 2 / 3}
     )
-    none = bal_quality(label, bal, np.full(8, np.nan))
+    none = bal_metrics(label, bal, np.full(8, np.nan))
     assert none == {"bal_recall": None, "bal_purity": None}
 
 
 def test_one_member():
     labels = pd.DataFrame({"LABEL": LABELS, "Z": Z, "BAL": [1, -1, 0, 1, -1, -1, 0]})
     oob = member(np.arange(7) + 40, [0.99, 0.97, 0.2, 0.96, 0.1, 0.98, 0.5], Z)
-    metrics = member_quality(labels, oob.assign(BAL=[0.7, 0.8, 0.9, 0.1, 0, 0, 0]), Thresholds())
+    metrics = member_metrics(labels, oob.assign(BAL=[0.7, 0.8, 0.9, 0.1, 0, 0, 0]), Thresholds())
     assert metrics["completeness"] == 3 / 4 and metrics["purity"] == 3 / 4
     p = [0.99, 0.97, 0.2, 0.96, 0.9, 0.02]
     assert metrics["nll"] == pytest.approx(-np.log(p).mean(), rel=1e-6)
     assert metrics["bal_recall"] == 1 / 2 and metrics["bal_purity"] == 1 / 2
-    assert member_quality(labels, oob, Thresholds())["bal_recall"] is None
-    nothing = member_quality(labels.iloc[:0], oob.iloc[:0], Thresholds())
+    assert member_metrics(labels, oob, Thresholds())["bal_recall"] is None
+    nothing = member_metrics(labels.iloc[:0], oob.iloc[:0], Thresholds())
     assert set(nothing.values()) == {None}

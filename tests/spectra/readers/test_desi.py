@@ -14,7 +14,7 @@ from qnal.errors import InputError
 from qnal.spectra.grid import named_grid
 from qnal.spectra.readers.desi import Coadd, read_coadd
 from qnal.spectra.spectra_file import SpectraFile, find_coadds
-from qnal.spectra.target_table import IDENTITY
+from qnal.spectra.target_table import TARGET_COLUMNS
 
 LOG = named_grid("log")
 FIRST = 39633559463397282
@@ -70,7 +70,7 @@ def test_each_tree_tells_by_its_paths(
         assert column(coadd, name) == [expected.get(name)] * 2, name
     for name in ("FIBER", "TARGET_RA", "OBJTYPE", "DESI_TARGET", "FLUX_R", "COADD_FIBERSTATUS"):
         assert column(coadd, name) == [None, None], name
-    assert coadd.table.schema.equals(IDENTITY)
+    assert coadd.table.schema.equals(TARGET_COLUMNS)
 
 
 def test_real_trees_are_named_as_they_are(shared_data: Path) -> None:
