@@ -5,8 +5,9 @@ The inputs are written by qnal, so nothing here comes from another project. The 
 * QuasarNP 0.2.1.dev (https://github.com/desihub/QuasarNP, commit 05f5075): spectra, BOSS labels,
   network outputs, and redshifts clamped to the wavelength grid;
 * QuasarNET (https://github.com/ngbusca/QuasarNET, commit 7d3e641): extrapolated redshifts;
-* SOMVIZ 0.0.2 (https://github.com/belaa/SOMVIZ, commit 86d3ec2): a torus and a plane;
-* the steps of the reference's query notebook, written out with pandas.
+* SOMVIZ 0.0.2 (https://github.com/belaa/SOMVIZ, commit 86d3ec2): a torus and a plane.
+
+``make_query_golden.py`` adds those of the query notebook.
 
 Names and layout are those of the folder of real data (``QNAL_TEST_DATA``), so one test reads
 either; FITS files are gzipped. In ``test_weights_6_layer.h5`` the group that makes QuasarNP rescale
@@ -18,9 +19,7 @@ folder ``py`` on ``PYTHONPATH``, and call ``python tests/data/make_goldens.py [F
 of the mock survey does not invalidate the files, because they hold their own inputs.
 """
 
-import contextlib
 import gzip
-import os
 import sys
 import tempfile
 from dataclasses import replace
@@ -29,16 +28,15 @@ from pathlib import Path
 import fitsio
 import h5py
 import numpy as np
-import pandas as pd
 import quasarnet.io  # noqa: F401 (quasarnet.utils cannot be imported first)
-import scipy.stats
 from quasarnet.utils import process_preds as decode_extrapolated
 from quasarnp.io import load_desi_coadd, load_file, load_model, read_data, read_truth
 from quasarnp.model import QuasarNP
 from quasarnp.utils import linear_wave, process_preds, rebin, regrid, renormalize, wave
 from somviz.som import Grid, SelfOrganizingMap
 
-from qnal.network.lines import QUASARNET_BAL_LINES, QUASARNET_LINES
+from qnal.network.lines import QUASARNET_BAL_LINES as BAL_LINES
+from qnal.network.lines import QUASARNET_LINES as LINES
 from qnal.network.network import BatchNorm
 from qnal.network.structure import Structure
 from qnal.network.weights import write_network
@@ -49,9 +47,7 @@ SURVEY = MockConfig(
     **{"seed": 20, "labelled": 10, "boss": 36, "pool": 0, "fibres": 5, "petals": 2, "exposures": 1},
     **{"dead_cameras": 0.3, "snr_min": 0.5, "boss_dropped": 0.05, "bal": 0.4},
 )
-BOSS_WAVE = 10 ** (3.555 + 1e-4 * np.arange(4600))
 NETWORKS = {"net4": ("test_weights.h5", 4), "net6": ("test_weights_6_layer.h5", 6)}
-Arrays = dict[str, np.ndarray]
 
 
 def main(folder: Path) -> None:
@@ -68,10 +64,9 @@ def main(folder: Path) -> None:
         copy_boss(survey.boss_spectra, survey.boss_truth, folder / "boss")
     boss = boss_answers(folder / "boss")
     for name, (file, layers) in NETWORKS.items():
-        path = folder / "quasarnet" / file
-        write_random_network(path, layers, boss["X"], hide_lambda=name == "net6")
+        write_random_network(folder / "quasarnet" / file, layers, boss["X"], name == "net6")
     bare_coadd(coadds[0], folder / "quasarnet")
-    desi: Arrays = {}
+    desi = {}
     for path in coadds:
         answers = desi_answers(path)
         answers |= network_answers(answers["X"], folder)
@@ -80,7 +75,6 @@ def main(folder: Path) -> None:
     np.savez_compressed(folder / "golden/quasarnp_desi.npz", **desi)
     np.savez_compressed(folder / "golden/quasarnp_boss.npz", **boss)
     np.savez_compressed(folder / "golden/somviz.npz", **som_answers(boss["X"]))
-    query_answers(folder / "golden")
 
 
 def shortened(values: np.ndarray, bits: int) -> np.ndarray:
@@ -141,18 +135,13 @@ def write_random_network(path: Path, layers: int, x: np.ndarray, hide_lambda: bo
         bounds = ((0.5, 1.5), (-0.3, 0.3), (-0.2, 0.2), (0.3, 2.0))
         return BatchNorm(*(rng.uniform(*b, size).astype(np.float32) for b in bounds))
 
-    shape = Structure(
-        named_grid("log"), QUASARNET_LINES, QUASARNET_BAL_LINES, layers, filters=6, units=20
-    )
-    network = shape.initial(rng)
+    shape = {"layers": layers, "filters": 6, "units": 20}
+    network = Structure(named_grid("log"), LINES, BAL_LINES, **shape).initial(rng)
     bias = rng.normal(0, 1, network.head_bias.shape).astype(np.float32)
     bias[:, 0] -= 3  # most boxes are near 0, as in a trained network
-    network = replace(
-        network,
-        convs=tuple(replace(conv, norm=norm(len(conv.bias))) for conv in network.convs),
-        head_kernel=4 * network.head_kernel,
-        head_bias=bias,
-    )
+    convs = tuple(replace(conv, norm=norm(len(conv.bias))) for conv in network.convs)
+    heads = {"head_kernel": 4 * network.head_kernel, "head_bias": bias}
+    network = replace(network, convs=convs, **heads)
     path.unlink(missing_ok=True)
     write_network(network, path)
     # Without the mean and variance of what reaches the last norm all spectra look alike.
@@ -160,11 +149,12 @@ def write_random_network(path: Path, layers: int, x: np.ndarray, hide_lambda: bo
     for name in model.convs:
         features = model.conv_layer(features, name)
     common = model.dense(features.reshape(len(x), -1))
-    moments = {"mean": common.mean(axis=0), "variance": common.var(axis=0)}
-    moments = {name: value.astype(np.float32) for name, value in moments.items()}
-    write_network(replace(network, dense_norm=replace(norm(common.shape[1]), **moments)), path)
-    if hide_lambda:
-        with h5py.File(path, "r+") as file:
+    mean, variance = (np.float32(m) for m in (common.mean(axis=0), common.var(axis=0)))
+    fitted = replace(norm(len(mean)), mean=mean, variance=variance)
+    write_network(replace(network, dense_norm=fitted), path)
+    with h5py.File(path, "r+") as file:
+        del file.attrs["qnal_lines"]  # QuasarNET's files do not name their lines
+        if hide_lambda:
             file.move("model_weights/lambda", "model_weights/lambda_0")
 
 
@@ -174,7 +164,8 @@ def bare_coadd(coadd: Path, folder: Path) -> None:
     sums = {"coadd_rebinned.fits": [], "coadd_rebinned_linear.fits": []}
     for name in (f"{camera}_{what}" for camera in "BRZ" for what in ("FLUX", "IVAR", "WAVELENGTH")):
         content = hdus[name] if name.endswith("WAVELENGTH") else hdus[name][:3]
-        content[1:2] *= not name.endswith("IVAR")
+        if name.endswith("IVAR"):
+            content[1] = 0
         inputs.append((name, content))
     for file, grid in zip(sums, (wave, linear_wave), strict=True):
         for k, camera in enumerate("BRZ"):
@@ -187,7 +178,7 @@ def bare_coadd(coadd: Path, folder: Path) -> None:
     np.save(folder / "regrid_arbitrary.npy", regrid(np.arange(3600, 9800, 10), wave)[0])
 
 
-def network_answers(x: np.ndarray, folder: Path) -> Arrays:
+def network_answers(x: np.ndarray, folder: Path) -> dict[str, np.ndarray]:
     """Outputs of both networks and what they mean."""
     found = {}
     for name, (file, layers) in NETWORKS.items():
@@ -199,13 +190,13 @@ def network_answers(x: np.ndarray, folder: Path) -> Arrays:
             runs["net6_quasarnp"] = (load_model(path)[0], process_preds)
         for run, (model, decode) in runs.items():
             preds = np.array(model.predict(x[:, :, None]), np.float32)
-            c_line, z_line, z_best, c_bal, _ = decode(preds, QUASARNET_LINES, QUASARNET_BAL_LINES)
+            c_line, z_line, z_best, c_bal, _ = decode(preds, LINES, BAL_LINES)
             said = {"preds": preds, "c_line": c_line, "z_line": z_line, "z_best": z_best}
             found |= {f"{run}/{key}": value for key, value in (said | {"c_bal": c_bal}).items()}
     return found
 
 
-def desi_answers(path: Path) -> Arrays:
+def desi_answers(path: Path) -> dict[str, np.ndarray]:
     """What QuasarNP answers for a coadd; ``X_masked`` if masked pixels had no ivar."""
     x, keep = load_desi_coadd(str(path))
     found = {"X": x, "keep": keep, "X_linear": load_desi_coadd(str(path), out_grid=linear_wave)[0]}
@@ -219,12 +210,12 @@ def desi_answers(path: Path) -> Arrays:
     return found
 
 
-def boss_answers(folder: Path) -> Arrays:
+def boss_answers(folder: Path) -> dict[str, np.ndarray]:
     """What QuasarNP answers for the BOSS file, in file order, and its labels by THING_ID."""
     path = folder / "dr12_train.fits.gz"
     hdus = read_fits(path)
     flux, ivar, table = fitsio.read(str(path)).astype(float), hdus["IVAR"], hdus["METADATA"]
-    flux, ivar = rebin(flux, ivar.astype(float), BOSS_WAVE)
+    flux, ivar = rebin(flux, ivar.astype(float), 10 ** (3.555 + 1e-4 * np.arange(4600)))
     flux = np.divide(flux, ivar, out=np.zeros_like(flux), where=ivar > 0)
     x = renormalize(flux, ivar)
     if not hasattr(np, "in1d"):
@@ -240,7 +231,7 @@ def boss_answers(folder: Path) -> Arrays:
     return {"X": x} | {f"labels/{key}": value for key, value in found.items()}
 
 
-def som_answers(x: np.ndarray) -> Arrays:
+def som_answers(x: np.ndarray) -> dict[str, np.ndarray]:
     """SOMVIZ's maps on the BOSS spectra, with the settings of the reference."""
     found = {}
     for name, signature in {"torus": (-4, -5), "plane": (3, 6)}.items():
@@ -256,44 +247,5 @@ def som_answers(x: np.ndarray) -> Arrays:
     return found
 
 
-def query_answers(folder: Path, cells: int = 100, n: int = 600) -> None:
-    """A table of votes of 200 networks, and what the notebook's steps select from it."""
-    rng, rows = np.random.default_rng(8), 2500
-    first = 39627758518773698
-    targets = first + 61 * np.sort(rng.choice(40_000, 1600, replace=False))
-    votes = rng.multinomial(200, rng.dirichlet([0.8, 0.3, 0.3], rows))
-    columns = {
-        "TARGETID": rng.choice(targets, rows), "TILEID": rng.integers(1000, 1040, rows),
-        "EXPID": rng.integers(80_000, 99_000, rows), "C_NOT": votes[:, 0] / 200,
-        "C_QSO_LZ": votes[:, 1] / 200, "C_QSO_HZ": votes[:, 2] / 200,
-        "BMU": np.minimum(rng.exponential(30, rows).astype(int), cells - 1),
-    }  # fmt: skip
-    table = pd.DataFrame(columns)
-    table.to_csv(folder / "query_table.csv", index=False)
-    dropped = {
-        "query_bad_targetids": np.sort(rng.choice(targets, 40, replace=False)),
-        "query_other_campaign": np.sort(rng.choice(targets, 25, replace=False)),
-    }
-    for name, listed in dropped.items():
-        np.savetxt(folder / f"{name}.txt", listed, fmt="%d")
-
-    table["entropy"] = scipy.stats.entropy(table[["C_NOT", "C_QSO_LZ", "C_QSO_HZ"]], axis=1)
-    counts = [len(table)]
-    occupation = np.bincount(table["BMU"])
-    table = table[occupation[table["BMU"]] > np.percentile(occupation, 15)]
-    counts.append(len(table))
-    # Rounded, because permuted votes give entropies that differ in the last bit.
-    table = table.assign(rounded=-table["entropy"].round(12))
-    table = table.sort_values(["rounded", "TARGETID"]).drop_duplicates("TARGETID")
-    counts.append(len(table))
-    for listed in dropped.values():
-        table = table[~table["TARGETID"].isin(listed)]
-        counts.append(len(table))
-    best = table.iloc[:n]
-    expected = {"targetid": best["TARGETID"].to_numpy(), "entropy": best["entropy"].to_numpy()}
-    np.savez_compressed(folder / "query_expected.npz", counts=np.array(counts), **expected)
-
-
 if __name__ == "__main__":
-    with Path(os.devnull).open("w") as silence, contextlib.redirect_stdout(silence):
-        main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent)
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent)
