@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.pop("MLFLOW_TRACKING_URI", None)
 ROOT = Path(__file__).parents[1]
-SHARED = (ROOT / ".." / "shared" / "data").resolve()
+MOCK_DATA = Path(__file__).parent / "data"
+REAL_DATA = Path(os.environ.get("QNAL_TEST_DATA") or ROOT / "../shared/data").resolve()
 
 # A survey, an ensemble and a map as small as they can be and still do something.
 TINY = [
@@ -48,12 +49,30 @@ TINY = [
 ]
 
 
+def folder_of_data(source: str) -> Path:
+    if source == "mock":
+        return MOCK_DATA
+    if not REAL_DATA.is_dir():
+        pytest.skip(f"QNAL_TEST_DATA: no folder with real spectra ({REAL_DATA})")
+    return REAL_DATA
+
+
 @pytest.fixture(scope="session")
-def shared_data() -> Path:
-    """Folder of the real data; the test is skipped where it is absent."""
-    if not SHARED.is_dir():
-        pytest.skip("the real data is absent: no ../shared/data beside the checkout")
-    return SHARED
+def mock_data() -> Path:
+    """Mock spectra, random networks and what the peers answer for them (see make_goldens.py)."""
+    return folder_of_data("mock")
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Real spectra and trained networks, ``QNAL_TEST_DATA``; the test is skipped without them."""
+    return folder_of_data("real")
+
+
+@pytest.fixture(scope="session", params=["mock", "real"])
+def peer_data(request: pytest.FixtureRequest) -> Path:
+    """Each of the two folders in turn; their layout is the same, FITS files may be gzipped."""
+    return folder_of_data(request.param)
 
 
 @pytest.fixture(scope="session")
@@ -149,23 +168,23 @@ def random_network() -> Callable[..., "Network"]:
 
 
 @pytest.fixture(scope="session")
-def peer_networks(shared_data: Path) -> dict[str, "Network"]:
-    """QuasarNP's two trained test networks, by their names in the goldens."""
+def peer_networks(peer_data: Path) -> dict[str, "Network"]:
+    """Two networks, of 4 and 6 layers, by their names in the goldens."""
     from qnal.lines import QUASARNET_BAL_LINES, QUASARNET_LINES
     from qnal.network.weights import read_network
 
     files = {"net4": "test_weights.h5", "net6": "test_weights_6_layer.h5"}
     return {
-        name: read_network(shared_data / "quasarnet" / file, QUASARNET_LINES, QUASARNET_BAL_LINES)
+        name: read_network(peer_data / "quasarnet" / file, QUASARNET_LINES, QUASARNET_BAL_LINES)
         for name, file in files.items()
     }
 
 
 @pytest.fixture(scope="session")
-def peer_answers(shared_data: Path) -> dict[str, np.ndarray]:
-    """Answers of the peers on all real spectra, rows of DESI and BOSS in one array a name."""
-    boss = np.load(shared_data / "golden" / "quasarnp_boss.npz")
-    desi = np.load(shared_data / "golden" / "quasarnp_desi.npz")
+def peer_answers(peer_data: Path) -> dict[str, np.ndarray]:
+    """Answers of the peers on all spectra, rows of DESI and BOSS in one array per name."""
+    boss = np.load(peer_data / "golden" / "quasarnp_boss.npz")
+    desi = np.load(peer_data / "golden" / "quasarnp_desi.npz")
     coadds = sorted({name.split("/")[0] for name in desi})
     return {
         name: np.concatenate(
@@ -173,6 +192,7 @@ def peer_answers(shared_data: Path) -> dict[str, np.ndarray]:
             axis=0 if name == "X" or boss[name].ndim == 1 else 1,
         )
         for name in boss
+        if f"{coadds[0]}/{name}" in desi
     }
 
 
@@ -240,6 +260,6 @@ def coadd_parts() -> Callable[..., CoaddParts]:
 
 
 @pytest.fixture(scope="session")
-def golden(shared_data: Path) -> Path:
+def golden(peer_data: Path) -> Path:
     """Answers of the reference, QuasarNP and SOMVIZ."""
-    return shared_data / "golden"
+    return peer_data / "golden"

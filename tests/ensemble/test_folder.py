@@ -142,8 +142,8 @@ def test_bare_folder_in_the_order_of_numbers(tmp_path, random_network):
     assert len(read_ensemble(tmp_path / "net_2.h5", *NAMES).networks) == 1
 
 
-def test_bare_folder_of_keras_files_and_the_peers(shared_data, peer_networks):
-    stored = read_ensemble(shared_data / "quasarnet", *NAMES)
+def test_bare_folder_of_keras_files_and_the_peers(peer_data, peer_networks):
+    stored = read_ensemble(peer_data / "quasarnet", *NAMES)
     assert [len(network.convs) for network in stored.networks] == [4, 6]
 
 

@@ -156,15 +156,15 @@ def test_thinning_takes_the_smaller_of_the_limit_and_what_there_is() -> None:
     assert len(thinned(labelled, 50, rng)) == 50
 
 
-def test_sources_are_merged_in_canonical_order(shared_data: Path) -> None:
+def test_sources_are_merged_in_canonical_order(real_data: Path) -> None:
     boss = read_boss(
-        [shared_data / "boss" / "dr12_train.fits"],
-        [shared_data / "boss" / "truth_dr12q.fits"],
+        [real_data / "boss" / "dr12_train.fits"],
+        [real_data / "boss" / "truth_dr12q.fits"],
         LOG,
         high_z=2.1,
     )
-    files = find_coadds(str(shared_data / "desi"), "data.desi.spectra")
-    truth = [shared_data / "desi" / "truth_qso_catalog.csv"]
+    files = find_coadds(str(real_data / "desi"), "data.desi.spectra")
+    truth = [real_data / "desi" / "truth_qso_catalog.csv"]
     both = merged([read_desi(files, truth, LOG, high_z=2.1), boss])
     assert both.column("SOURCE").tolist() == ["boss"] * 137 + ["desi"] * 12
     for source in ("boss", "desi"):

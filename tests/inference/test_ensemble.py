@@ -22,15 +22,18 @@ SCORES = score_schema(QUASARNET_LINES, QUASARNET_BAL_LINES).names
 CAMERAS = "BRZ"
 
 
-@pytest.fixture(scope="module")
-def ensemble(shared_data):
-    return qnal.load_ensemble(shared_data / "quasarnet")
+def first_coadd(folder):
+    return min((folder / "desi" / "tiles").rglob("coadd-*.fits*"))
 
 
 @pytest.fixture(scope="module")
-def coadd(shared_data):
-    folder = shared_data / "desi" / "tiles" / "cumulative" / "80693" / "20210204"
-    return folder / "coadd-1-80693-thru20210204.fits"
+def ensemble(mock_data):
+    return qnal.load_ensemble(mock_data / "quasarnet")
+
+
+@pytest.fixture(scope="module")
+def coadd(mock_data):
+    return first_coadd(mock_data)
 
 
 @pytest.fixture(scope="module")
@@ -71,15 +74,17 @@ def test_a_coadd_gives_the_scores_table(ensemble, scored, coadd):
     assert frame["TARGETID"].dtype == np.int64 and list(frame.columns) == scored.column_names
 
 
-def test_numbers_are_the_peers(ensemble, scored, coadd, shared_data):
+def test_numbers_are_the_peers(peer_data):
     """With QuasarNP's view of the file (no masks), against its own answers."""
-    peer = np.load(shared_data / "golden" / "quasarnp_desi.npz")
-    table = ensemble.score(coadd, use_mask=False)
+    peer = np.load(peer_data / "golden" / "quasarnp_desi.npz")
+    coadd = first_coadd(peer_data)
+    stem = coadd.name.split(".")[0]
+    table = qnal.load_ensemble(peer_data / "quasarnet").score(coadd, use_mask=False)
     c, z = (
-        np.stack([peer[f"{coadd.stem}/{net}/{what}"] for net in ("net4", "net6")])
+        np.stack([peer[f"{stem}/{net}/{what}"] for net in ("net4", "net6")])
         for what in ("c_line", "z_line")
     )
-    bal = np.stack([peer[f"{coadd.stem}/{net}/c_bal"][0] for net in ("net4", "net6")])
+    bal = np.stack([peer[f"{stem}/{net}/c_bal"][0] for net in ("net4", "net6")])
     for i, line in enumerate(("LYA", "CIV", "CIII", "MgII", "Hbeta", "Halpha")):
         # Lines are kept in 16 bits (docs/scores.md).
         np.testing.assert_allclose(table[f"C_{line}"], c[:, i].mean(axis=0), rtol=0, atol=1e-5)
@@ -100,9 +105,10 @@ def rows_of_page(heading):
     return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
 
 
-def test_the_page_on_quasarnp_is_true(coadd, shared_data):
-    peer = np.load(shared_data / "golden" / "quasarnp_desi.npz")
-    folder = shared_data / "quasarnet"
+def test_the_page_on_quasarnp_is_true(real_data):
+    coadd = first_coadd(real_data)
+    peer = np.load(real_data / "golden" / "quasarnp_desi.npz")
+    folder = real_data / "quasarnet"
     rows = rows_of_page("`c_bal[0]`")
     numbers = np.array([row[1:] for row in rows], float)
     table = qnal.load_ensemble(folder / "test_weights.h5").score(coadd)
@@ -199,8 +205,8 @@ def test_a_file_alone_or_arrays(ensemble, coadd):
         ensemble.score("nowhere.fits")
 
 
-def test_folders_files_and_how_many(ensemble, shared_data, tmp_path, random_network):
-    folder = shared_data / "quasarnet"
+def test_folders_files_and_how_many(ensemble, mock_data, tmp_path, random_network):
+    folder = mock_data / "quasarnet"
     assert len(ensemble) == 2 and ensemble.lines == QUASARNET_LINES
     assert "2 networks on the log grid: LYA," in repr(ensemble)
     assert len(qnal.load_ensemble(str(folder), n=1)) == 1
@@ -251,7 +257,7 @@ def test_arguments_that_cannot_be_used(tmp_path, random_network, arguments, sent
         qnal.load_ensemble(tmp_path, **arguments)
 
 
-def test_mlflow_uri(tmp_path, monkeypatch, shared_data, ensemble):
+def test_mlflow_uri(tmp_path, monkeypatch, mock_data, ensemble):
     """An ensemble logged as artifacts of a run, found again by its address."""
     mlflow = pytest.importorskip("mlflow")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
@@ -259,7 +265,7 @@ def test_mlflow_uri(tmp_path, monkeypatch, shared_data, ensemble):
     experiment = client.create_experiment("door", (tmp_path / "artifacts").as_uri())
     run = client.create_run(experiment).info.run_id
     for name in ("test_weights.h5", "test_weights_6_layer.h5"):
-        client.log_artifact(run, str(shared_data / "quasarnet" / name), "ensemble")
+        client.log_artifact(run, str(mock_data / "quasarnet" / name), "ensemble")
     found = qnal.load_ensemble(f"runs:/{run}/ensemble")
     assert found.stored.checksums == ensemble.stored.checksums
     with pytest.raises(InputError, match=f"runs:/{run}/nothing: MLflow has no such artifact"):

@@ -1,5 +1,7 @@
 """The ensemble as one: the votes of float32 in half the time."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -59,7 +61,18 @@ def test_votes_of_float32_on_real_and_mock_spectra(trained, peer_answers, thresh
     np.testing.assert_array_equal(vote(narrow, x, thresholds), expected)
     assert narrow.precision is Precision.bfloat16
     assert narrow.computed == 2 * len(x)
-    assert 0 < narrow.repeated_share < 0.1
+    assert narrow.repeated_share > 0
+
+
+@pytest.mark.parametrize("peer_data", ["real"], indirect=True)
+def test_few_passes_of_trained_networks_are_repeated(trained, peer_answers):
+    for line, min_lines in itertools.product((0.5, 0.95, 0.99), (1, 2)):
+        thresholds = Thresholds(line, min_lines)
+        narrow = MemberStack.of(trained, Precision.bfloat16, thresholds)
+        vote(
+            narrow, np.concatenate([peer_answers["X"], probe_spectra(trained[0].grid)]), thresholds
+        )
+        assert 0 < narrow.repeated_share < 0.1
 
 
 def test_votes_of_float32_where_every_threshold_is_near(trained, peer_answers):
@@ -78,6 +91,7 @@ def test_votes_of_float32_where_every_threshold_is_near(trained, peer_answers):
     assert narrow.repeated > 0
 
 
+@pytest.mark.parametrize("peer_data", ["real"], indirect=True)
 def test_bfloat16_is_another_computation_within_its_error(stacks, peer_answers):
     x = peer_answers["X"]
     narrow, exact = (
@@ -87,6 +101,7 @@ def test_bfloat16_is_another_computation_within_its_error(stacks, peer_answers):
     assert 1e-5 < error < 0.03
 
 
+@pytest.mark.parametrize("peer_data", ["real"], indirect=True)
 def test_automatic_precision(stacks, monkeypatch, trained):
     native = has_bfloat16()
     expected = Precision.bfloat16 if native else Precision.float32
@@ -97,6 +112,7 @@ def test_automatic_precision(stacks, monkeypatch, trained):
     assert plain.precisions == (Precision.float32,) * 2
 
 
+@pytest.mark.parametrize("peer_data", ["real"], indirect=True)
 def test_a_member_that_bfloat16_does_not_suit_stays_float32(trained, monkeypatch, peer_answers):
     """One decides by itself: its answers must not depend on the company it is in."""
     monkeypatch.setattr("qnal.inference.member_stack.has_bfloat16", lambda: True)
@@ -158,7 +174,7 @@ def test_never_a_silent_nan(random_network, spectra):
         MemberStack([network]).lines(spectra, Thresholds())
 
 
-def test_trial_spectra_are_the_same_every_time_and_usable():
+def test_probe_spectra_are_the_same_every_time_and_usable():
     for name in ("log", "linear"):
         grid = named_grid(name)
         x = probe_spectra(grid)

@@ -86,8 +86,8 @@ def test_fits_tables_say_the_same(tmp_path: Path, zipped: bool) -> None:
     assert said(read(path)) == {BIG: ("QSO_LZ", 1.5), BIG + 1: ("GALAXY", 2.5)}
 
 
-def test_the_real_table(shared_data: Path) -> None:
-    truth = read(shared_data / "desi" / "truth_qso_catalog.csv")
+def test_the_real_table(real_data: Path) -> None:
+    truth = read(real_data / "desi" / "truth_qso_catalog.csv")
     assert truth.counts["truth_targets"] == 12
     assert said(truth)[39632936152072660] == ("QSO_LZ", 1.93743)
     assert said(truth)[39633561174674576] == ("QSO_HZ", 4.27396)
@@ -160,8 +160,8 @@ def test_inspectors_are_reconciled_across_files(written: Written) -> None:
     assert truth.counts["truth_merged_rows"] == 2
 
 
-def test_a_table_given_twice_says_no_more(shared_data: Path) -> None:
-    path = shared_data / "desi" / "truth_qso_catalog.csv"
+def test_a_table_given_twice_says_no_more(real_data: Path) -> None:
+    path = real_data / "desi" / "truth_qso_catalog.csv"
     once, twice = read(path), read(path, path)
     assert once.table.equals(twice.table)
     assert twice.counts["truth_merged_rows"] == 12

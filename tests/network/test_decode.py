@@ -40,17 +40,17 @@ def test_clamping_matters_in_some_redshifts(peer_answers):
         decode(preds, lines=QUASARNET_LINES, bal_lines=QUASARNET_BAL_LINES, grid=LOG, clamp=c).z
         for c in (False, True)
     ]
-    assert 0 < (np.abs(z[0] - z[1]) > 1e-6).mean() < 0.05
+    assert 0 < (np.abs(z[0] - z[1]) > 1e-6).mean() < 0.1
 
 
-def test_quasarnets_own_answers(shared_data):
-    preds = np.load(shared_data / "quasarnet" / "predict_data.npy")
+def test_quasarnets_own_answers(real_data):
+    preds = np.load(real_data / "quasarnet" / "predict_data.npy")
     said = decode(ours(preds), lines=QUASARNET_LINES, bal_lines=QUASARNET_BAL_LINES, grid=LOG)
-    lya = np.load(shared_data / "quasarnet" / "predict_lya.npy")
+    lya = np.load(real_data / "quasarnet" / "predict_lya.npy")
     np.testing.assert_allclose(said.confidence.T, lya, rtol=0, atol=1e-6)
     # predict_bal holds the redshifts of the BAL head; extrapolation makes all of them agree.
     bal = decode(ours(preds[6:]), lines=QUASARNET_BAL_LINES, bal_lines=(), grid=LOG)
-    expected = np.load(shared_data / "quasarnet" / "predict_bal.npy")
+    expected = np.load(real_data / "quasarnet" / "predict_bal.npy")
     np.testing.assert_allclose(bal.z.T, expected, rtol=0, atol=1e-6)
 
 

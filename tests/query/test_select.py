@@ -32,7 +32,9 @@ def reference(golden):
     }
     # Its entropies of permuted votes differ in the last bit, which decides over its ties.
     order = np.lexsort((peer["targetid"], -np.round(peer["entropy"], 12)))
-    return golden / "query_table.csv", lists, peer["counts"], peer["targetid"][order]
+    table = golden / "query_table.csv"
+    cells = int(np.loadtxt(table, delimiter=",", skiprows=1, usecols=6).max()) + 1
+    return table, {"cells": cells, **lists}, peer["counts"], peer["targetid"][order]
 
 
 REFERENCE_STEPS = (
@@ -47,7 +49,7 @@ REFERENCE_STEPS = (
 @pytest.mark.parametrize("som_counts", SomCounts)
 def test_reference(reference, som_counts):
     table, lists, counts, targetid = reference
-    selection = select(table, n=2000, cells=2025, som_counts=som_counts, **lists)
+    selection = select(table, n=len(targetid), som_counts=som_counts, **lists)
     funnel = dict(selection.funnel)
     assert [funnel[step] for step in REFERENCE_STEPS] == counts.tolist()
     np.testing.assert_array_equal(selection.targetids, targetid)
@@ -63,8 +65,9 @@ def test_reference_from_parts_with_a_sidecar(reference, tmp_path):
         index = table.column_names.index(name)
         table = table.set_column(index, name, table[name].cast(pa.float32()))
     folder = tmp_path / "run=1" / "it's [here]"
-    for part, low in enumerate(range(0, len(table), 7000)):
-        rows = table.slice(low, 7000)
+    size = len(table) // 3 + 1
+    for part, low in enumerate(range(0, len(table), size)):
+        rows = table.slice(low, size)
         key = {
             "FILE": pa.array([f"tiles/{part}.fits"] * len(rows)),
             "ROW": pa.array(range(len(rows)), pa.int32()),
@@ -78,7 +81,7 @@ def test_reference_from_parts_with_a_sidecar(reference, tmp_path):
             pq.write_table(written, folder / kind / "tiles" / f"{part}.parquet")
     (folder / "scores" / ".being-written.parquet").write_bytes(b"half")
     selection = select(
-        folder / "scores", bmu=folder / "bmu", n=2000, cells=2025, memory_limit="500MB", **lists
+        folder / "scores", bmu=folder / "bmu", n=len(targetid), memory_limit="500MB", **lists
     )
     np.testing.assert_array_equal(selection.targetids, targetid)
     funnel = dict(selection.funnel)
@@ -92,7 +95,7 @@ def test_reference_from_parts_with_a_sidecar(reference, tmp_path):
 
 def test_tiles_of_the_reference(reference):
     table, lists, _, _ = reference
-    selection = select(table, n=500, cells=2025, **lists)
+    selection = select(table, n=500, **lists)
     raw = pyarrow.csv.read_csv(table)
     pairs = set(zip(raw["TARGETID"].to_pylist(), raw["TILEID"].to_pylist(), strict=True))
     tiles = [sum(target == found for found, _ in pairs) for target in selection.targetids[:20]]

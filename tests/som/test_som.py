@@ -77,6 +77,7 @@ def test_no_spectra_and_vast_ones(peer, spectra):
     np.testing.assert_array_equal(vast.find_bmu(spectra * 1e25)[0], bmu)
 
 
+@pytest.mark.parametrize("peer_data", ["real"], indirect=True)  # the mock spectra are too few
 def test_fit_is_no_worse_than_somviz(peer, spectra):
     som, _ = peer
     maps = [SelfOrganizingMap.fit(spectra, som.shape, seed=s, wrap=som.wrap) for s in range(5)]
@@ -164,13 +165,13 @@ def test_sample_of_the_fit(peer, spectra):
     np.testing.assert_array_equal(som.statistics.count, np.bincount(peer[1], minlength=som.cells))
     strange = np.concatenate([spectra, 5 * spectra[::-1][:3] + 40])
     score = som.outlier_score(*som.find_bmu(strange))
-    assert set(np.argsort(score)[-3:]) == {137, 138, 139}
+    assert set(np.argsort(score)[-3:]) == {len(spectra) + k for k in range(3)}
 
 
 def test_fit_refuses(spectra):
     holed = spectra.copy()
     holed[3, 3] = np.nan
-    with pytest.raises(InputError, match="1 of 137 spectra"):
+    with pytest.raises(InputError, match=f"1 of {len(spectra)} spectra"):
         SelfOrganizingMap.fit(holed, (3, 3), seed=1)
     with pytest.raises(InputError, match="a map needs spectra"):
         SelfOrganizingMap.fit(spectra[:0], (3, 3), seed=1)

@@ -41,11 +41,11 @@ def labelled(
     return make
 
 
-def boss(shared_data: Path) -> list[str]:
-    folder = shared_data / "boss"
+def boss(mock_data: Path) -> list[str]:
+    folder = mock_data / "boss"
     return [
-        f"data.boss.spectra={folder}/dr12_train.fits",
-        f"data.boss.truth={folder}/truth_dr12q.fits",
+        f"data.boss.spectra={folder}/dr12_train.fits.gz",
+        f"data.boss.truth={folder}/truth_dr12q.fits.gz",
     ]
 
 
@@ -62,13 +62,13 @@ def test_single_exposure_takes_one_of_each_target(labelled: Labelled) -> None:
     assert len(drawn) > 1
 
 
-def test_boss_is_thinned_only_if_it_outnumbers_desi(labelled: Labelled, shared_data: Path) -> None:
-    few = labelled(*boss(shared_data), "data.boss.most=20")
+def test_boss_is_thinned_only_if_it_outnumbers_desi(labelled: Labelled, mock_data: Path) -> None:
+    few = labelled(*boss(mock_data), "data.boss.most=20")
     assert few.column("SOURCE").tolist() == ["boss"] * 20 + ["desi"] * 12
-    whole = labelled(*boss(shared_data))
-    assert len(whole) == 137 + 12
+    whole = labelled(*boss(mock_data))
+    assert len(whole) == 34 + 12
     # What is drawn of BOSS does not change what is drawn of DESI.
-    keys = [*boss(shared_data), "data.desi.single_exposure=true"]
+    keys = [*boss(mock_data), "data.desi.single_exposure=true"]
     other = labelled(*keys, "data.boss.most=20")
     alone = labelled("data.desi.single_exposure=true")
     assert other.column("EXPID")[-4:].tolist() == alone.column("EXPID").tolist()

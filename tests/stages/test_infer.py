@@ -15,13 +15,13 @@ def scores_of(summary) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("backend", ["tensorflow", "numpy"])
-def test_real_spectra_with_real_networks(shared_data, qnal_job, tmp_path, backend):
+def test_real_spectra_with_real_networks(real_data, qnal_job, tmp_path, backend):
     code, summary = qnal_job(
         tmp_path / "job",
         "stage=infer",
         f"infer={backend}",
-        f"ensemble.path={shared_data / 'quasarnet'}",
-        f"data.pool={shared_data / 'desi/tiles/cumulative'}",
+        f"ensemble.path={real_data / 'quasarnet'}",
+        f"data.pool={real_data / 'desi/tiles/cumulative'}",
         f"work_dir={tmp_path}",
         "tracking=none",
     )
@@ -31,7 +31,7 @@ def test_real_spectra_with_real_networks(shared_data, qnal_job, tmp_path, backen
     assert len(table) == 10
     # Nine unanimous quasars; on the tenth the networks disagree (0.61 and 0.98).
     assert sorted(table["C_NOT"]) == [0] * 9 + [0.5]
-    truth = pd.read_csv(shared_data / "desi/truth_qso_catalog.csv").set_index("TARGETID")["VI_Z"]
+    truth = pd.read_csv(real_data / "desi/truth_qso_catalog.csv").set_index("TARGETID")["VI_Z"]
     z = truth.loc[table["TARGETID"]].to_numpy()
     assert ((table["Z"] - z).abs() / (1 + z)).max() < 0.02
     unanimous = table["C_NOT"] == 0

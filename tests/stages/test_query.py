@@ -7,16 +7,19 @@ import numpy as np
 import pytest
 
 
-def test_the_notebooks_answer_from_the_references_table(shared_data, qnal_job, tmp_path):
-    golden = shared_data / "golden"
+def test_the_notebooks_answer_from_the_references_table(peer_data, qnal_job, tmp_path):
+    golden = peer_data / "golden"
     expected = np.load(golden / "query_expected.npz")
+    bmu = np.loadtxt(golden / "query_table.csv", delimiter=",", skiprows=1, usecols=6)
+    side = round(np.sqrt(bmu.max() + 1))
     code, summary = qnal_job(
         tmp_path / "job",
         "stage=query",
         f"query.scores={golden / 'query_table.csv'}",
         f"query.bad_cameras={golden / 'query_bad_targetids.txt'}",
         f"query.exclude={golden / 'query_other_campaign.txt'}",
-        "query.n=2000",
+        f"query.n={len(expected['targetid'])}",
+        f"som.shape=[{side},{side}]",
         f"work_dir={tmp_path}",
         "tracking=none",
     )
@@ -28,7 +31,7 @@ def test_the_notebooks_answer_from_the_references_table(shared_data, qnal_job, t
     at_cut = np.round(expected["entropy"], 12) == np.round(expected["entropy"][-1], 12)
     sure = set(expected["targetid"][~at_cut].tolist())
     assert sure <= {int(t) for t in listed}
-    assert len(listed) == 2000
+    assert len(listed) == len(expected["targetid"])
 
 
 def table(path: Path, shares: list[tuple[float, float, float]]) -> Path:

@@ -35,7 +35,7 @@ def backend(request):
 @pytest.mark.parametrize("dtype", list(PRECISION))
 @pytest.mark.parametrize("name", NAMES)
 def test_goldens(peer_networks, peer_answers, backend, name, dtype):
-    """All 149 real spectra, as QuasarNET answers them."""
+    """All spectra, as QuasarNET answers them."""
     network = peer_networks[name]
     x = peer_answers["X"]
     output = forward(network, backend, dtype)(x.astype(dtype))
@@ -44,9 +44,10 @@ def test_goldens(peer_networks, peer_answers, backend, name, dtype):
     np.testing.assert_allclose(as_quasarnp(output), expected, rtol=0, atol=PRECISION[dtype])
 
 
+@pytest.mark.parametrize("peer_data", ["real"], indirect=True)
 @pytest.mark.parametrize("dtype", list(PRECISION))
-def test_quasarnets_own_output(shared_data, peer_networks, backend, dtype):
-    folder = shared_data / "quasarnet"
+def test_quasarnets_own_output(real_data, peer_networks, backend, dtype):
+    folder = real_data / "quasarnet"
     x = np.load(folder / "coadd_x.npy")
     output = forward(peer_networks["net6"], backend, dtype)(x.astype(dtype))
     expected = np.load(folder / "qnet_output_6_layer.npy")  # float32 itself
@@ -69,11 +70,11 @@ def test_same_votes_and_redshifts(peer_networks, peer_answers, backend, threshol
 
 
 @pytest.fixture(scope="module")
-def boss(shared_data, peer_answers):
+def boss(real_data, peer_answers):
     """The 137 real BOSS spectra and their labels, in file order."""
-    with fitsio.FITS(str(shared_data / "boss" / "truth_dr12q.fits")) as fits:
+    with fitsio.FITS(str(real_data / "boss" / "truth_dr12q.fits")) as fits:
         truth = {row["THING_ID"]: row for row in fits[1].read()}
-    with fitsio.FITS(str(shared_data / "boss" / "dr12_train.fits")) as fits:
+    with fitsio.FITS(str(real_data / "boss" / "dr12_train.fits")) as fits:
         rows = [truth[thing] for thing in fits[2]["TARGETID"].read()]
     z = np.array([row["Z_VI"] for row in rows])
     spectype = np.array(
@@ -83,6 +84,7 @@ def boss(shared_data, peer_answers):
     return peer_answers["X"][-len(rows) :], labels(spectype, z, confident, 2.1), z
 
 
+@pytest.mark.parametrize("peer_data", ["real"], indirect=True)
 def test_redshift_scatter_is_half_of_quasarnps(boss, peer_networks, peer_answers, backend):
     """QuasarNP overlooks Lambdas called lambda_0 … and does not rescale the offsets."""
     x, label, z = boss
@@ -126,9 +128,9 @@ def test_numpy_on_any_convolution(random_network, width, stride, padding):
             np.testing.assert_allclose(function(x[rows]), expected, rtol=0, atol=tolerance)
 
 
-def test_numpy_needs_no_tensorflow(shared_data):
+def test_numpy_needs_no_tensorflow(mock_data):
     """Neither to load an ensemble nor to score with it."""
-    file = shared_data / "quasarnet" / "test_weights.h5"
+    file = mock_data / "quasarnet" / "test_weights.h5"
     script = (
         "import sys, qnal, numpy as np\n"
         "e = qnal.load_ensemble(sys.argv[1], backend='numpy')\n"

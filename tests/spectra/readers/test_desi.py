@@ -73,8 +73,8 @@ def test_each_tree_tells_by_its_paths(
     assert coadd.table.schema.equals(TARGET_COLUMNS)
 
 
-def test_real_trees_are_named_as_they_are(shared_data: Path) -> None:
-    by_name = {f.name: f for f in find_coadds(str(shared_data / "desi"), "data.pool")}
+def test_real_trees_are_named_as_they_are(real_data: Path) -> None:
+    by_name = {f.name: f for f in find_coadds(str(real_data / "desi"), "data.pool")}
     assert sorted(by_name) == [
         "healpix/sv3/dark/91/9144/coadd-sv3-dark-9144.fits",
         "tiles/cumulative/80693/20210204/coadd-1-80693-thru20210204.fits",
