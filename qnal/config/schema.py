@@ -192,6 +192,8 @@ class QueryConfig:
     camera: CameraRule
     bad_cameras: Any
     exclude: Any
+    memory_limit: str
+    temp_dir: str | None
 
 
 @dataclass
