@@ -7,8 +7,9 @@ import pytest
 from omegaconf import OmegaConf
 
 from qnal.config.schema import Config, Stage
-from qnal.config.validation import is_known_key, unknown_key, validated
+from qnal.config.validation import check_settings, keys, unknown_key, validated
 from qnal.errors import ConfigError
+from qnal.executors.local import Serial
 from qnal.spectra.mock.config import MockConfig
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -77,7 +78,7 @@ def test_the_references_command_line(composed):
         ("som.shape=[0,5]", "som.shape"),
         ("infer.limit=0", "infer.limit=0"),
         ("query.n=0", "query.n=0"),
-        ("query.som_percentile=100", "query.som_percentile=100"),
+        ("query.som_percentile=101", "query.som_percentile=101"),
         ("query.max_outlier=inf", "query.max_outlier=inf"),
         ("lines.names=[]", "lines.names"),
         ("+train.epocs=3", "train.epocs"),
@@ -92,9 +93,20 @@ def test_values_out_of_bounds_are_named(composed, override, words):
     assert words in str(refused.value)
 
 
-def test_known_and_unknown_keys():
-    assert is_known_key("train.epochs")
-    assert is_known_key("data.mock.mix.qso")
-    assert not is_known_key("train.epocs")
-    assert "Did you mean query.n?" not in unknown_key("query.m.n")
-    assert "has no keys below it" in unknown_key("train.epochs.more")
+def test_every_key_says_what_it_means():
+    for name, field, _ in keys():
+        if not name.startswith("data.mock."):  # described where the survey is made
+            assert len(field.metadata["meaning"]) > 8, name
+
+
+def test_unknown_keys_get_the_nearest_one():
+    sentence = unknown_key("train.epocs", ["epochs", "threads"])
+    assert sentence.endswith("valid ones in train: epochs, threads. Did you mean train.epochs?")
+    assert "Did you mean" not in unknown_key("elephant", ["seed"])
+
+
+def test_settings_are_held_to_the_signature_of_their_target():
+    check_settings(dict, ["anything"], "executor")  # takes any keyword
+    check_settings(Serial, ["_target_", "threads"], "executor")
+    with pytest.raises(ConfigError, match=r"executor.thread: .* Did you mean executor.threads\?"):
+        check_settings(Serial, ["_target_", "thread"], "executor")

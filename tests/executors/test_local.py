@@ -158,7 +158,7 @@ def test_workers_end_with_their_parent(tmp_path, how):
 
 
 def test_local_takes_the_cores_or_the_gpus(monkeypatch):
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
+    monkeypatch.setattr("qnal.executors.local.available_cores", lambda: 8)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     for threads, workers in ((1, 8), (3, 2), (5, 1), (99, 1)):
         assert local_workers(threads) == workers
@@ -179,7 +179,7 @@ def test_each_worker_has_its_gpu(monkeypatch):
     [
         (partial(ThreadPoolExecutor, 0), "max_workers must be greater than 0"),
         (partial(local, workers=2), "unexpected keyword argument 'workers'"),
-        (partial(SimpleNamespace, a=1), "SimpleNamespace is no concurrent.futures.Executor"),
+        (partial(SimpleNamespace, a=1), "SimpleNamespace is not a concurrent.futures.Executor"),
     ],
 )
 def test_executors_that_cannot_be_made(executor, words):
