@@ -98,7 +98,7 @@ def test_a_dead_server_does_not_stop_the_science(monkeypatch, tmp_path, capsys):
     with recorder.run("lost") as run:
         run.metrics({"a": 1})
     assert run.id is None
-    assert capsys.readouterr().err.count("going on without tracking") == 1
+    assert capsys.readouterr().err.count("continuing without tracking") == 1
 
 
 def test_a_server_needs_an_address(monkeypatch, tmp_path):

@@ -252,7 +252,9 @@ class QueryConfig:
     n: int = key("number of targets to select", at_least(1, "a number of targets"))
     som_percentile: float | None = key(
         "reject spectra in SOM cells whose number of spectra is at most this percentile",
-        Valid("a percentile from 0 to 100", lambda v: 0 <= v <= 100).or_null("no such filter"),
+        Valid("a percentile from 0 up to, not including, 100", lambda v: 0 <= v < 100).or_null(
+            "no such filter"
+        ),
     )
     som_counts: SomCounts = key(
         "cells over which the percentile is taken: all, or those up to the last occupied one, as "

@@ -78,7 +78,7 @@ def test_the_references_command_line(composed):
         ("som.shape=[0,5]", "som.shape"),
         ("infer.limit=0", "infer.limit=0"),
         ("query.n=0", "query.n=0"),
-        ("query.som_percentile=101", "query.som_percentile=101"),
+        ("query.som_percentile=100", "query.som_percentile=100"),
         ("query.max_outlier=inf", "query.max_outlier=inf"),
         ("lines.names=[]", "lines.names"),
         ("+train.epocs=3", "train.epocs"),
