@@ -1,4 +1,4 @@
-"""The command line as a user meets it."""
+"""The command line, run as a user runs it."""
 
 import json
 import os
@@ -21,7 +21,7 @@ def test_help_names_stages_and_experiments_quickly(qnal_command):
     assert asked.returncode == 0
     for word in ("train", "som", "infer", "query", "pipeline", "mock", "demo", "data=files|mock"):
         assert word in asked.stdout
-    # The promise is 2 s; TensorFlow, MLflow or pandas at import would take longer than 10.
+    # About 1 s here; importing TensorFlow or MLflow takes much longer.
     assert took < 10
     assert qnal_command().stdout == asked.stdout
 
@@ -150,7 +150,7 @@ def test_a_refused_job_says_so_in_its_summary(qnal_command, tmp_path):
     assert "data.pool" in summary["error"]
 
 
-def test_multirun_gives_comparable_runs_that_do_not_mix(qnal_command, tiny, tmp_path):
+def test_the_jobs_of_a_multirun_are_recorded_apart(qnal_command, tiny, tmp_path):
     from mlflow import MlflowClient
 
     done = qnal_command(
@@ -202,7 +202,7 @@ def test_one_refused_job_of_a_multirun_does_not_stop_the_others(qnal_command, ti
 
 
 def test_a_wheel_works_from_any_folder(tmp_path):
-    """Configuration and experiments travel with it; nothing of the checkout is looked at."""
+    """It contains the configuration and the experiments, and needs no checkout."""
     source = tmp_path / "source"
     shutil.copytree(
         ROOT,

@@ -1,4 +1,4 @@
-"""The configuration: every file of conf/ and experiments/, the schema, and what is refused."""
+"""Every file of conf/ and experiments/, and the values that are refused."""
 
 from dataclasses import fields
 from pathlib import Path
@@ -21,7 +21,7 @@ CHOICES = [
 ]
 
 
-def test_defaults_are_the_references(composed):
+def test_defaults_are_those_of_the_reference(composed):
     config = validated(composed())
     assert config.seed == 91701
     assert config.ensemble.n == 100
