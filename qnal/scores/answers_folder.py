@@ -1,11 +1,12 @@
 """The members' answers to a pool, kept: what scores derive from without a forward pass.
 
-```
-answers.json                       what forward passes depend on, and how answers are coded
-NAME/identity.parquet              identity and target columns of a file, and its version
-NAME/members-GROUP.parquet         answers of the members that were computed in one go
-NAME/best-cells-MAP.parquet        best cells on a map
-```
+::
+
+    answers.json                       what forward passes depend on, and how answers are coded
+    NAME/identity.parquet              identity and target columns of a file, and its version
+    NAME/members-GROUP.parquet         answers of the members that were computed in one go
+    NAME/best-cells-MAP.parquet        best cells on a map
+
 NAME is the file's path within the pool. A group of members is named by their checksums, which its
 metadata lists in order, and belongs to the spectra whose digest is beside them: answers to other
 spectra, or of other weights, are never taken for the ones wanted.
