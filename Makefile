@@ -36,8 +36,10 @@ test-fast: install ## the tests that start no process and take seconds; under a 
 test-slow: install ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow
 
+# Old releases use what their own, newer dependencies deprecate.
 test-min: $(VENV_MIN)/installed ## the fast tests with the oldest supported versions (.venv-min)
-	$(VENV_MIN)/bin/python -m pytest -m $(FAST)
+	$(VENV_MIN)/bin/python -m pytest -m $(FAST) \
+	  -W default::DeprecationWarning -W default::PendingDeprecationWarning
 
 $(VENV_MIN)/installed: requirements-min.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV_MIN)

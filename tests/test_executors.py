@@ -18,6 +18,8 @@ from qnal import executors
 from qnal.errors import ConfigError
 from qnal.executors import LocalProcesses, LostError, Serial, completed, local, made
 
+pytestmark = pytest.mark.process
+
 HERE = Path(__file__).parent
 TWO = partial(LocalProcesses, 2)
 

@@ -26,6 +26,8 @@ from qnal.spectra.label import Label
 from qnal.spectra.labelled import LabelledSet
 from qnal.threads import use_threads
 
+pytestmark = pytest.mark.process
+
 THREADS = 1
 
 

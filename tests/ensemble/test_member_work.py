@@ -27,6 +27,8 @@ from qnal.network.training import Schedule
 from qnal.spectra.grid import named_grid
 from qnal.spectra.labelled import LabelledSet
 
+pytestmark = pytest.mark.process
+
 A_MEMBER = runpy.run_path(str(Path(__file__).with_name("test_member.py")))
 
 
