@@ -3,10 +3,12 @@
 import json
 import re
 import runpy
+import shlex
 from pathlib import Path
 
 import pytest
 import yaml
+from hydra import compose, initialize_config_dir
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -106,3 +108,27 @@ def test_choices_exist(page):
     code = " ".join(re.findall(r"```.*?```|`[^`]+`", page.read_text(), re.DOTALL))
     for group, choice in re.findall(rf"(?<![\w.])({'|'.join(GROUPS)})=([a-z_]+)(?![\w.(])", code):
         assert (ROOT / "conf" / group / f"{choice}.yaml").is_file(), f"{group}={choice}"
+
+
+def commands():
+    """Overrides of each ``qnal`` command in the pages; "…" stands for further ones."""
+    found = []
+    for page in PAGES:
+        for block in page.read_text().split("```")[1::2]:
+            for line in block.replace("\\\n", " ").splitlines():
+                if re.match(r"(mpiexec .* -m )?qnal ", line):
+                    words = [word for word in shlex.split(line) if word != "…"]
+                    overrides = words[words.index("qnal") + 1 :]
+                    name = f"{page.stem}: {' '.join(overrides)[:40]}"
+                    found.append(pytest.param(overrides, id=name))
+    return found
+
+
+@pytest.mark.parametrize("overrides", commands())
+def test_commands_compose(overrides):
+    # Of a sweep, the first value of each key.
+    sweep = "-m" in overrides
+    chosen = [re.sub(r",.*", "", word) if sweep else word for word in overrides if "=" in word]
+    if chosen:
+        with initialize_config_dir(str((ROOT / "conf").resolve()), version_base="1.3"):
+            assert compose("config", chosen).stage  # an unknown key or choice is refused

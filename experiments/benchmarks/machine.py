@@ -17,8 +17,9 @@ def describe() -> str:
     flags = known.get("flags", "").split()
     narrow = [name for name in ("avx512_bf16", "amx_bf16") if name in flags]
     cores = len(os.sched_getaffinity(0))
-    model = known.get("model name", "unknown processor")
-    return f"{model}, {cores} cores, {', '.join(narrow) or 'no bfloat16'}"
+    return (
+        f"{known.get('model name', 'unknown processor')}, {cores} cores, {narrow or 'no bfloat16'}"
+    )
 
 
 def gemm_limit(dtype: str = "float32", size: int = 2048, seconds: float = 1.5) -> float:
