@@ -133,6 +133,8 @@ def draw_flow() -> Figure:
 
 
 def _exists(name: str) -> bool:
+    if name.startswith("_"):  # __main__
+        return False
     return (ROOT / "qnal" / name).is_dir() or (ROOT / "qnal" / f"{name}.py").is_file()
 
 
