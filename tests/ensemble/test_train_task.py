@@ -28,13 +28,9 @@ from qnal.network.structure import Structure
 from qnal.network.training import Hyperparameters
 from qnal.spectra.grid import named_grid
 
-<<<<<<< HEAD:tests/ensemble/test_train_task.py
-A_MEMBER = runpy.run_path(str(Path(__file__).with_name("test_member_trainer.py")))
-=======
 pytestmark = pytest.mark.process
 
-A_MEMBER = runpy.run_path(str(Path(__file__).with_name("test_member.py")))
->>>>>>> habits:tests/ensemble/test_member_work.py
+A_MEMBER = runpy.run_path(str(Path(__file__).with_name("test_member_trainer.py")))
 
 
 def a_work(root: Path, labelled: LabelledSet | None = None) -> TrainTask:
