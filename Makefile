@@ -47,10 +47,11 @@ $(VENV_MIN)/installed: requirements-min.lock pyproject.toml
 	$(VENV_MIN)/bin/python -m pip install --quiet --no-deps --editable .
 	touch $@
 
-lint: install ## style, formatting and types
+lint: install ## style, formatting, types and the layers of the packages
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 docs: install ## build the documentation site into docs/_build/html; warnings are errors
 	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --doctree-dir docs/_build/doctrees docs docs/_build/html
