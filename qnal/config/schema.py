@@ -9,14 +9,16 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from qnal.config import plugin
 from qnal.ensemble.bootstrap import Bootstrap
 from qnal.ensemble.votes import Thresholds
 from qnal.labels.label import BadRows
 from qnal.network.backends.forward import Backend
 from qnal.network.network import OffsetActivation, Padding
 from qnal.network.precision import Precision
-from qnal.query.select import CameraRule, SomCounts
-from qnal.query.utility import Strategy
+from qnal.query.filters.live_cameras import CameraRule
+from qnal.query.filters.som_occupancy import SomCounts
+from qnal.query.strategies.strategy import Strategy
 from qnal.spectra.file_version import Verify
 from qnal.spectra.mock.config import MockConfig
 
@@ -184,7 +186,7 @@ class QueryConfig:
     """Which spectra are picked for inspection."""
 
     scores: str | None
-    strategy: Strategy
+    strategy: dict[str, Any]  # _target_ and the strategy's settings
     n: int
     som_percentile: float | None
     som_counts: SomCounts
@@ -192,6 +194,12 @@ class QueryConfig:
     camera: CameraRule
     bad_cameras: Any
     exclude: Any
+    memory_limit: str
+    temp_dir: str | None
+
+    def created_strategy(self) -> Strategy:
+        """The strategy; ConfigError if ``strategy`` does not name one or its settings are wrong."""
+        return plugin.create(self.strategy, "query.strategy", Strategy)  # type: ignore[type-abstract]
 
 
 @dataclass

@@ -32,6 +32,8 @@ def validated(raw: DictConfig) -> Config:
 def _sentence(error: OmegaConfBaseException) -> str:
     key = getattr(error, "full_key", None) or "configuration"
     first = str(getattr(error, "msg", None) or error).strip().splitlines()[0]
+    if key == "query.strategy":
+        first = "a strategy is chosen by name, such as query=margin, or by query.strategy._target_"
     if "not in '" in first:  # an unknown key: OmegaConf names the dataclass, we its keys
         return unknown_key(key)
     if "is not a ListConfig" in first:
@@ -78,7 +80,7 @@ _BOUNDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "query.n": (lambda v: v >= 1, "a number of targets from 1 on"),
     "query.som_percentile": (
         lambda v: v is None or 0 <= v < 100,
-        "a percentile from 0 up to 100, or null to keep rare spectra",
+        "a percentile from 0 up to, not including, 100, or null to keep rare spectra",
     ),
     "query.max_outlier": (
         lambda v: v is None or math.isfinite(v),
@@ -102,6 +104,7 @@ def _check_bounds(config: Config) -> None:
             f"executor._target_={target} cannot be used; it takes the full name of a "
             "concurrent.futures.Executor, such as mpi4py.futures.MPIPoolExecutor."
         )
+    config.query.created_strategy()
     workers = config.executor.get("max_workers")
     if workers is not None and not (isinstance(workers, int) and workers >= 1):
         raise ConfigError(
