@@ -33,7 +33,10 @@ def _sentence(error: OmegaConfBaseException) -> str:
     key = getattr(error, "full_key", None) or "configuration"
     first = str(getattr(error, "msg", None) or error).strip().splitlines()[0]
     if key == "query.strategy":
-        first = "a strategy is chosen by name, such as query=margin, or by query.strategy._target_"
+        first = (
+            "a strategy is chosen by name, such as query=vote_entropy or query=margin, or by its "
+            "class, query.strategy._target_"
+        )
     if "not in '" in first:  # an unknown key: OmegaConf names the dataclass, we its keys
         return unknown_key(key)
     if "is not a ListConfig" in first:

@@ -6,7 +6,6 @@ import numpy as np
 
 from qnal.errors import InputError
 from qnal.query.candidates import ORDER, Candidates
-from qnal.query.filters.best_spectrum import BestSpectrum
 from qnal.query.filters.filter import Filter, SkipFilter
 from qnal.query.score_table import ScoreTable
 from qnal.query.selection import UtilityHistogram
@@ -19,10 +18,10 @@ class Funnel:
     """The filters of a query applied in order.
 
     Attributes:
-        counts: name of each step applied and the number of spectra it left; from
-            ``BestSpectrum`` on, that is the number of targets.
+        counts: name of each step applied and the number of spectra it left; from the filter
+            that leaves one spectrum per target on, that is the number of targets.
         candidates: the spectra left.
-        histogram: utilities before and after ``BestSpectrum``.
+        histogram: utilities before and after that filter.
     """
 
     def __init__(self, table: ScoreTable, strategy: Strategy) -> None:
@@ -36,7 +35,7 @@ class Funnel:
     def apply_all(self, filters: Sequence[Filter]) -> None:
         """Apply the filters in order."""
         for step in filters:
-            if isinstance(step, BestSpectrum):
+            if step.per_target:
                 before = self.candidates.histogram(self._highest, BINS)
                 self.candidates.store(step.keep(self.candidates), "best_spectra")
                 after = self.candidates.histogram(self._highest, BINS)
@@ -67,7 +66,7 @@ class Funnel:
         if not uncertain:
             steps = ", ".join(f"{name} {count}" for name, count in self.counts)
             what = "with a utility above 0 is" if left else "is"
-            raise InputError(f"no spectrum {what} left to select from ({steps})")
+            raise InputError(f"no spectrum {what} left to select from ({steps}).")
         remaining = candidates.rows
         candidates.store(
             f"SELECT *, row_number() OVER (ORDER BY {ORDER}) AS rank "

@@ -124,10 +124,10 @@ def open_scores(
             raise InputError(
                 f"{name}: the query exceeds its memory limit of {memory_limit} and the free space "
                 f"in {temporary}; raise memory_limit or set temp_dir to a larger folder "
-                f"({_first_line(error)})"
+                f"({_first_line(error)})."
             ) from error
         except duckdb.Error as error:
-            raise InputError(f"{name}: cannot be queried ({_first_line(error)})") from error
+            raise InputError(f"{name}: cannot be queried ({_first_line(error)}).") from error
 
 
 def _connect(temporary: str, memory_limit: str) -> duckdb.DuckDBPyConnection:
@@ -164,13 +164,13 @@ def _load(
         "SELECT count(*), count(*) - count(TARGETID) FROM spectra"
     ).fetchall()[0]
     if not rows:
-        raise InputError(f"{name}: holds no spectra")
+        raise InputError(f"{name}: holds no spectra.")
     if unnamed:
-        raise InputError(f"{name}: {unnamed} of {rows} spectra have no TARGETID")
+        raise InputError(f"{name}: {unnamed} of {rows} spectra have no TARGETID.")
     table = ScoreTable(connection, types, files, rows, bmu is not None)
     source = _parquet(files, same_columns=True) if files else "source"
     if bmu is not None and rows != table.value(f"SELECT count(*) FROM {source}"):
-        raise InputError(f"{bmu}: has several BMUs for one spectrum (FILE, ROW)")
+        raise InputError(f"{bmu}: has several BMUs for one spectrum (FILE, ROW).")
     return table
 
 
@@ -201,7 +201,7 @@ def _create_source(
 def _csv_sql(connection: duckdb.DuckDBPyConnection, path: Path) -> str:
     """A query that reads a CSV file with exact integers."""
     if not path.is_file():
-        raise InputError(f"{path}: there is no such file")
+        raise InputError(f"{path}: there is no such file.")
     header = _columns(connection, f"read_csv({_quoted(path)}, all_varchar = true)")
     types = {column: "BIGINT" for column in header if column in INTEGERS}
     exact = "*"
@@ -224,12 +224,12 @@ def _create_sidecar(
 ) -> None:
     if missing := [column for column in ("FILE", "ROW") if column not in types]:
         raise InputError(
-            f"{name}: has no column {' and '.join(missing)}, by which BMUs are looked up in {bmu}"
+            f"{name}: has no column {' and '.join(missing)}, by which BMUs are looked up in {bmu}."
         )
     parts = _parquet(_parts(bmu, "BMUs"))
     present = _columns(connection, parts)
     if missing := sorted({"FILE", "ROW", "BMU"} - present.keys()):
-        raise InputError(f"{bmu}: has no column {', '.join(missing)}")
+        raise InputError(f"{bmu}: has no column {', '.join(missing)}.")
     numbers = ", ".join(
         f"{column if column in present else 'NULL'}::FLOAT AS {column}"
         for column in ("BMU_DISTANCE", "BMU_OUTLIER")
@@ -240,12 +240,12 @@ def _create_sidecar(
 def _parts(path: Path, what: str) -> tuple[Path, ...]:
     """A Parquet file, or the parts below a folder in the order of their paths."""
     if not path.exists():
-        raise InputError(f"{path}: there is no such file or folder of {what}")
+        raise InputError(f"{path}: there is no such file or folder of {what}.")
     found = [path] if path.is_file() else path.rglob("*.parquet")
     # Names of files that are still being written begin with a dot.
     files = tuple(sorted(file for file in found if not file.name.startswith((".", "_"))))
     if not files:
-        raise InputError(f"{path}: holds no {what} (no *.parquet in it)")
+        raise InputError(f"{path}: holds no {what} (no *.parquet in it).")
     return files
 
 
@@ -274,11 +274,11 @@ def _check_columns(types: dict[str, str], strategy: Strategy, name: str) -> None
     for column in ("TARGETID", *strategy.columns):
         if column not in types:
             raise InputError(
-                f"{name}: has no column {column}, which strategy {strategy.name} needs"
+                f"{name}: has no column {column}, which strategy {strategy.name} needs."
             )
     for column in INTEGERS:
         if column in types and "INT" not in types[column]:
-            raise InputError(f"{name}: column {column} is {types[column]} instead of an integer")
+            raise InputError(f"{name}: column {column} is {types[column]} instead of an integer.")
 
 
 def _spectra_sql(

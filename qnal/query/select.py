@@ -61,12 +61,12 @@ def _check_utility(table: ScoreTable, strategy: Strategy) -> None:
     highest = table.value("SELECT max(utility) FROM spectra")
     if highest is None:
         raise InputError(
-            f"{strategy.name} is unknown for all {table.rows} spectra; score them with stage=infer"
+            f"{strategy.name} is unknown for all {table.rows} spectra; score them with stage=infer."
         )
     if highest <= 0:
         raise InputError(
             f"{strategy.name} is 0 for every spectrum, so any ranking would be arbitrary; use more "
-            "members or another strategy, such as query=entropy"
+            "members or another strategy, such as query=entropy."
         )
 
 

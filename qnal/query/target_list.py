@@ -24,7 +24,7 @@ def read_target_list(path: Path) -> NDArray[np.int64]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as a list of TARGETIDs ({error})") from error
+        raise InputError(f"{path}: cannot be read as a list of TARGETIDs ({error}).") from error
     targetids = []
     for number, line in enumerate(lines, start=1):
         text = line.partition("#")[0].strip()
@@ -32,7 +32,7 @@ def read_target_list(path: Path) -> NDArray[np.int64]:
             continue
         digits = text.removeprefix("-")
         if not (digits.isascii() and digits.isdigit() and _INT64.min <= int(text) <= _INT64.max):
-            raise InputError(f"{path}, line {number}: {text[:60]!r} is not a TARGETID")
+            raise InputError(f"{path}, line {number}: {text[:60]!r} is not a TARGETID.")
         targetids.append(int(text))
     return np.array(targetids, np.int64)
 

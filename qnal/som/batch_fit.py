@@ -56,7 +56,7 @@ def fit(
     """
     if min(*shape, epochs) < 1:
         raise ConfigError(
-            f"som.shape {shape[0]}x{shape[1]} and som.epochs {epochs} must be at least 1"
+            f"som.shape {shape[0]}x{shape[1]} and som.epochs {epochs} must be at least 1."
         )
     mean, std = _moments(x)
     random = np.random.default_rng(seed)
@@ -100,7 +100,7 @@ def _progress(epochs: int) -> NDArray[np.float64]:
 def _moments(x: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Mean and standard deviation of each pixel; InputError unless all spectra are finite."""
     if x.ndim != 2 or not x.size:
-        raise InputError(f"a SOM is fitted to spectra of shape [n, pixels], not {list(x.shape)}")
+        raise InputError(f"a SOM is fitted to spectra of shape [n, pixels], not {list(x.shape)}.")
     bad, total, squares = 0, np.zeros(x.shape[1]), np.zeros(x.shape[1])
     for rows in chunks(len(x), x.shape[1]):
         bad += int((~np.isfinite(x[rows]).all(axis=1)).sum())
@@ -108,7 +108,7 @@ def _moments(x: NDArray[np.floating]) -> tuple[NDArray[np.float64], NDArray[np.f
         squares += np.einsum("ij,ij->j", x[rows], x[rows], dtype=np.float64)
     if bad:
         raise InputError(
-            f"{bad} of {len(x)} spectra have pixels that are not finite; exclude them from the fit"
+            f"{bad} of {len(x)} spectra have pixels that are not finite; exclude them from the fit."
         )
     mean = total / len(x)
     return mean, np.sqrt(np.maximum(squares / len(x) - mean**2, 0.0))

@@ -4,6 +4,7 @@ import hashlib
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 MAD_TO_SIGMA = 1.4826
@@ -100,8 +101,5 @@ def _shrunk_medians(
     """Median per cell, shape [cells], averaged with the overall median of weight ``prior``."""
     if not len(values):
         return np.zeros(len(count))
-    ordered = np.append(values[np.lexsort((values, cell))], 0.0)
-    start = np.cumsum(count) - count
-    low, high = (np.minimum(start + k, len(values)) for k in ((count - 1) // 2, count // 2))
-    median = (ordered[low] + ordered[high]) / 2
-    return np.asarray((count * median + prior * np.median(values)) / (count + prior))
+    median = pd.Series(values).groupby(cell).median().reindex(range(len(count)), fill_value=0.0)
+    return np.asarray((count * median.to_numpy() + prior * np.median(values)) / (count + prior))

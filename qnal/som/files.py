@@ -57,13 +57,13 @@ class SomDescription:
             if about["format_version"] != FORMAT_VERSION:
                 raise InputError(
                     f"{path}: format version {about['format_version']} cannot be read, only "
-                    f"{FORMAT_VERSION}; fit the SOM again with stage=som"
+                    f"{FORMAT_VERSION}; fit the SOM again with stage=som."
                 )
             rows, columns = map(int, about["shape"])
             wrap_rows, wrap_columns = map(bool, about["wrap"])
             rest = (about["seed"], about["grid"], about["fingerprint"], about["cell_statistics"])
         except (ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{path}: is not the description of a SOM ({error!r})") from error
+            raise InputError(f"{path}: is not the description of a SOM ({error!r}).") from error
         return cls((rows, columns), (wrap_rows, wrap_columns), *rest)
 
 
@@ -124,12 +124,12 @@ def read(folder: Path, shape: Shape | None, wrap: Wrap | None) -> StoredSom:
     about = SomDescription.read(path)
     for name, given in (("shape", shape), ("wrap", wrap)):
         if given is not None and tuple(given) != getattr(about, name):
-            raise InputError(f"{path}: {name} is {getattr(about, name)}, not {tuple(given)}")
+            raise InputError(f"{path}: {name} is {getattr(about, name)}, not {tuple(given)}.")
     _check_cells(path, weights, about.shape)
     if fingerprint(weights, about.shape, about.wrap) != about.fingerprint:
         raise InputError(
             f"{folder / 'weights.npy'}: does not match the fingerprint in som.json; restore the "
-            "file or fit the SOM again with stage=som"
+            "file or fit the SOM again with stage=som."
         )
     statistics = None
     if about.cell_statistics is not None:
@@ -144,14 +144,14 @@ def _array(path: Path, ndim: int) -> NDArray[Any]:
         array = np.load(path, allow_pickle=False)
     except FileNotFoundError:
         raise InputError(
-            f"{path}: there is no such file; a SOM is a folder with weights.npy"
+            f"{path}: there is no such file; a SOM is a folder with weights.npy."
         ) from None
     except (ValueError, OSError, EOFError) as error:
-        raise InputError(f"{path}: is not an array written by numpy ({error})") from error
+        raise InputError(f"{path}: is not an array written by numpy ({error}).") from error
     if not isinstance(array, np.ndarray) or array.dtype.kind != "f" or array.ndim != ndim:
-        raise InputError(f"{path}: should hold a {ndim}-dimensional array of real numbers")
+        raise InputError(f"{path}: should hold a {ndim}-dimensional array of real numbers.")
     if not np.isfinite(array).all():
-        raise InputError(f"{path}: holds numbers that are not finite")
+        raise InputError(f"{path}: holds numbers that are not finite.")
     if array.dtype.itemsize not in (4, 8):
         array = array.astype(np.float64)
     return np.ascontiguousarray(array)
@@ -170,12 +170,12 @@ def _statistics(path: Path, cells: int, fingerprint: str) -> CellStatistics:
     except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(
             f"{path}: holds no cell statistics ({error}); restore the file or fit the SOM again "
-            "with stage=som"
+            "with stage=som."
         ) from error
     if statistics.fingerprint != fingerprint or statistics.count.shape != (cells,):
         raise InputError(
             f"{path}: does not match the fingerprint in som.json; restore the file or fit the SOM "
-            "again with stage=som"
+            "again with stage=som."
         )
     return statistics
 
@@ -184,7 +184,7 @@ def _square(path: Path, cells: int) -> Shape:
     side = isqrt(cells)
     if side * side != cells:
         raise InputError(
-            f"{path}: {cells} cells are not a square, and there is no som.json; give som.shape"
+            f"{path}: {cells} cells are not a square, and there is no som.json; give som.shape."
         )
     return side, side
 
@@ -192,5 +192,5 @@ def _square(path: Path, cells: int) -> Shape:
 def _check_cells(path: Path, weights: NDArray[Any], shape: Shape) -> None:
     if shape[0] * shape[1] != len(weights):
         raise InputError(
-            f"{path}: {len(weights)} cells do not have the shape {shape[0]}x{shape[1]}"
+            f"{path}: {len(weights)} cells do not have the shape {shape[0]}x{shape[1]}."
         )

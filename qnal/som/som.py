@@ -3,7 +3,7 @@
 A SOM is a rectangular arrangement of cells, each with a prototype spectrum, in which neighbouring
 cells have similar prototypes. The best-matching unit (BMU) of a spectrum is the cell whose
 prototype is closest to it. See Kohonen 1995, *Self-Organizing Maps*. Topology, BMUs and files agree
-with those of the package SOMVIZ, with which the reference selects common spectra.
+with those of the package SOMVIZ, which the QuasarNET active-learning scripts use.
 """
 
 from collections.abc import Callable
@@ -49,7 +49,7 @@ class SelfOrganizingMap:
         if self.weights.ndim != 2 or len(self.weights) != self.shape[0] * self.shape[1]:
             raise ConfigError(
                 f"som.shape {self.shape[0]}x{self.shape[1]} does not fit weights of shape "
-                f"{list(self.weights.shape)}, which should be [rows * columns, pixels]"
+                f"{list(self.weights.shape)}, which should be [rows * columns, pixels]."
             )
 
     @property
@@ -203,5 +203,5 @@ class SelfOrganizingMap:
             grid = "" if self.grid is None else f" ({self.grid} grid)"
             raise InputError(
                 f"the SOM takes spectra of {self.weights.shape[1]} pixels{grid}, not an array of "
-                f"shape {list(x.shape)}"
+                f"shape {list(x.shape)}."
             )

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from qnal.errors import ConfigError
 from qnal.som.som import SelfOrganizingMap
 
-# Settings of the reference's scripts.
+# Settings of the QuasarNET active-learning scripts.
 PASSES, ETA = 200, 0.001
 
 

@@ -82,7 +82,7 @@ def test_selection_is_of_the_pool_and_in_order(pipeline):
 
 def test_figures_and_tables_are_there(pipeline):
     folder = pipeline[0] / "job"
-    figures = ("entropy", "funnel", "loss", "oob_redshifts", "som", "som_of_pool")
+    figures = ("utility", "funnel", "loss", "oob_redshifts", "som", "som_of_pool")
     figures += ("completeness_purity", "confusion", "reliability", "ensemble_size")
     for name in figures:
         assert (folder / f"{name}.png").stat().st_size > 5000

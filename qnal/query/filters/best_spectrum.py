@@ -8,6 +8,7 @@ class BestSpectrum(Filter):
     """Keep the spectrum of each target that has the highest utility."""
 
     name = "best row of each target"
+    per_target = True
 
     def keep(self, candidates: Candidates) -> str:
         """See :meth:`Filter.keep`."""

@@ -17,10 +17,12 @@ class Filter(ABC):
         columns: columns of the scores that the filter needs, besides those that
             :class:`~qnal.query.score_table.ScoreTable` always has. If the scores lack one, the
             filter is skipped and the selection notes it.
+        per_target: whether the filter leaves one spectrum per target.
     """
 
     name: str
     columns: tuple[str, ...] = ()
+    per_target: bool = False
 
     @abstractmethod
     def keep(self, candidates: Candidates) -> str:

@@ -64,13 +64,13 @@ class SomOccupancy(Filter):
         up_to_occupied = int(cell.max()) + 1
         if self.cells is not None and up_to_occupied > self.cells:
             raise InputError(
-                f"BMU {up_to_occupied - 1} does not exist: the SOM has {self.cells} cells"
+                f"BMU {up_to_occupied - 1} does not exist: the SOM has {self.cells} cells."
             )
         cells = up_to_occupied if self.counts == SomCounts.notebook else self.cells
         if cells is None:
             raise ConfigError(
                 "the number of cells of the SOM is not known, which som_percentile needs; give "
-                "cells, or som_counts=notebook to count the cells up to the largest occupied one"
+                "cells, or som_counts=notebook to count the cells up to the largest occupied one."
             )
         occupancy = np.zeros(cells, np.int64)
         occupancy[cell] = count
