@@ -1,8 +1,10 @@
 """Plug-ins: objects that a config node names by ``_target_``, with their settings beside it."""
 
+import difflib
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
+from inspect import Parameter, signature
 from typing import Any, TypeVar
 
 from qnal.errors import ConfigError
@@ -26,20 +28,43 @@ def create(node: Mapping[str, Any], key: str, kind: type[T]) -> T:
     """
     target, settings = node.get(TARGET), {k: v for k, v in node.items() if k != TARGET}
     cls = _find(target, key, kind)
-    parameters = inspect.signature(cls).parameters
-    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-    for name in settings:
-        if name not in parameters and not takes_any:
-            valid = ", ".join(parameters) or "none"
-            raise ConfigError(f"{key}.{name}: {target} has no such setting; valid ones: {valid}.")
-    for name, parameter in parameters.items():
-        named = parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
-        if named and parameter.default is parameter.empty and name not in settings:
+    check_settings(cls, settings, key)
+    for name, parameter in signature(cls).parameters.items():
+        is_named = parameter.kind in (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
+        if is_named and parameter.default is Parameter.empty and name not in settings:
             raise ConfigError(f"{key}.{name} is not set; {target} needs it.")
     try:
         return cls(**settings)
     except (TypeError, ValueError, ConfigError) as error:
         raise ConfigError(f"{key}: {target} refuses its settings ({error}).") from error
+
+
+def check_settings(target: Callable[..., Any], settings: Iterable[str], section: str) -> None:
+    """Check the keys of a section with a ``_target_`` against the target's arguments.
+
+    Raises:
+        ConfigError: the target has no such argument.
+    """
+    try:
+        parameters = signature(target).parameters.values()
+    except ValueError:  # a built-in function without a signature
+        return
+    if any(p.kind is Parameter.VAR_KEYWORD for p in parameters):
+        return
+    known = [p.name for p in parameters if p.kind is not Parameter.VAR_POSITIONAL]
+    for name in settings:
+        if not name.startswith("_") and name not in known:
+            raise ConfigError(unknown_key(f"{section}.{name}", known))
+
+
+def unknown_key(key: str, valid: Iterable[str]) -> str:
+    """The sentence for a key that does not exist, where there are ``valid`` ones."""
+    section, _, name = key.rpartition(".")
+    valid = list(valid)
+    place = f" in {section}" if section else ""
+    close = difflib.get_close_matches(name, valid, n=1)
+    hint = f" Did you mean {section}{'.' if section else ''}{close[0]}?" if close else ""
+    return f"{key}: there is no such key; valid ones{place}: {', '.join(valid) or 'none'}.{hint}"
 
 
 def _find(target: object, key: str, kind: type[T]) -> type[T]:

@@ -1,12 +1,13 @@
 """An ensemble on disk: ``ensemble.json`` beside a weight file, a record and answers a member.
 
-```
-ensemble.json                 what the ensemble is: network, lines, grid, training, members
-training_set.parquet          the labelled set, in canonical order, without the spectra
-members/0007.h5               weights, in QuasarNP's layout
-members/0007.json             record: seed, sha256, loss a epoch, out-of-bag metrics
-members/0007_oob.parquet      out-of-bag answers
-```
+::
+
+    ensemble.json                 what the ensemble is: network, lines, grid, training, members
+    training_set.parquet          the labelled set, in canonical order, without the spectra
+    members/0007.h5               weights, in QuasarNP's layout
+    members/0007.json             record: seed, sha256, loss a epoch, out-of-bag metrics
+    members/0007_oob.parquet      out-of-bag answers
+
 A member counts from the moment its record exists, which is written last, and as long as its
 weights have the checksum in it.
 """

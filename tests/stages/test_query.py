@@ -91,7 +91,7 @@ def test_memory_limit_and_folder_are_keys(qnal_job, tmp_path):
     )  # fmt: skip
     code, summary = qnal_job(tmp_path / "a", *arguments, "query.memory_limit=4 apples")
     assert code == 1
-    assert summary["error"].startswith("memory_limit=4 apples cannot be used")
+    assert summary["error"].startswith("query.memory_limit=4 apples cannot be used")
     code, summary = qnal_job(tmp_path / "b", *arguments, f"query.temp_dir={tmp_path / 'none'}")
     assert code == 1
     assert "there is no such folder" in summary["error"]

@@ -25,8 +25,8 @@ def classification_metrics(
 
     Completeness is the share of confident quasars called quasar; purity the share of confident
     quasars among the confidently labelled spectra called quasar; the ``_z`` variants also ask for
-    |Δz| < 0.05(1+z). BAD labels are left out of all. ``z_nmad`` is 1.4826 × the median of
-    |Δz/(1+z) − median| of the quasars found.
+    ``|Δz| < 0.05(1+z)``. BAD labels are left out of all. ``z_nmad`` is 1.4826 × the median of
+    ``|Δz/(1+z) − median|`` of the quasars found.
 
     Args:
         label: :class:`Label`, shape [rows].

@@ -26,7 +26,7 @@ def probability_scores(label: NDArray[np.integer], probabilities: NDArray[np.flo
     """Scores of soft class probabilities; BAD labels and rows without an answer are left out.
 
     ``nll``, ``brier`` and ``ece`` are of the probability of a quasar, 1 − P(NOT): the mean
-    −ln P(what is true); the mean (P − truth)²; and Σ n_b/n |mean P − share of quasars| over
+    −ln P(what is true); the mean (P − truth)²; and Σ n_b/n ``|mean P − share of quasars|`` over
     :data:`BINS` bins b of equal width. ``class_nll`` is the mean −ln of the probability of the
     true of the three classes, ``class_brier`` the mean of the squared error summed over the
     classes, ``class_ece`` the mean over the classes of their ``ece``. With nothing to judge they
@@ -63,7 +63,7 @@ def binary_nll(p: NDArray[np.floating], truth: NDArray[np.floating]) -> NDArray[
 
 
 def calibration_error(p: NDArray[np.floating], truth: NDArray[np.floating]) -> float:
-    """Σ n_b/n |mean P − share of true| over :data:`BINS` bins of equal width."""
+    """Σ n_b/n ``|mean P − share of true|`` over :data:`BINS` bins of equal width."""
     bin_ = _bin(p, BINS)
     difference = np.bincount(bin_, p, BINS) - np.bincount(bin_, truth, BINS)
     return float(np.abs(difference).sum() / len(p))
