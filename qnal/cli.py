@@ -150,7 +150,7 @@ def _run_stage(raw: DictConfig, folder: Path) -> "Summary":
 
 def _executor(settings: dict[str, Any]) -> Callable[[int], Executor]:
     """A function that makes the configured executor, given the number of threads per task."""
-    from qnal.config.validation import check_settings
+    from qnal.config.plugin import check_settings
 
     target = settings["_target_"]
     try:
@@ -198,7 +198,7 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _not_a_key(error: ConfigAttributeError | ConfigKeyError) -> str:
-    from qnal.config.validation import unknown_key
+    from qnal.config.plugin import unknown_key
 
     key, section = str(error.full_key), error.parent_node
     if section:
