@@ -11,8 +11,8 @@ from qnal.tracking import save_figure
 
 
 @pytest.fixture(scope="module")
-def report(judged):
-    return out_of_bag_report(*judged, Thresholds())
+def report(evaluated):
+    return out_of_bag_report(*evaluated, Thresholds())
 
 
 def test_numbers_before_and_after_of_all_and_of_each_source(report):
@@ -31,7 +31,7 @@ def test_numbers_before_and_after_of_all_and_of_each_source(report):
     assert metrics["spectra"] + metrics["without"] == len(report.tables["oob_predictions.csv"])
 
 
-def test_tables(report, judged):
+def test_tables(report, evaluated):
     assert {
         "oob_predictions.csv", "thresholds.csv", "by_snr.csv", "by_redshift.csv", "confusion.csv",
         "reliability.csv", "ensemble_size.csv",
@@ -71,8 +71,8 @@ def test_figures_are_drawn(report, tmp_path):
     ],
     ids=["nobody answers", "one member", "stars", "quasars", "bad", "three spectra"],
 )
-def test_undefined_is_none_and_is_drawn_as_nothing(judged, rows, members, tmp_path):
-    table, oob = judged
+def test_undefined_is_none_and_is_drawn_as_nothing(evaluated, rows, members, tmp_path):
+    table, oob = evaluated
     use = np.asarray(rows(table))
     few = OutOfBag(*(a[use][:, : max(members, 1)] for a in (oob.deciding, oob.z_best, oob.bal)))
     if not members:
