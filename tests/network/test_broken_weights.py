@@ -1,4 +1,4 @@
-"""Whatever is wrong with a weight file, one sentence names the file."""
+"""Damaged weight files are refused with one sentence that names the file."""
 
 import io
 import json
@@ -131,7 +131,7 @@ def test_wrong_arrays(whole, tmp_path, name, array, sentence):
 
 
 def configured(change):
-    """Change the description in a file by a function of its list of layers."""
+    """Change the description in a file with a function of its list of layers."""
 
     def rewrite(file):
         config = json.loads(file.attrs["model_config"])
