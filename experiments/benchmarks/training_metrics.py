@@ -62,7 +62,7 @@ def main() -> None:
         nargs="+",
         default=WAYS,
         choices=WAYS,
-        help="the table is printed for all of them only",
+        help="the table needs all of them",
     )
     parser.add_argument("overrides", nargs="*")
     options = parser.parse_args()
