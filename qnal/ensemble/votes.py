@@ -106,7 +106,7 @@ def consensus_z(
 
     Returns:
         The lower median, which is the redshift of one of the members, and 1.4826 × the median of
-        |Δz|/(1+z) about it; each of shape [rows].
+        ``|Δz|/(1+z)`` about it; each of shape [rows].
     """
     counted = vote > 0
     counted |= ~counted.any(axis=1, keepdims=True)

@@ -1,10 +1,10 @@
 """The door for notebooks and other pipelines: an ensemble that scores whatever spectra it is given.
 
-```python
-ensemble = qnal.load_ensemble("work/ensembles/0a1b2c3d4e5f")
-ensemble.score("coadd-1-80693-thru20210204.fits").to_pandas()
-ensemble.score(spectra.flux, spectra.ivar, spectra.wave)  # desispec's dictionaries by camera
-```
+.. code-block:: python
+
+    ensemble = qnal.load_ensemble("work/ensembles/0a1b2c3d4e5f")
+    ensemble.score("coadd-1-80693-thru20210204.fits").to_pandas()
+    ensemble.score(spectra.flux, spectra.ivar, spectra.wave)  # desispec's dictionaries by camera
 """
 
 from collections.abc import Mapping, Sequence

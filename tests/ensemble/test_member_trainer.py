@@ -21,6 +21,8 @@ from qnal.network.structure import Structure
 from qnal.spectra.grid import named_grid
 from qnal.threads import use_threads
 
+pytestmark = pytest.mark.process
+
 THREADS = 1
 
 

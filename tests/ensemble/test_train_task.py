@@ -27,6 +27,8 @@ from qnal.network.hyperparameters import Hyperparameters
 from qnal.network.structure import Structure
 from qnal.spectra.grid import named_grid
 
+pytestmark = pytest.mark.process
+
 A_MEMBER = runpy.run_path(str(Path(__file__).with_name("test_member_trainer.py")))
 
 

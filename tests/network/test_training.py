@@ -11,6 +11,8 @@ from qnal.network.training import Trainer
 from qnal.network.weights import write_network
 from qnal.tf import keras, tf
 
+pytestmark = pytest.mark.process
+
 K = keras.ops
 ROWS, HEADS, BOXES = 16, 7, 13
 NO_EPOCHS_ADDED = {"min_steps": 0, "dropout": 0.0, "batch_size": ROWS}

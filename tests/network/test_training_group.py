@@ -9,6 +9,8 @@ from qnal.network.precision import Precision
 from qnal.network.targets import Targets
 from qnal.network.training import Trainer
 
+pytestmark = pytest.mark.process
+
 ROWS, HEADS, BOXES = 60, 7, 13
 BAGS = (60, 45, 33)  # the last batches have 12, 13 and 1 rows; the third member has most epochs
 

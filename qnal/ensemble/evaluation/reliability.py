@@ -61,7 +61,7 @@ def binary_nll(p: NDArray[np.floating], truth: NDArray[np.floating]) -> NDArray[
 
 
 def calibration_error(p: NDArray[np.floating], truth: NDArray[np.floating]) -> float:
-    """Expected calibration error, Σ n_b/n |mean p − share of true|, over :data:`BINS` bins b."""
+    """Expected calibration error, Σ n_b/n ``|mean p − share|``, over :data:`BINS` bins b."""
     bin_ = _bin(p, BINS)
     difference = np.bincount(bin_, p, BINS) - np.bincount(bin_, truth, BINS)
     return float(np.abs(difference).sum() / len(p))

@@ -9,6 +9,8 @@ from qnal.ensemble.votes import Thresholds
 from qnal.labels.label import Label
 from qnal.tracking import save_figure
 
+pytestmark = pytest.mark.process
+
 
 @pytest.fixture(scope="module")
 def report(evaluated):

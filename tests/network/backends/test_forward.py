@@ -128,6 +128,7 @@ def test_numpy_on_any_convolution(random_network, width, stride, padding):
             np.testing.assert_allclose(function(x[rows]), expected, rtol=0, atol=tolerance)
 
 
+@pytest.mark.process
 def test_numpy_needs_no_tensorflow(mock_data):
     """TensorFlow is imported neither to load an ensemble nor to score with it."""
     file = mock_data / "quasarnet" / "test_weights.h5"
