@@ -25,9 +25,9 @@ def classification_metrics(
 
     ``completeness`` is the share of the labelled quasars that are predicted quasar; ``purity`` the
     share of labelled quasars among the spectra predicted quasar. The ``_z`` variants also require
-    ``|Δz| < 0.05(1+z)``. BAD labels are left out of both. ``z_bias`` and ``z_nmad`` are the median and
-    the scaled median absolute deviation (:func:`astropy.stats.mad_std`) of Δz/(1+z) of the quasars
-    found, and ``z_outliers`` the share of them without a correct redshift.
+    ``|Δz| < 0.05(1+z)``. BAD labels are left out of both. ``z_bias`` and ``z_nmad`` are the median
+    and the scaled median absolute deviation (:func:`astropy.stats.mad_std`) of Δz/(1+z) of the
+    quasars found, and ``z_outliers`` the share of them without a correct redshift.
 
     Args:
         label: :class:`Label`, shape [rows].
