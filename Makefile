@@ -51,6 +51,8 @@ lint: install ## style, formatting and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+# Once the packages are those of [tool.importlinter]:
+#	$(BIN)/lint-imports
 
 docs: install ## build the documentation site into docs/_build/html; warnings are errors
 	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --doctree-dir docs/_build/doctrees docs docs/_build/html
