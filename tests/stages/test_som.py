@@ -10,7 +10,7 @@ from qnal.config.validation import validated
 from qnal.errors import InputError
 from qnal.spectra.grid import Grid, named_grid
 from qnal.stages.som import som_fingerprint, som_grid
-from qnal.stages.work_folder import set_latest
+from qnal.stages.work_folder import WorkFolder
 
 FILES = [("1/coadd-0-1-exp00000001.fits", 1000, 17), ("2/coadd-0-2-exp00000002.fits", 2000, 18)]
 GOLDEN = "0ba653d19333ba859a9280a7b233864af9fbdc70ba70ec3c231e97970fc73d83"
@@ -58,7 +58,7 @@ def test_grid_is_that_of_the_ensemble(composed, mock_data, tmp_path, capsys):
     assert som_grid(config).name == "linear"
     given = replace(config, ensemble=replace(config.ensemble, path=str(ensemble)))
     assert som_grid(given).name == "log"
-    set_latest(tmp_path, "ensemble", ensemble)
+    WorkFolder(tmp_path).set_latest("ensemble", ensemble)
     assert som_grid(config).name == "log"
     (ensemble / "net_0.h5").write_bytes(b"broken")
     assert som_grid(config).name == "linear"
