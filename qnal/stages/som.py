@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qnal.config.schema import Config, SomBackend
-from qnal.ensemble.stored import find_members, read_networks
+from qnal.ensemble.folder import EnsembleFolder
 from qnal.errors import InputError, QnalError
 from qnal.fingerprint import fingerprint
 from qnal.labels.label import is_quasar
@@ -73,8 +73,8 @@ def som_grid(config: Config) -> Grid:
     path = WorkFolder(config.work).given_or_latest(given, "ensemble.path", "ensemble")
     if path is not None:
         try:
-            files = find_members(path, 1).files
-            return read_networks(files, config.lines.names, config.lines.bal)[0].grid
+            stored = EnsembleFolder(path).read(config.lines.names, config.lines.bal, n=1)
+            return stored.networks[0].grid
         except InputError as error:
             if given is not None:
                 raise
