@@ -41,7 +41,7 @@ from qnal.spectra.grid import Grid
 from qnal.spectra.spectra_file import SpectraFile, absolute
 from qnal.stages import Job
 from qnal.stages.inputs import pool, with_survey
-from qnal.stages.work_folder import LATEST, folder_for, given_or_latest, set_latest, to_dict
+from qnal.stages.work_folder import LATEST, WorkFolder, to_dict
 from qnal.summary import Number, Summary
 from qnal.tracking import Run
 
@@ -51,7 +51,9 @@ def infer(config: Config, job: Job) -> Summary:
     config = with_survey(config)
     every = pool(config)
     files = _ordered(config, every.copy())
-    path = given_or_latest(config, config.ensemble.path, "ensemble.path", "ensemble")
+    path = WorkFolder(config.work).given_or_latest(
+        config.ensemble.path, "ensemble.path", "ensemble"
+    )
     if path is None:
         raise ConfigError(
             f"ensemble.path is not set and {config.work_dir}/{LATEST} names no ensemble; give a "
@@ -104,7 +106,7 @@ def _infer(config: Config, job: Job, files: list[SpectraFile], in_pool: int, pat
                 "forward_passes": done.computed,
             }
             metrics |= _record(work, som, job, run)
-        set_latest(config.work, "scores", work.scores.path)
+        WorkFolder(config.work).set_latest("scores", work.scores.path)
         run.metrics(metrics)
     notes = [] if som else ["There is no map, so best cells (BMU) are unknown."]
     if config.ensemble.calibrate and found.is_calibrated and not work.rule.calibration:
@@ -159,8 +161,8 @@ def _scoring(
         config.data.use_mask,
         config.infer.sky,
         config.infer.verify,
-        ScoresFolder(folder_for(config.work, "scores", fingerprint(made_from))),
-        PredictionCache(folder_for(config.work, "predictions", fingerprint(passes)))
+        ScoresFolder(WorkFolder(config.work).folder_for("scores", fingerprint(made_from))),
+        PredictionCache(WorkFolder(config.work).folder_for("predictions", fingerprint(passes)))
         if keep
         else None,
         som,
@@ -170,7 +172,7 @@ def _scoring(
 
 def _som(config: Config, grid: Grid) -> tuple[SelfOrganizingMap | None, SomFiles | None]:
     """The map to find best cells on; one for another grid is an error only if asked for."""
-    path = given_or_latest(config, config.som.path, "som.path", "som")
+    path = WorkFolder(config.work).given_or_latest(config.som.path, "som.path", "som")
     if path is None:
         return None, None
     shape, wrap = _shape_if_bare(config, path)
