@@ -22,6 +22,7 @@ from qnal.network.backends.forward import Backend, forward
 from qnal.network.decode import Lines, decode
 from qnal.network.network import Network, apply_numpy
 from qnal.network.weights import read_network, write_network
+from qnal.query.options import QueryOptions
 from qnal.query.select import select
 from qnal.som.som import SelfOrganizingMap, separations
 from qnal.spectra.grid import named_grid
@@ -207,10 +208,12 @@ def query(data: Path) -> list[Row]:
     golden, n = np.load(data / "golden/query_expected.npz"), 2000
     selection = select(
         data / "golden/query_table.csv",
-        n=n,
+        QueryOptions(
+            n=n,
+            bad_cameras=[data / "golden/query_bad_targetids.txt"],
+            exclude=[data / "golden/query_other_campaign.txt"],
+        ),
         cells=45 * 45,
-        bad_camera_targetids=[data / "golden/query_bad_targetids.txt"],
-        exclude=[data / "golden/query_other_campaign.txt"],
     )
     left = [rows for _, rows in selection.funnel]
     missing = float(sum(count not in left for count in golden["counts"]))

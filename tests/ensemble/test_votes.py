@@ -4,7 +4,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from qnal.ensemble.information import entropy, mutual_information
 from qnal.ensemble.votes import (
     MemberPredictions,
     Thresholds,
@@ -169,13 +168,6 @@ def test_properties(drawn, data):
     other = columns(predicted(deciding[:, order], z_best[:, order]))
     for name, values in c.items():
         np.testing.assert_allclose(other[name], values, rtol=1e-6, atol=1e-6)
-
-
-def test_one_definition_of_entropy():
-    from qnal.query import utility
-
-    assert utility.entropy is entropy
-    assert utility.mutual_information is mutual_information
 
 
 def test_column_names():

@@ -82,7 +82,7 @@ def test_selection_is_of_the_pool_and_in_order(pipeline):
     assert all(int(t) > 0 for t in listed)  # no sky fibres
 
 
-FIGURES = ("entropy", "funnel", "loss", "oob_redshifts", "som", "som_of_pool", "confusion",
+FIGURES = ("utility", "funnel", "loss", "oob_redshifts", "som", "som_of_pool", "confusion",
            "completeness_purity", "reliability", "ensemble_size", "selected_spectra")  # fmt: skip
 
 
