@@ -1,4 +1,4 @@
-"""Progress of long work with the time left: live on a terminal, silent in a log file."""
+"""Progress bars and messages on standard error; bars are shown only on a terminal."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ Advance = Callable[..., None]
 
 @contextmanager
 def progress(description: str, total: float) -> Iterator[Advance]:
-    """Yield ``advance(steps=1, note="")`` for a bar of ``total`` steps."""
+    """Show a bar of ``total`` steps; yields ``advance(steps=1, note=None)``."""
     bar = Progress(
         TextColumn("[bold]{task.description}"),
         BarColumn(),
@@ -37,7 +37,7 @@ def progress(description: str, total: float) -> Iterator[Advance]:
 
 @contextmanager
 def looking(look: Callable[[], None], every: float = 1.0) -> Iterator[None]:
-    """Call ``look`` every so many seconds during the block, where a person may see the bar."""
+    """Call ``look`` every ``every`` seconds during the block, if progress bars are shown."""
     if not console.is_terminal:
         yield
         return
@@ -57,5 +57,5 @@ def looking(look: Callable[[], None], every: float = 1.0) -> Iterator[None]:
 
 
 def say(message: str) -> None:
-    """A line for people, on standard error."""
+    """Print a message to standard error."""
     console.print(message, highlight=False, markup=False, soft_wrap=True)

@@ -54,7 +54,7 @@ class MemberTrainer:
     """Trains members of one ensemble in this process, into its folder."""
 
     def __init__(self, recipe: MemberRecipe, labelled: LabelledSet, folder: EnsembleFolder) -> None:
-        use_threads(recipe.threads, "train.threads")
+        use_threads(recipe.threads)
         self.recipe = recipe
         self.labelled = labelled
         self.folder = folder

@@ -12,6 +12,8 @@ from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 from typing import Any
 
+from qnal.threads import available_cores
+
 KILLED = 137  # exit status of a worker whose parent is no more
 
 
@@ -76,7 +78,7 @@ def local(max_workers: int | None = None, threads: int = 1) -> Executor:
 
 def local_workers(threads: int) -> int:
     """How many processes suit this machine: one a GPU, or else one for every so many cores."""
-    return len(gpus()) or max(1, len(os.sched_getaffinity(0)) // threads)
+    return len(gpus()) or max(1, available_cores() // threads)
 
 
 def gpus() -> list[str]:

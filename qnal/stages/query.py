@@ -13,8 +13,8 @@ from qnal.query.select import select
 from qnal.query.selection import Selection
 from qnal.scores.dataset import ScoresFolder
 from qnal.spectra.grid import Grid, named_grid
-from qnal.spectra.readers.desi import read_coadd
-from qnal.spectra.spectra_file import SpectraFile, find_coadds, paths_of
+from qnal.spectra.readers.desi import find_coadds, read_coadd
+from qnal.spectra.spectra_file import SpectraFile, paths_of
 from qnal.stages import Job
 from qnal.stages.work_folder import LATEST, given_or_latest, set_latest, to_dict
 from qnal.summary import Summary

@@ -16,10 +16,10 @@ from qnal.som.figures import som_loss, som_map, som_prototypes
 from qnal.som.som import SelfOrganizingMap
 from qnal.som.somviz_backend import fit_with_somviz
 from qnal.spectra.grid import Grid, named_grid
-from qnal.spectra.readers.desi import read_coadd
+from qnal.spectra.readers.desi import find_coadds, read_coadd
 from qnal.spectra.rebin import Status
 from qnal.spectra.sample import SpectraSample
-from qnal.spectra.spectra_file import SpectraFile, find_coadds
+from qnal.spectra.spectra_file import SpectraFile
 from qnal.stages import Job
 from qnal.stages.inputs import labelled_set, pool, with_survey
 from qnal.stages.work_folder import folder_for, set_latest, to_dict

@@ -158,7 +158,7 @@ def test_workers_end_with_their_parent(tmp_path, how):
 
 
 def test_local_takes_the_cores_or_the_gpus(monkeypatch):
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
+    monkeypatch.setattr("qnal.executors.local.available_cores", lambda: 8)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     for threads, workers in ((1, 8), (3, 2), (5, 1), (99, 1)):
         assert local_workers(threads) == workers

@@ -13,8 +13,8 @@ from qnal.errors import ConfigError
 from qnal.files import sha256
 from qnal.spectra.mock import MockConfig, MockSurvey, survey_at, write_survey
 from qnal.spectra.mock.absorption import balnicity
-from qnal.spectra.mock.canvas import PIXELS, WAVE, add_emission, add_gaussians
 from qnal.spectra.mock.galaxies import render as render_galaxies
+from qnal.spectra.mock.model_grid import PIXELS, WAVE, add_emission, add_gaussians
 from qnal.spectra.mock.observation import COSMIC, camera, expose, signal_to_noise
 from qnal.spectra.mock.quasars import render as render_quasars
 from qnal.spectra.mock.stars import photosphere

@@ -5,7 +5,7 @@ from functools import cache
 import numpy as np
 
 from qnal.lines import REST_WAVELENGTH
-from qnal.spectra.mock.canvas import F4, F8, LIGHT_SPEED, START, STEP, WAVE, add_gaussians
+from qnal.spectra.mock.model_grid import F4, F8, LIGHT_SPEED, START, STEP, WAVE, add_gaussians
 
 LYA, LYB, LYMAN_LIMIT = REST_WAVELENGTH["LYA"], REST_WAVELENGTH["LYB"], 911.75
 ROUGHNESS = 1.6  # rms of ln(optical depth) of the forest at 120 km/s a pixel

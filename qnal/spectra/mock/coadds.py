@@ -7,9 +7,9 @@ import fitsio
 import numpy as np
 
 from qnal.files import written_aside
-from qnal.spectra.fits import plain_path
-from qnal.spectra.mock.canvas import F8
+from qnal.spectra.fits import cfitsio_path
 from qnal.spectra.mock.config import MockConfig
+from qnal.spectra.mock.model_grid import F8
 from qnal.spectra.mock.observation import camera, expose
 from qnal.spectra.mock.targets import Targets
 
@@ -59,7 +59,7 @@ def write_coadd(
     status = np.zeros(n, np.int32)
     with (
         written_aside(path) as scratch,
-        plain_path(scratch) as plain,
+        cfitsio_path(scratch) as plain,
         fitsio.FITS(plain, "rw", clobber=True) as out,
     ):
         out.write(None)

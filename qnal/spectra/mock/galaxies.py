@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qnal.spectra.mock import stars
-from qnal.spectra.mock.canvas import F4, F8, WAVE, Templates, add_emission, draw_from
+from qnal.spectra.mock.model_grid import F4, F8, WAVE, Templates, add_emission, draw_from
 
 # Shares of the light at 5500 Å by effective temperature in K
 POPULATIONS: dict[str, dict[float, float]] = {

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from qnal.spectra.mock.canvas import F8
 from qnal.spectra.mock.config import MockConfig
+from qnal.spectra.mock.model_grid import F8
 from qnal.spectra.mock.targets import Targets
 
 CONFIDENT = 2.5  # least mean quality of a good label

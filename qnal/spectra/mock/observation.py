@@ -6,8 +6,8 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from qnal.spectra.mock.canvas import F4, F8, PIXELS, START, STEP, WAVE
 from qnal.spectra.mock.config import MockConfig
+from qnal.spectra.mock.model_grid import F4, F8, PIXELS, START, STEP, WAVE
 from qnal.spectra.mock.sky import line_profile, residual_modes
 
 CHUNK = 64  # rows observed at once: their pixels stay in the processor's cache

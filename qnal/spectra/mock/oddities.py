@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from qnal.spectra.mock.canvas import F4, PIXELS, WAVE
+from qnal.spectra.mock.model_grid import F4, PIXELS, WAVE
 
 KINDS = ("blend", "fringe", "step", "slope", "scatter")
 

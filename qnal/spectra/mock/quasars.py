@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from qnal.lines import REST_WAVELENGTH
 from qnal.spectra.mock import galaxies
 from qnal.spectra.mock.absorption import LYA, absorb_damped, absorb_forest, absorb_troughs
-from qnal.spectra.mock.canvas import (
+from qnal.spectra.mock.config import MockConfig
+from qnal.spectra.mock.model_grid import (
     F4,
     F8,
     LIGHT_SPEED,
@@ -20,7 +21,6 @@ from qnal.spectra.mock.canvas import (
     draw_from,
     rest_grid,
 )
-from qnal.spectra.mock.config import MockConfig
 
 # Rest wavelength (Å), equivalent width (Å at rest), width relative to the quasar's own
 # (Vanden Berk et al. 2001, Table 2; blends are merged).

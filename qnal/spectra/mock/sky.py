@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from qnal.spectra.mock.canvas import F8
+from qnal.spectra.mock.model_grid import F8
 
 # The strongest lines of the dark sky (vacuum Å, to about 1 Å; relative strength), after the
 # atlas of Osterbrock et al. (1996): atomic lines, then the P and Q branches of the OH bands.

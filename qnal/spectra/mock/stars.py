@@ -6,7 +6,15 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from qnal.spectra.mock.canvas import F4, F8, LIGHT_SPEED, WAVE, Templates, add_emission, rest_grid
+from qnal.spectra.mock.model_grid import (
+    F4,
+    F8,
+    LIGHT_SPEED,
+    WAVE,
+    Templates,
+    add_emission,
+    rest_grid,
+)
 
 BALMER = (6564.6, 4862.7, 4341.7, 4102.9, 3971.2, 3890.2, 3836.5, 3798.9, 3771.7, 3751.2)
 CV_WIDTHS = {  # emission lines of cataclysmic variables: equivalent width, Å

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from qnal.files import written_aside
-from qnal.spectra.fits import plain_path
+from qnal.spectra.fits import cfitsio_path
 from qnal.spectra.mock.coadds import Petal, write_coadd
 from qnal.spectra.mock.config import MockConfig
 from qnal.spectra.mock.labels import boss_truth, desi_truth, pool_truth
@@ -188,7 +188,7 @@ def _write_boss(config: MockConfig, survey: MockSurvey, report: Progress) -> Non
     truths = []
     with (
         written_aside(survey.boss_spectra) as scratch,
-        plain_path(scratch) as plain,
+        cfitsio_path(scratch) as plain,
         fitsio.FITS(plain, "rw", clobber=True) as out,
     ):
         out.create_image_hdu(dims=[n, len(cam.wave)], dtype="f4")
@@ -217,7 +217,7 @@ def _write_boss(config: MockConfig, survey: MockSurvey, report: Progress) -> Non
         out.write(table, extname="METADATA")
     with (
         written_aside(survey.boss_truth) as scratch,
-        plain_path(scratch) as plain,
+        cfitsio_path(scratch) as plain,
         fitsio.FITS(plain, "rw", clobber=True) as out,
     ):
         out.write(np.concatenate(truths), extname="DR12Q")

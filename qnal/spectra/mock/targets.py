@@ -6,9 +6,9 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from qnal.spectra.mock.canvas import F4, F8, PIXELS, WAVE
 from qnal.spectra.mock.config import MockConfig
 from qnal.spectra.mock.galaxies import Galaxies, draw_galaxies
+from qnal.spectra.mock.model_grid import F4, F8, PIXELS, WAVE
 from qnal.spectra.mock.observation import signal_to_noise
 from qnal.spectra.mock.oddities import distort
 from qnal.spectra.mock.quasars import Quasars, draw_redshifts, render

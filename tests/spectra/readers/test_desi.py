@@ -12,8 +12,8 @@ import pytest
 
 from qnal.errors import InputError
 from qnal.spectra.grid import named_grid
-from qnal.spectra.readers.desi import Coadd, read_coadd
-from qnal.spectra.spectra_file import SpectraFile, find_coadds
+from qnal.spectra.readers.desi import Coadd, find_coadds, read_coadd
+from qnal.spectra.spectra_file import SpectraFile
 from qnal.spectra.target_table import TARGET_COLUMNS
 
 LOG = named_grid("log")
