@@ -1,4 +1,7 @@
-"""Reading FITS files: every problem becomes one :class:`InputError` that names the file."""
+"""Reading and writing FITS files.
+
+Whatever is wrong with a file is raised as an :class:`InputError` that names it.
+"""
 
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -11,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qnal.errors import InputError
+from qnal.files import written_aside
 
 # Characters that CFITSIO interprets in a file name (extended file name syntax).
 _CFITSIO_SYNTAX = set("()[]{}+;!,@%$~|*? ")
@@ -122,7 +126,7 @@ def open_fits(path: Path) -> Iterator[FitsFile]:
         InputError: the file cannot be opened, or anything in the ``with`` block fails.
     """
     try:
-        with cfitsio_path(path) as safe, fitsio.FITS(str(safe)) as hdus:
+        with _cfitsio_path(path) as safe, fitsio.FITS(str(safe)) as hdus:
             yield FitsFile(path, hdus)
     except InputError:
         raise
@@ -135,7 +139,18 @@ def open_fits(path: Path) -> Iterator[FitsFile]:
 
 
 @contextmanager
-def cfitsio_path(path: Path) -> Iterator[Path]:
+def create_fits(path: Path) -> Iterator[fitsio.FITS]:
+    """A new FITS file opened for writing, which exists only once the block has succeeded."""
+    with (
+        written_aside(path) as scratch,
+        _cfitsio_path(scratch) as safe,
+        fitsio.FITS(str(safe), "rw", clobber=True) as out,
+    ):
+        yield out
+
+
+@contextmanager
+def _cfitsio_path(path: Path) -> Iterator[Path]:
     """A path to the same file without characters that CFITSIO interprets, by a symbolic link.
 
     The file need not exist, so that it can be written; its folder must.
