@@ -144,7 +144,7 @@ def create_fits(path: Path) -> Iterator[fitsio.FITS]:
     with (
         written_aside(path) as scratch,
         _cfitsio_path(scratch) as safe,
-        fitsio.FITS(str(safe), "rw", clobber=True) as out,
+        fitsio.FITS(str(safe), "rw") as out,
     ):
         yield out
 
@@ -153,18 +153,15 @@ def create_fits(path: Path) -> Iterator[fitsio.FITS]:
 def _cfitsio_path(path: Path) -> Iterator[Path]:
     """A path to the same file without characters that CFITSIO interprets, by a symbolic link.
 
-    The file need not exist, so that it can be written; its folder must.
+    The file need not exist: a file created by this path is created at ``path``.
     """
     if not _CFITSIO_SYNTAX & set(str(path)):
         yield path
         return
     with tempfile.TemporaryDirectory(prefix="qnal-") as folder:
-        if path.exists():
-            (link := Path(folder, "file.fits")).symlink_to(path.absolute())
-            yield link
-        else:
-            (parent := Path(folder, "folder")).symlink_to(path.parent.absolute())
-            yield parent / path.name
+        link = Path(folder, "file.fits")
+        link.symlink_to(path.absolute())
+        yield link
 
 
 def integers(values: NDArray[Any], name: str, path: Path) -> NDArray[np.int64]:
