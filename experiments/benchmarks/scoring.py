@@ -25,7 +25,7 @@ import numpy as np
 from machine import describe
 from scoring_memory import link
 
-from qnal.ensemble.stored import read_ensemble
+from qnal.ensemble.folder import EnsembleFolder
 from qnal.ensemble.votes import Thresholds
 from qnal.executors.local import local_workers
 from qnal.inference.forward_passes import predictions
@@ -46,7 +46,7 @@ from qnal.threads import use_threads
 @lru_cache
 def _stack(weights: Path, precision: str) -> MemberStack:
     use_threads(1)
-    stored = read_ensemble(weights, QUASARNET_LINES, QUASARNET_BAL_LINES)
+    stored = EnsembleFolder(weights).read(QUASARNET_LINES, QUASARNET_BAL_LINES)
     return MemberStack.of(stored.networks, Precision(precision), Thresholds())
 
 

@@ -1,10 +1,10 @@
 """The door for notebooks and other pipelines: an ensemble that scores whatever spectra it is given.
 
-```python
-ensemble = qnal.load_ensemble("work/ensembles/0a1b2c3d4e5f")
-ensemble.score("coadd-1-80693-thru20210204.fits").to_pandas()
-ensemble.score(spectra.flux, spectra.ivar, spectra.wave)  # desispec's dictionaries by camera
-```
+.. code-block:: python
+
+    ensemble = qnal.load_ensemble("work/ensembles/0a1b2c3d4e5f")
+    ensemble.score("coadd-1-80693-thru20210204.fits").to_pandas()
+    ensemble.score(spectra.flux, spectra.ivar, spectra.wave)  # desispec's dictionaries by camera
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
-from qnal.ensemble.stored import StoredEnsemble, read_ensemble
+from qnal.ensemble.folder import EnsembleFolder
+from qnal.ensemble.stored import StoredEnsemble
 from qnal.ensemble.votes import Thresholds
 from qnal.errors import ConfigError, InputError
 from qnal.inference.scorer import Scorer
@@ -147,8 +148,8 @@ def read_scoring_ensemble(
         raise ConfigError(f"n={n} cannot be used; it takes a number of members from 1 on.")
     backend = _choice(Backend, "backend", backend)
     precision = _choice(Precision, "precision", precision)
-    stored = read_ensemble(Path(path).expanduser(), lines, bal_lines, n)
-    thresholds = thresholds or stored.thresholds
+    stored = EnsembleFolder(Path(path).expanduser()).read(lines, bal_lines, n)
+    thresholds = thresholds or stored.description.thresholds
     scorer = Scorer.of(stored, thresholds, backend, batch_size, precision, calibrate=calibrate)
     return Ensemble(stored, scorer)
 

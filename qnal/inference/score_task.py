@@ -54,7 +54,7 @@ class Members:
         """Some of the members."""
         networks = self.networks()
         return StoredEnsemble(
-            tuple(networks[k] for k in numbers), tuple(self.checksums[k] for k in numbers), {}
+            tuple(networks[k] for k in numbers), tuple(self.checksums[k] for k in numbers)
         )
 
 

@@ -109,8 +109,8 @@ class Scorer:
             members = MemberStack.of(stored.networks, precision, thresholds)
         else:
             members = [(network, forward(network, backend)) for network in stored.networks]
-        calibration = stored.calibration(thresholds) if calibrate else None
-        rule = CombinationRule(thresholds, stored.bal_trained, calibration)
+        calibration = stored.description.calibration_for(thresholds) if calibrate else None
+        rule = CombinationRule(thresholds, stored.description.bal_trained, calibration)
         return cls(members, rule, batch_size)
 
     @property

@@ -1,13 +1,14 @@
 """The scores dataset: one Parquet part a coadd file, beside it what belongs to the same rows.
 
-```
-dataset.json                    ensemble, thresholds, pool, the map its best cells are of
-parts/NAME.parquet              the scores of one file (docs/scores.md)
-records/NAME.json               the version of the file that was read, and a summary of its part
-bmu/MAP/NAME.parquet            best cells on one map: FILE, ROW, BMU, BMU_DISTANCE, BMU_OUTLIER
-cells/MAP/NAME.json             how many spectra, quasars, outliers and disagreement a cell has
-qso_qn/NAME                     the QN_RR table of one file, on request
-```
+::
+
+    dataset.json                    ensemble, thresholds, pool, the map its best cells are of
+    parts/NAME.parquet              the scores of one file (docs/scores.md)
+    records/NAME.json               the version of the file that was read, and a summary of its part
+    bmu/MAP/NAME.parquet            best cells on one map: FILE, ROW, BMU, BMU_DISTANCE, BMU_OUTLIER
+    cells/MAP/NAME.json             how many spectra, quasars, outliers and disagreement a cell has
+    qso_qn/NAME                     the QN_RR table of one file, on request
+
 NAME is the file's path within the pool. A part holds no times, hosts or run ids, so that it is
 the same whenever and wherever it is made. A part counts from the moment its record exists, which
 is written last.

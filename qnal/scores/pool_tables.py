@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from qnal.ensemble.votes import CLASSES
 from qnal.scores.dataset import ScoresFolder
 from qnal.scores.pool_summary import MEASURES, PoolSummary
-from qnal.som.figures import som_map
+from qnal.som.figures import som_panels
 from qnal.som.som import SelfOrganizingMap
 from qnal.spectra.rebin import Status
 
@@ -82,7 +82,7 @@ def som_of_pool(folder: ScoresFolder, som: SelfOrganizingMap) -> Figure:
     with np.errstate(invalid="ignore"):
         quasars, outliers = sums.quasars / sums.spectra, sums.outliers / sums.spectra
         uncertainty = sums.vote_entropy / sums.spectra
-    return som_map(
+    return som_panels(
         som,
         sums.spectra,
         quasars=quasars,

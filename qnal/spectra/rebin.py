@@ -126,7 +126,7 @@ class Rebinner:
 
         Returns:
             x: shape [rows, npix]; bins without data are −mean/rms, as in QuasarNP; rows that are
-                not ``ok`` are 0.
+            not ``ok`` are 0.
             status: the :class:`Status` of each row, shape [rows].
         """
         rows = len(self.ivar)

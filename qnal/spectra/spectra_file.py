@@ -70,7 +70,7 @@ def find_files(value: str | Sequence[str] | None, key: str, prefix: str) -> list
         raise InputError(
             f"{key} is not set; give a folder with {prefix}*.fits files, a file, a glob or a list."
         )
-    base = Path(os.path.commonpath([r if r.is_dir() else r.parent for r in roots]))
+    base = common_folder(roots)
     found: set[Path] = set()
     for root in roots:
         found.update(files_in_tree(root, prefix) if root.is_dir() else [root])
@@ -79,6 +79,11 @@ def find_files(value: str | Sequence[str] | None, key: str, prefix: str) -> list
             f"{key}={value}: it contains no file called {prefix}*.fits or {prefix}*.fits.gz."
         )
     return sorted(SpectraFile(path.relative_to(base).as_posix(), path) for path in found)
+
+
+def common_folder(roots: Sequence[Path]) -> Path:
+    """The folder to which names of files below the given folders and files are relative."""
+    return Path(os.path.commonpath([r if r.is_dir() else r.parent for r in roots]))
 
 
 def files_in_tree(root: Path, prefix: str) -> list[Path]:

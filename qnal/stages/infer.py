@@ -11,7 +11,8 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from qnal.config.schema import Config
-from qnal.ensemble.stored import MemberFiles, find_members
+from qnal.ensemble.description import EnsembleDescription
+from qnal.ensemble.folder import EnsembleFolder
 from qnal.errors import ConfigError, InputError
 from qnal.executors.tasks import LostError, MakeExecutor, completed
 from qnal.files import written_aside
@@ -63,9 +64,13 @@ def infer(config: Config, job: Job) -> Summary:
 
 
 def _infer(config: Config, job: Job, files: list[SpectraFile], in_pool: int, path: Path) -> Summary:
-    found = find_members(path, config.ensemble.n)
+    ensemble = EnsembleFolder(path)
+    files_of_members, found = ensemble.weight_files(config.ensemble.n), ensemble.description()
     members = Members(
-        found.files, found.checksums, tuple(config.lines.names), tuple(config.lines.bal)
+        tuple(files_of_members),
+        tuple(files_of_members.values()),
+        tuple(config.lines.names),
+        tuple(config.lines.bal),
     )
     networks = members.networks()
     first = networks[0]
@@ -95,7 +100,7 @@ def _infer(config: Config, job: Job, files: list[SpectraFile], in_pool: int, pat
                 "files": len(files),
                 "files_failed": len(failed),
                 "files_read": done.read,
-                "members": len(found.files),
+                "members": len(members.files),
                 "forward_passes": done.computed,
             }
             metrics |= _record(work, som, job, run)
@@ -115,12 +120,12 @@ def _scoring(
     config: Config,
     members: Members,
     networks: tuple[Network, ...],
-    found: MemberFiles,
+    found: EnsembleDescription,
     som: SomFiles | None,
 ) -> ScoreTask:
     packing, grid = Packing.of(networks), networks[0].grid
     thresholds = config.ensemble.thresholds()
-    calibration = found.calibration(thresholds) if config.ensemble.calibrate else None
+    calibration = found.calibration_for(thresholds) if config.ensemble.calibrate else None
     rule = CombinationRule(thresholds, found.bal_trained, calibration)
     # What forward passes depend on. min_lines chooses the confidence that is kept.
     passes = {
