@@ -34,7 +34,7 @@ def test_spectra_are_those_of_the_files(pool, monkeypatch):
     def walk(*_):
         raise AssertionError("the pool was walked")
 
-    monkeypatch.setattr(spectra_file, "_walk", walk)
+    monkeypatch.setattr(spectra_file, "files_in_tree", walk)
     chosen = selection([31, 10, 11], [NAMES[2], NAMES[0], NAMES[0]], [1, 0, 1])
     found, failed = read_selected(chosen, [str(pool)], GRID, use_mask=True, n=2)
     assert failed == []
