@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qnal.spectra.grid import Grid
-from qnal.spectra.mock.canvas import WAVE
 from qnal.spectra.mock.config import MockConfig
+from qnal.spectra.mock.model_grid import WAVE
 from qnal.spectra.mock.observation import reference_noise
 from qnal.spectra.mock.targets import draw_targets
 from qnal.spectra.rebin import Status, renormalise

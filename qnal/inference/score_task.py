@@ -335,7 +335,7 @@ def _networks(members: Members) -> tuple[Network, ...]:
 @lru_cache(maxsize=2)
 def _scorer(work: ScoreTask, numbers: tuple[int, ...]) -> Scorer:
     if work.backend is Backend.tensorflow:
-        use_threads(work.threads, "infer.threads")
+        use_threads(work.threads)
     return Scorer.of(
         work.members.only(numbers),
         work.rule.thresholds,

@@ -18,7 +18,7 @@ from qnal.som.som import SelfOrganizingMap
 from qnal.som.somviz_backend import fit_with_somviz
 from qnal.spectra.file_sample import sample_files
 from qnal.spectra.grid import Grid, named_grid
-from qnal.spectra.spectra_file import find_coadds
+from qnal.spectra.readers.desi import find_coadds
 from qnal.stages import Job
 from qnal.stages.inputs import labelled_set, pool, with_survey
 from qnal.stages.work_folder import WorkFolder, to_dict
