@@ -28,7 +28,7 @@ from qnal.inference.packing import PackedPredictions, Packing
 from qnal.spectra.file_version import FileVersion
 from qnal.spectra.spectra_file import SpectraFile
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 META = b"qnal"
 DESCRIPTION = "predictions.json"
 
@@ -39,6 +39,7 @@ class Group:
 
     path: Path
     checksums: tuple[str, ...]
+    margins: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ class PredictionCache:
         for path in sorted(self._of(file).glob("members-*.parquet")):
             meta = _meta(path)
             if meta is not None and meta.get("spectra") == version.spectra:
-                found.append(Group(path, tuple(meta["members"])))
+                found.append(Group(path, tuple(meta["members"]), np.array(meta["margins"], float)))
         return found
 
     def missing(
@@ -103,7 +104,7 @@ class PredictionCache:
                 continue
             try:
                 table = pq.read_table(group.path, partitioning=None)
-                part = PackedPredictions.of_table(table, len(group.checksums), packing)
+                part = PackedPredictions.of_table(table, group.margins, packing)
             except (OSError, pa.ArrowException, ValueError, KeyError):
                 group.path.unlink(missing_ok=True)
                 return None
@@ -130,8 +131,12 @@ class PredictionCache:
         group = hashlib.sha256("".join(checksums).encode()).hexdigest()[:12]
         columns = packing.columns()
         meta = {"spectra": version.spectra, "members": list(checksums)} | packing.description()
+        meta |= {
+            "precision": ["bfloat16" if m else "float32" for m in packed.margins],
+            "margins": packed.margins.tolist(),
+        }
         table = packed.table(rows, columns)
-        to_dict = [name for name in table.column_names if name not in ("ROW", "MEMBER")]
+        to_dict = ["DECIDING", "Z_BEST", *columns]
         _write(
             self._of(file) / f"members-{group}.parquet",
             table,

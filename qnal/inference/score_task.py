@@ -1,7 +1,6 @@
 """Scoring one file: the unit of work of the infer stage."""
 
 import threading
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -10,13 +9,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from qnal.ensemble.stored import StoredEnsemble, read_networks
+from qnal.ensemble.combination import CombinationRule, is_ok
+from qnal.ensemble.stored import read_networks
 from qnal.errors import InputError
 from qnal.files import remove_scratch, sha256
 from qnal.fingerprint import fingerprint
+from qnal.inference.float32_recheck import uncertain_votes
+from qnal.inference.members import Members as ReadyMembers
+from qnal.inference.members import forward_passes, members_of
 from qnal.inference.packing import PackedPredictions, Packing
 from qnal.inference.prediction_cache import PredictionCache
-from qnal.inference.scorer import CombinationRule, Scorer, is_ok
 from qnal.network.backends.forward import Backend
 from qnal.network.network import Network
 from qnal.network.precision import Precision
@@ -49,13 +51,6 @@ class Members:
         """
         with _ONCE:
             return _networks(self)
-
-    def only(self, numbers: Sequence[int]) -> StoredEnsemble:
-        """Some of the members."""
-        networks = self.networks()
-        return StoredEnsemble(
-            tuple(networks[k] for k in numbers), tuple(self.checksums[k] for k in numbers), {}
-        )
 
 
 @dataclass(frozen=True)
@@ -185,8 +180,22 @@ class ScoreTask:
         if not version.same_content(scored):
             scores.forget(file)
             packed, computed = self._predictions(source)
-            table = self.rule.table(self._identity(source), packed, self.packing)
-            scores.write(file, table, version, self._metadata())
+            predictions, packing = self.packing.unpack(packed), self.packing
+            table = self.rule.table(
+                self._identity(source), predictions, packing.lines, packing.bal_lines
+            )
+            votes = {
+                "votes": packed.deciding.size,
+                "rechecked": int(packed.rechecked.sum()),
+                "uncertain": uncertain_votes(
+                    predictions,
+                    packed.rechecked,
+                    packed.margins,
+                    self.rule.thresholds,
+                    self.members.networks()[0],
+                ),
+            }
+            scores.write(file, table, version, self._metadata() | votes)
         elif scored != version:
             scores.note_version(file, version)
         if self.som and table and not scores.has_bmus(file, self.som.fingerprint):
@@ -234,8 +243,8 @@ class ScoreTask:
     def _compute(self, source: "_InputFile", numbers: list[int]) -> tuple[PackedPredictions, int]:
         x = source.coadd.x[is_ok(source.coadd.table)]
         with _ONCE:
-            scorer = _scorer(self, tuple(numbers))
-        fresh = scorer.packed(x, self.packing)
+            members = _ready(self, tuple(numbers))
+        fresh = forward_passes(members, x, self.batch_size)
         return PackedPredictions.side_by_side([fresh], range(len(numbers))), len(x) * len(numbers)
 
     def _find_bmus(self, source: "_InputFile", table: pa.Table, som: SomFiles) -> None:
@@ -333,15 +342,15 @@ def _networks(members: Members) -> tuple[Network, ...]:
 
 
 @lru_cache(maxsize=2)
-def _scorer(work: ScoreTask, numbers: tuple[int, ...]) -> Scorer:
+def _ready(work: ScoreTask, numbers: tuple[int, ...]) -> ReadyMembers:
     if work.backend is Backend.tensorflow:
         use_threads(work.threads, "infer.threads")
-    return Scorer.of(
-        work.members.only(numbers),
-        work.rule.thresholds,
+    networks = work.members.networks()
+    return members_of(
+        [networks[k] for k in numbers],
         work.backend,
-        work.batch_size,
         work.precision,
+        work.rule.thresholds.min_lines,
     )
 
 
@@ -352,5 +361,5 @@ def _map(files: SomFiles) -> SelfOrganizingMap:
 
 def forget_members() -> None:
     """Let go of networks and maps that this process holds."""
-    for cache in (_networks, _scorer, _map):
+    for cache in (_networks, _ready, _map):
         cache.cache_clear()

@@ -33,7 +33,7 @@ from qnal.spectra.file_version import FileVersion, Stat
 from qnal.spectra.rebin import Status
 from qnal.spectra.spectra_file import SpectraFile
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 OUTLIER = 5  # standard deviations from which a spectrum counts as an outlier of its cell
 PARQUET_END = b"PAR1"
 FITS_BLOCK = 2880  # bytes, of which every FITS file is a multiple

@@ -11,11 +11,14 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from qnal.config.schema import Config
+from qnal.ensemble.combination import CombinationRule
 from qnal.ensemble.stored import MemberFiles, find_members
 from qnal.errors import ConfigError, InputError
 from qnal.executors.tasks import LostError, MakeExecutor, completed
 from qnal.files import written_aside
 from qnal.fingerprint import fingerprint
+from qnal.inference.float32_recheck import recheck_rule
+from qnal.inference.members import check_min_lines, usable_precision
 from qnal.inference.packing import Packing
 from qnal.inference.prediction_cache import PredictionCache
 from qnal.inference.score_task import (
@@ -28,8 +31,8 @@ from qnal.inference.score_task import (
     Wrap,
     forget_members,
 )
-from qnal.inference.scorer import CombinationRule, check_min_lines, kept_precision
 from qnal.network.network import Network
+from qnal.network.precision import Precision
 from qnal.progress import progress, say
 from qnal.scores.dataset import FORMAT_VERSION, ScoresFolder
 from qnal.scores.pool_figures import by_night, by_petal
@@ -69,7 +72,7 @@ def _infer(config: Config, job: Job, files: list[SpectraFile], in_pool: int, pat
     )
     networks = members.networks()
     first = networks[0]
-    check_min_lines(config.ensemble.thresholds(), first)
+    check_min_lines(config.ensemble.min_lines, first)
     if [*first.lines, *first.bal_lines] != [*config.lines.names, *config.lines.bal]:
         say(f"the ensemble looks for {', '.join(first.lines)}, which its files say")
     som, map_files = _som(config, first.grid)
@@ -121,6 +124,7 @@ def _scoring(
     packing, grid = Packing.of(networks), networks[0].grid
     thresholds = config.ensemble.thresholds()
     calibration = found.calibration(thresholds) if config.ensemble.calibrate else None
+    precision = usable_precision(config.infer.precision, config.infer.backend)
     rule = CombinationRule(thresholds, found.bal_trained, calibration)
     # What forward passes depend on. min_lines chooses the confidence that is kept.
     passes = {
@@ -131,7 +135,8 @@ def _scoring(
         "use_mask": config.data.use_mask,
         "sky": config.infer.sky,
         "backend": config.infer.backend,
-        "precision": kept_precision(config.infer.precision, config.infer.backend),
+        "precision": precision,
+        "recheck": recheck_rule() if precision is not Precision.float32 else None,
         "batch_size": config.infer.batch_size,
     }
     made_from = {

@@ -32,7 +32,10 @@ def answers_of(packing, *members):
     lines = np.broadcast_to(
         numbers[:, None].astype(np.uint16), (1, len(packing.lines), len(members))
     )
-    return PackedPredictions(numbers, 10 * numbers, lines, 2 * lines, lines[:, :1])
+    rechecked, margins = numbers == 2, numbers[0].astype(float)
+    return PackedPredictions(
+        numbers, 10 * numbers, lines, 2 * lines, lines[:, :1], rechecked, margins
+    )
 
 
 def keep(folder, packing, *members, version=VERSION):

@@ -62,7 +62,7 @@ def test_best_cells(sections):
 def test_answers(sections):
     packing = Packing(QUASARNET_LINES, QUASARNET_BAL_LINES, 8.0, 9.0, exact=False)
     none = np.zeros(0, np.int32)
-    table = PackedPredictions.of_no_spectra(packing, 2).table(none, packing.columns())
+    table = PackedPredictions.of_no_spectra(packing, np.zeros(2)).table(none, packing.columns())
     assert sections["The members' answers"] == fields(table.schema)
 
 

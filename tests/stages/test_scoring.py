@@ -101,6 +101,18 @@ def test_derived_is_what_would_be_computed(infer, pool, change):
     assert content(derived) == content(fresh) != content(first)
 
 
+@pytest.mark.parametrize("precision", ["bfloat16", "auto"])
+def test_stored_predictions_do_not_depend_on_the_thresholds(infer, precision):
+    """Nor on whether another job has stored predictions before; bfloat16 runs on any processor."""
+    given = [f"infer.precision={precision}", "ensemble.n=2"]
+    infer(*given, "ensemble.line_threshold=0.5", "ensemble.high_z=1.5")
+    second = infer(*given, "ensemble.line_threshold=0.95")
+    assert cost(second) == (0, 0)
+    alone = infer(*given, "ensemble.line_threshold=0.95", work="other")
+    assert cost(alone)[1] > 0
+    assert content(second) == content(alone)
+
+
 def test_more_members_cost_the_new_ones(infer, pool):
     few = infer("ensemble.n=1")
     more = infer("ensemble.n=3")
@@ -315,7 +327,7 @@ def test_cells_of_the_map_are_counted_part_by_part(infer):
     som = folder.description()["som"]
     sums = folder.cell_sums(som["fingerprint"], som["cells"])
     scores = pq.read_table(folder.parts).to_pandas().set_index(["FILE", "ROW"])
-    cells = pq.read_table(folder.best_cells(som["fingerprint"])).to_pandas()
+    cells = pq.read_table(folder.bmus(som["fingerprint"])).to_pandas()
     both = cells.set_index(["FILE", "ROW"]).join(scores).dropna(subset=["BMU", "C_NOT"])
     bmu = both["BMU"].astype(int)
     np.testing.assert_array_equal(sums.spectra, np.bincount(bmu, minlength=16))
