@@ -1,4 +1,4 @@
-"""qnal decides which spectra people should look at next."""
+"""Active learning for quasar spectra: selects the spectra that people should inspect next."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +9,7 @@ __all__ = ["load_ensemble"]
 
 
 def __getattr__(name: str) -> Any:
-    # `import qnal` loads nothing, so that the command line answers at once.
+    # Imported on first use, so that `import qnal` and the command line start quickly.
     if name == "load_ensemble":
         from qnal.api import load_ensemble
 

@@ -1,4 +1,4 @@
-"""``python -m qnal`` is ``qnal``."""
+"""``python -m qnal`` runs the ``qnal`` command."""
 
 from qnal.cli import main
 

@@ -1,7 +1,4 @@
-"""The command line: compose the configuration, check it, dispatch to a stage.
-
-Nothing else in qnal knows Hydra.
-"""
+"""The ``qnal`` command: composes the configuration with Hydra, checks it and runs a stage."""
 
 import os
 import sys
@@ -10,41 +7,41 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hydra
-from hydra._internal.utils import get_args_parser  # Hydra's own reading of its options
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import ChoiceSweep, Override, QuotedString
-from hydra.errors import HydraException
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from hydra.utils import instantiate
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from qnal.errors import ConfigError, QnalError
 
-DONE, REFUSED, INCOMPLETE = 0, 1, 3
-INTERRUPTED = 130  # as shells have it
-EXIT_CODES = {"done": DONE, "refused": REFUSED, "incomplete": INCOMPLETE}
-STAGES = ("train", "som", "infer", "query", "mock", "pipeline")
+if TYPE_CHECKING:
+    from qnal.summary import Summary
 
-# A link to the checkout's conf/; a wheel holds the files themselves.
+DONE, REFUSED, INCOMPLETE = 0, 1, 3
+INTERRUPTED = 130  # the shells' exit code after Ctrl-C
+EXIT_CODES = {"done": DONE, "refused": REFUSED, "incomplete": INCOMPLETE}
+
+# In a checkout this is a symbolic link to the repository's conf/; a wheel contains the files.
 CONF = Path(__file__).parent / "conf"
 
 USAGE = """\
-qnal decides which spectra people should look at next.
+Active learning for quasar spectra: selects the spectra that people should inspect next.
 
-  qnal stage=STAGE [key=value ...]         run a stage
-  qnal experiment=NAME [key=value ...]     run a whole experiment: {experiments}
-  qnal -m stage=STAGE key=a,b [...]        run one job for each combination of values
+  qnal stage=STAGE [KEY=VALUE ...]         run a stage
+  qnal experiment=NAME [KEY=VALUE ...]     run an experiment: {experiments}
+  qnal -m stage=STAGE KEY=A,B [...]        run one job per combination of values
 
 stages
-  train      labelled spectra -> an ensemble of QuasarNETs on bootstrapped labels
-  som        a pool of spectra -> a self-organising map, which tells rare spectra
-  infer      a pool and an ensemble -> scores: votes, redshifts, disagreement
-  query      scores -> the spectra most worth inspecting
+  train      train an ensemble of QuasarNET networks on labelled spectra
+  som        fit a self-organizing map (SOM) to the pool, used to reject outliers
+  infer      score the pool with the ensemble: votes, redshifts, disagreement
+  query      select the spectra most worth inspecting from the scores
   pipeline   train, som, infer and query, one after the other
-  mock       write the built-in mock survey as real files
+  mock       write the built-in mock survey as FITS files
 
 examples
   qnal experiment=demo
@@ -55,49 +52,47 @@ examples
   qnal stage=query query.n=1000
   qnal -m stage=train data=mock network.layers=4,6 train.learning_rate=1e-4,2e-4
 
-choices of a group (group=choice)
+config groups (GROUP=CHOICE)
 {groups}
 
-  qnal --cfg job stage=train   prints all keys with their values
-  qnal --hydra-help            what else the command line can do
-Results go to work_dir (work/); `mlflow ui --backend-store-uri sqlite:///work/mlflow.db` shows them.
+  qnal --cfg job stage=train   print all keys with their values
+  qnal --hydra-help            print Hydra's own options, such as --config-dir and --info
+Results are written to work_dir (work/). To browse them:
+  mlflow ui --backend-store-uri sqlite:///work/mlflow.db
 """
 
 
 def main() -> None:
     """Entry point of the ``qnal`` command."""
     arguments = sys.argv[1:]
-    if not arguments or arguments[0] in ("-h", "--help", "help"):
+    if not arguments or {"-h", "--help"} & set(arguments):
         print(usage())
         return
     if arguments[0] == "--version":
         print(f"qnal {version('qnal')}")
         return
-    # Hydra then raises what goes wrong, for us to say it, instead of printing a part of it.
+    # Makes Hydra raise its errors instead of printing them.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     codes: list[int] = []
+    started = False
 
-    @hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
     def job(raw: DictConfig) -> None:
-        # In a multirun a refused job must not keep the others from running.
+        nonlocal started
+        started = True
+        # A refused job of a multirun must not stop the others, so it raises nothing.
         codes.append(run(raw, Path(HydraConfig.get().runtime.output_dir)))
 
     try:
-        _check_arguments(arguments)
-        job()
-    except QnalError as error:
-        _refuse(error)
-        sys.exit(REFUSED)
+        hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(job)()
     except KeyboardInterrupt:
-        print("interrupted; the same command goes on where this one was", file=sys.stderr)
+        print("interrupted; the same command continues where this one stopped", file=sys.stderr)
         sys.exit(INTERRUPTED)
-    except HydraException as error:
-        _refuse(ConfigError(" ".join(str(error).split()).rstrip(".") + "."))
-        sys.exit(REFUSED)
-    except OSError as error:
-        if error.filename is None:
+    except SystemExit as ended:  # Hydra has printed help, or what it does not understand
+        sys.exit(REFUSED if ended.code else DONE)
+    except Exception as error:
+        if (refusal := refused_by_hydra(error)) is None or (started and not codes):
             raise
-        _refuse(ConfigError(f"{error.filename}: {error.strerror}."))
+        _refuse(refusal)
         sys.exit(REFUSED)
     sys.exit(max(codes, key=(DONE, INCOMPLETE, REFUSED).index, default=DONE))
 
@@ -112,35 +107,17 @@ def run(raw: DictConfig, folder: Path) -> int:
     Returns:
         The exit code: 0 done, 1 refused, 3 done but incomplete.
     """
-    from qnal.config.schema import Stage
-    from qnal.config.validation import validated
-    from qnal.job_lock import hold
-    from qnal.stages import Job, stage_function
     from qnal.summary import Summary
-    from qnal.tracking import open_recorder
 
-    stage = raw.get("stage")
     try:
-        config = validated(raw)
-        if config.stage is None:
-            raise ConfigError(f"stage is not set; choose one of {', '.join(Stage)}.")
-        with hold(config.work / ".jobs") as lock:
-            recorder = open_recorder(config.tracking, config.work, lock)
-            job = Job(folder, recorder, _executor(config.executor))
-            summary = stage_function(config.stage)(config, job)
-        if where := job.recorder.how_to_look():
-            summary.notes.append(f"results: {where}")
-    except QnalError as error:
-        if raw.get("debug") is True:
-            traceback.print_exc()
-        _refuse(error)
-        summary = Summary(str(stage), status="refused", error=str(error))
-    except OSError as error:
-        if error.filename is None or raw.get("debug") is True:
+        summary = _run_stage(raw, folder)
+    except (QnalError, OSError) as error:
+        if isinstance(error, OSError) and error.filename is None:
             raise
-        refusal = QnalError(f"{error.filename}: {error.strerror}.")
-        _refuse(refusal)
-        summary = Summary(str(stage), status="refused", error=str(refusal))
+        if raw.get("traceback") is True:
+            traceback.print_exc()
+        sentence = _refuse(error)
+        summary = Summary(str(raw.get("stage")), status="refused", error=sentence)
     try:
         summary.write(folder / "summary.json")
     except OSError as error:
@@ -152,9 +129,30 @@ def run(raw: DictConfig, folder: Path) -> int:
     return EXIT_CODES[summary.status]
 
 
+def _run_stage(raw: DictConfig, folder: Path) -> "Summary":
+    from qnal.config.schema import Stage
+    from qnal.config.validation import validated
+    from qnal.job_lock import hold
+    from qnal.stages import Job, stage_function
+    from qnal.tracking import open_recorder
+
+    config = validated(raw)
+    if config.stage is None:
+        raise ConfigError(f"stage is not set; choose one of {', '.join(Stage)}.")
+    executor = _executor(config.executor)
+    with hold(config.work / ".jobs") as lock:
+        recorder = open_recorder(config.tracking, config.work, lock)
+        summary = stage_function(config.stage)(config, Job(folder, recorder, executor))
+    if command := recorder.how_to_look():
+        summary.notes.append(f"results: {command}")
+    return summary
+
+
 def _executor(settings: dict[str, Any]) -> Callable[[int], Executor]:
-    """Makes the executor of the configuration; ours take the threads that a unit computes with."""
-    target = settings.get("_target_")
+    """A function that makes the configured executor, given the number of threads per task."""
+    from qnal.config.validation import check_settings
+
+    target = settings["_target_"]
     try:
         make = instantiate(settings, _partial_=True)
     except HydraException as error:
@@ -163,82 +161,87 @@ def _executor(settings: dict[str, Any]) -> Callable[[int], Executor]:
             "concurrent.futures.Executor, or choose one by executor=local, serial, threads, dask "
             "or slurm."
         ) from error
-    ours = str(target).startswith("qnal.")
-    return lambda threads: make(threads=threads) if ours else make()
+    check_settings(make.func, settings, "executor")
+    # Executors of other packages have no argument for the threads of a task.
+    takes_threads = target.startswith("qnal.")
+    return lambda threads: make(threads=threads) if takes_threads else make()
+
+
+def refused_by_hydra(error: Exception) -> QnalError | None:
+    """What Hydra refuses, in one sentence that names what would be valid; None for a bug."""
+    from qnal.config.validation import unknown_choice
+
+    causes = list(_causes(error))
+    if ours := next((e for e in causes if isinstance(e, QnalError)), None):
+        return ours
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
+        group, _, choice = error.missing_cfg_file.rpartition("/")
+        return ConfigError(unknown_choice(group, choice, error.options))
+    if isinstance(error, OSError):
+        return ConfigError(f"{error.filename}: {error.strerror}.") if error.filename else None
+    if isinstance(error, OverrideParseException):
+        return ConfigError(_unreadable(error))
+    for cause in causes:
+        if isinstance(cause, ConfigAttributeError | ConfigKeyError):
+            return ConfigError(_not_a_key(cause))
+    if isinstance(error, HydraException | OmegaConfBaseException | ValueError):
+        return ConfigError(" ".join(str(error).split()).rstrip(".") + ".")
+    return None
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An exception and those that led to it."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _not_a_key(error: ConfigAttributeError | ConfigKeyError) -> str:
+    from qnal.config.validation import unknown_key
+
+    key, section = str(error.full_key), error.parent_node
+    if section:
+        return unknown_key(key, (str(name) for name in section if name != "hydra"))
+    name = key.rpartition(".")[0]
+    advice = "; add data=mock" if name.startswith("data.mock") else ""
+    return f"{key} cannot be set, because {name} is null{advice}."
+
+
+def _unreadable(error: OverrideParseException) -> str:
+    if "=" not in error.override and not error.override.startswith("~"):
+        return f"{error.override!r} is not a setting; write key=value, such as stage=train."
+    reason = error.message.splitlines()[1]
+    return (
+        f"{error.override!r} cannot be parsed ({reason}); put values with special characters into "
+        "double quotes within single quotes, such as 'lines.names=[LYA,\"CIV(1548)\"]'."
+    )
 
 
 def usage() -> str:
-    """What the command can do, with the groups and experiments there are."""
-    lines = [f"  {g}={'|'.join(_choices(g))}" for g in _groups() if g != "experiment"]
+    """What the command can do, with the config groups and experiments there are."""
+    groups = sorted(p.name for p in CONF.iterdir() if p.is_dir() and p.name != "experiment")
+    lines = [f"  {group}={'|'.join(_choices(group))}" for group in groups]
     return USAGE.format(experiments=", ".join(_choices("experiment")), groups="\n".join(lines))
-
-
-def _refuse(error: QnalError) -> None:
-    print(f"error: {error}", file=sys.stderr)
-
-
-def _groups() -> list[str]:
-    return sorted(p.name for p in CONF.iterdir() if p.is_dir())
 
 
 def _choices(group: str) -> list[str]:
     return sorted(p.stem for p in (CONF / group).glob("*.yaml"))
 
 
-def _check_arguments(arguments: list[str]) -> None:
-    """Refuse unknown keys and choices before Hydra does, naming the valid ones."""
-    try:
-        parsed = get_args_parser().parse_args(arguments)
-    except SystemExit as error:  # it has said what it does not understand, and would exit with 2
-        sys.exit(REFUSED if error.code else DONE)
-    if parsed.config_dir or parsed.config_path or parsed.config_name:
-        return  # another configuration may have other keys and choices
-    overrides = list(_overrides(parsed.overrides))
-    given = {override.key_or_group for override in overrides}
-    for override in overrides:
-        key = override.key_or_group
-        if key.startswith("data.mock.") and not given & {"data", "experiment"}:
-            raise ConfigError(f"{key} belongs to the mock survey; add data=mock.")
-        if key == "work_dir" and not override.is_sweep_override():
-            _check_folder(override.value())
-        if key.split(".")[0] == "hydra" or key.startswith("hydra/"):
-            continue
-        if key in _groups():
-            _check_choice(key, override)
-        elif not override.is_add():
-            from qnal.config.validation import is_known_key, unknown_key
-
-            if not is_known_key(key):
-                raise ConfigError(unknown_key(key))
+def _refuse(error: Exception) -> str:
+    """Print why a job is refused; returns the sentence."""
+    sentence = str(error)
+    if isinstance(error, OSError):
+        sentence = f"{error.filename}: {error.strerror}."
+    print(f"error: {sentence}", file=sys.stderr)
+    return sentence
 
 
-def _check_folder(value: object) -> None:
-    """Refuse what Hydra would make a folder of all the same, called None or in the root."""
-    if not isinstance(value, str | QuotedString) or not str(getattr(value, "text", value)).strip():
-        raise ConfigError(f"work_dir={value} cannot be used; it takes the path of a folder.")
+def _folder(path: object) -> str:
+    if not isinstance(path, str) or not path.strip():
+        raise ConfigError(f"work_dir={path} cannot be used; it takes the path of a folder.")
+    return path
 
 
-def _check_choice(group: str, override: Override) -> None:
-    value = override.value()
-    values = value.list if isinstance(value, ChoiceSweep) else [value]
-    choices = _choices(group)
-    for one in values:
-        if isinstance(one, str) and not one.startswith("$") and one not in choices:
-            raise ConfigError(
-                f"{group}={one}: there is no such choice; valid ones: {', '.join(choices)}."
-            )
-
-
-def _overrides(arguments: list[str]) -> Iterator[Override]:
-    parser = OverridesParser.create()
-    for text in arguments:
-        if "=" not in text and not text.startswith("~"):
-            raise ConfigError(f"{text!r} is no setting; one reads key=value, such as stage=train.")
-        try:
-            yield parser.parse_override(text)
-        except HydraException as error:
-            reason = str(error).splitlines()[0]
-            raise ConfigError(
-                f"{text!r} cannot be read ({reason}); put values with special characters into "
-                "double quotes within single ones, such as 'lines.names=[LYA,\"CIV(1548)\"]'."
-            ) from error
+# Hydra makes the run folder before it calls the job, so conf/config.yaml checks work_dir by this.
+OmegaConf.register_new_resolver("qnal.folder", _folder, replace=True)

@@ -1,4 +1,4 @@
-"""What a job did: ``summary.json`` for programs, a short table for people."""
+"""The summary of a job: ``summary.json`` for programs, a short table on the terminal."""
 
 import json
 import math
@@ -11,24 +11,24 @@ from rich.table import Table
 
 from qnal.files import write_text
 
-Number = float | int | None
-# Metrics of a source, a class or the BAL head, and counts of what was left out, are not printed.
+Number = float | int | None  # None: the metric is undefined
+# Metrics per source, per class and of the BAL head, and counts of labels, are not printed.
 DETAILS = ("oob_boss_", "oob_desi_", "oob_class_", "oob_calibrated_class_", "oob_bal_", "labels_")
 
 
 @dataclass
 class Summary:
-    """Outcome of a stage.
+    """What a stage did.
 
     Attributes:
-        stage: its name.
+        stage: name of the stage.
         status: ``done``, ``incomplete`` (some inputs failed) or ``refused`` (see ``error``).
-        mlflow_run_id: its MLflow run, None without tracking.
-        paths: named artifacts.
-        metrics: numbers, None where undefined.
-        funnel: rows left after each step of a query, [step, rows].
-        failed: what failed, and why, one sentence each.
-        notes: what the user should know.
+        mlflow_run_id: the stage's MLflow run; None without tracking.
+        paths: files and folders of the results, by name, such as ``ensemble`` or ``selection``.
+        metrics: numbers by name, such as ``oob_completeness``; None where undefined.
+        funnel: steps of a query, each with the number of rows left after it.
+        failed: one sentence per input that failed.
+        notes: sentences for the user.
         error: why the job was refused.
     """
 
@@ -42,14 +42,21 @@ class Summary:
     notes: list[str] = field(default_factory=list)
     error: str | None = None
 
+    @classmethod
+    def read(cls, path: Path) -> "Summary":
+        """Read ``summary.json``."""
+        document = json.loads(path.read_text())
+        document["funnel"] = [(step, rows) for step, rows in document["funnel"]]
+        return cls(**document)
+
     def write(self, path: Path) -> None:
-        """Write it as JSON, whole or not at all."""
+        """Write it as JSON, in which undefined numbers are null."""
         document = asdict(self)
         document["metrics"] = {k: _finite(v) for k, v in self.metrics.items()}
         write_text(path, json.dumps(document, indent=2) + "\n")
 
     def absorb(self, other: "Summary") -> None:
-        """Take over what a stage of a pipeline did."""
+        """Add the results of a stage to the summary of its pipeline."""
         self.paths |= other.paths
         self.metrics |= other.metrics
         self.funnel = other.funnel or self.funnel
@@ -59,26 +66,24 @@ class Summary:
             self.status = other.status
 
     def show(self) -> None:
-        """Print what fits a terminal."""
+        """Print it to the terminal."""
         console = Console()
         table = Table(title=f"{self.stage}: {self.status}", title_justify="left", box=None)
         table.add_column("", style="bold", no_wrap=True)
         table.add_column("", overflow="fold")
         for name, value in self.metrics.items():
             if value is not None and not name.startswith(DETAILS):
-                table.add_row(name, _readable(value))
+                table.add_row(name, f"{value:,}" if isinstance(value, int) else f"{value:.4g}")
         for step, rows in self.funnel:
             table.add_row(f"  {step}", f"{rows:,}")
         console.print(table)
-        # Outside the table, so that a long path stays in one piece to be copied.
+        # Paths are printed below the table, so that long ones are not broken and can be copied.
         width = max(map(len, self.paths), default=0)
-        for name, path in self.paths.items():
-            line = f" {name:{width}}  {_from_here(path)}"
+        lines = [f" {name:{width}}  {_relative(path)}" for name, path in self.paths.items()]
+        lines += [f"note: {note}" for note in self.notes]
+        lines += [f"failed: {failure}" for failure in self.failed]
+        for line in lines:
             console.print(line, markup=False, highlight=False, soft_wrap=True)
-        for note in self.notes:
-            console.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
-        for failure in self.failed:
-            console.print(f"failed: {failure}", markup=False, highlight=False, soft_wrap=True)
 
 
 def prefixed(prefix: str, metrics: Mapping[str, Number]) -> dict[str, Number]:
@@ -86,15 +91,11 @@ def prefixed(prefix: str, metrics: Mapping[str, Number]) -> dict[str, Number]:
     return {f"{prefix}{name}": value for name, value in metrics.items()}
 
 
-def _from_here(path: str) -> str:
-    """The path relative to the current folder, if it is below."""
+def _relative(path: str) -> str:
+    """The path relative to the current folder, if it is inside."""
     here = Path.cwd()
     return str(Path(path).relative_to(here)) if Path(path).is_relative_to(here) else path
 
 
 def _finite(value: Number) -> Number:
     return None if value is None or not math.isfinite(value) else value
-
-
-def _readable(value: float | int) -> str:
-    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"

@@ -7,6 +7,13 @@ from typing import Any
 from qnal.errors import ConfigError
 
 
+def available_cores() -> int:
+    """Number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # Linux
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def use_threads(threads: int, key: str) -> None:
     """Fix TensorFlow's threads in this process, on which the last bits of an answer may depend.
 
@@ -27,7 +34,7 @@ def use_threads(threads: int, key: str) -> None:
     except RuntimeError as error:
         # 0 stands for as many as there are processors.
         used = tf.config.threading.get_intra_op_parallelism_threads()
-        used = used or len(os.sched_getaffinity(0))
+        used = used or available_cores()
         if used != threads:
             raise ConfigError(
                 f"{key}={threads}, but this process has already computed with {used}; use one "

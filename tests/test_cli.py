@@ -1,4 +1,4 @@
-"""The command line as a user meets it."""
+"""The command line, run as a user runs it."""
 
 import json
 import os
@@ -21,16 +21,26 @@ def test_help_names_stages_and_experiments_quickly(qnal_command):
     assert asked.returncode == 0
     for word in ("train", "som", "infer", "query", "pipeline", "mock", "demo", "data=files|mock"):
         assert word in asked.stdout
-    # The promise is 2 s; TensorFlow, MLflow or pandas at import would take longer than 10.
+    # About 1 s here; importing TensorFlow or MLflow takes much longer.
     assert took < 10
     assert qnal_command().stdout == asked.stdout
 
 
-def test_help_imports_nothing_heavy():
-    code = (
-        "import sys; sys.argv = ['qnal', '--help']; from qnal.cli import main; main();"
-        "print([m for m in ('tensorflow', 'mlflow', 'pandas', 'astropy') if m in sys.modules])"
-    )
+@pytest.mark.parametrize(
+    ("code", "heavy"),
+    [
+        (
+            "sys.argv = ['qnal', '--help']; from qnal.cli import main; main()",
+            ["tensorflow", "mlflow", "pandas", "astropy", "matplotlib"],
+        ),
+        (
+            "import qnal.config.validation, qnal.tracking, qnal.stages.query",
+            ["tensorflow", "keras", "mlflow"],
+        ),
+    ],
+)
+def test_only_what_is_needed_is_imported(code, heavy):
+    code = f"import sys; {code}; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
 
@@ -57,7 +67,13 @@ def test_help_imports_nothing_heavy():
         (["stage=train", "data.desi.spectra=/nowhere/a.fits"], ["data.desi.truth"]),
         (["stage=train", "executor=mpi"], ["executor=mpi", "serial", "local", "dask", "slurm"]),
         (["stage=train", "executor.max_workers=0"], ["executor.max_workers=0", "from 1"]),
-        (["stage=train", "executor.max_wrokers=2"], ["executor.max_wrokers"]),
+        (["stage=train", "executor.max_wrokers=2"], ["Did you mean executor.max_workers?"]),
+        (["stage=train", "+executor.max_wrokers=2"], ["Did you mean executor.max_workers?"]),
+        (["stage=train", "+train.epocs=2"], ["Did you mean train.epochs?"]),
+        (["-m", "stage=train", "train.epocs=1,2"], ["Did you mean train.epochs?"]),
+        (["stage=train", "debug=fast"], ["debug=fast", "default"]),
+        (["stage=train", "lines.names=[LYA,CIV(1548)]"], ["cannot be parsed", "'CIV'"]),
+        (["stage=train", "query.memory_limit=much"], ["query.memory_limit=much", "4GB"]),
         (["stage=train", "executor._target_=no.Where"], ["executor._target_=no.Where", "serial"]),
         (["stage=train", "executor._target_=null"], ["executor._target_", "MPIPoolExecutor"]),
         (["stage=infer"], ["data.pool"]),
@@ -79,6 +95,53 @@ def test_mistakes_get_one_sentence(qnal_command, tmp_path, arguments, words):
     assert [p for p in made if "sweeps" not in p.parts] == []
 
 
+@pytest.mark.parametrize("value", ["", "null"])
+def test_without_a_work_folder_nothing_is_made(qnal_command, tmp_path, value):
+    done = qnal_command("stage=train", f"work_dir={value}", cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: work_dir=")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_config_folder_of_ones_own_adds_choices_and_keeps_the_sentences(qnal_command, tmp_path):
+    (tmp_path / "conf" / "train").mkdir(parents=True)
+    (tmp_path / "conf" / "train" / "long.yaml").write_text(
+        "defaults:\n  - reference\n  - _self_\nepochs: 99\n"
+    )
+    folder = ("--config-dir", str(tmp_path / "conf"))
+    shown = qnal_command(*folder, "train=long", "--cfg", "job")
+    assert "epochs: 99" in shown.stdout
+    for override, words in (
+        ("train=lnog", "train=lnog: there is no such choice; valid ones: long, reference, small."),
+        ("train.epocs=1", "Did you mean train.epochs?"),
+    ):
+        done = qnal_command(*folder, "stage=train", override, cwd=tmp_path)
+        assert done.returncode == 1
+        assert words in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_hydras_own_options_work(qnal_command, tmp_path, monkeypatch):
+    installed = qnal_command("-sc", "install=bash", cwd=tmp_path)
+    assert installed.returncode == 0 and "complete" in installed.stdout
+    monkeypatch.setenv("COMP_LINE", "qnal stage=train train=")
+    assert qnal_command("-sc", "query=bash").stdout.split() == ["train=reference", "train=small"]
+    assert "Defaults List" in qnal_command("--info", "defaults", "stage=train").stdout
+    assert "stage: train" in qnal_command("--cfg", "job", "--resolve", "stage=train").stdout
+    assert "Hydra" in qnal_command("--hydra-help").stdout
+    assert qnal_command("--version").stdout.startswith("qnal ")
+    unknown = qnal_command("--nope")
+    assert unknown.returncode == 1 and "--nope" in unknown.stderr
+
+
+def test_debug_default_runs_a_stage_in_seconds_with_a_traceback(qnal_job, tmp_path, capsys):
+    fast = ("data=mock", "debug=default", f"work_dir={tmp_path}", "tracking=none")
+    code, summary = qnal_job(tmp_path / "train", "stage=train", *fast)
+    assert code == 0 and summary["metrics"]["members"] == 2
+    code, _ = qnal_job(tmp_path / "query", "stage=query", *fast)
+    assert code == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
 def test_a_refused_job_says_so_in_its_summary(qnal_command, tmp_path):
     qnal_command("stage=infer", f"work_dir={tmp_path}", "tracking=none")
     (path,) = tmp_path.rglob("summary.json")
@@ -87,7 +150,7 @@ def test_a_refused_job_says_so_in_its_summary(qnal_command, tmp_path):
     assert "data.pool" in summary["error"]
 
 
-def test_multirun_gives_comparable_runs_that_do_not_mix(qnal_command, tiny, tmp_path):
+def test_the_jobs_of_a_multirun_are_recorded_apart(qnal_command, tiny, tmp_path):
     from mlflow import MlflowClient
 
     done = qnal_command(
@@ -139,7 +202,7 @@ def test_one_refused_job_of_a_multirun_does_not_stop_the_others(qnal_command, ti
 
 
 def test_a_wheel_works_from_any_folder(tmp_path):
-    """Configuration and experiments travel with it; nothing of the checkout is looked at."""
+    """It contains the configuration and the experiments, and needs no checkout."""
     source = tmp_path / "source"
     shutil.copytree(
         ROOT,

@@ -1,4 +1,4 @@
-"""The scripts in experiments/ keep up with the package: each of them can be imported."""
+"""Each script in experiments/ can be imported with the current package."""
 
 import runpy
 import sys

@@ -1,4 +1,4 @@
-"""What MLflow holds after a job, and what happens without it."""
+"""Runs in MLflow after a pipeline, and jobs without a store."""
 
 import json
 from pathlib import Path
@@ -19,7 +19,7 @@ def store(pipeline):
     return client, client.search_runs([experiment.experiment_id]), summary
 
 
-def test_a_run_a_stage_and_a_child_a_member(store):
+def test_one_run_per_stage_and_one_child_per_member(store):
     client, runs, summary = store
     stages = {
         r.data.tags["qnal.stage"]: r
@@ -70,7 +70,7 @@ def test_artifacts_params_and_metrics_of_stages(store):
     assert pipeline_run.data.metrics["selected"] == summary["metrics"]["selected"]
 
 
-def test_no_tracking_whatever_the_environment_says(monkeypatch, tmp_path):
+def test_tracking_none_ignores_the_environment(monkeypatch, tmp_path):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     recorder = open_recorder(TrackingConfig(TrackingKind.none, None, "qnal"), tmp_path)
     with recorder.run("nothing") as run:
@@ -80,7 +80,7 @@ def test_no_tracking_whatever_the_environment_says(monkeypatch, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_environments_store_wins_over_the_default_one(monkeypatch, tmp_path):
+def test_the_environments_store_is_used_instead_of_the_default(monkeypatch, tmp_path):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'other.db'}")
     recorder = open_recorder(TrackingConfig(TrackingKind.sqlite, None, "qnal"), tmp_path)
     with recorder.run("here") as run:
@@ -91,14 +91,14 @@ def test_the_environments_store_wins_over_the_default_one(monkeypatch, tmp_path)
     assert stored.info.status == "FINISHED"
 
 
-def test_a_dead_server_does_not_stop_the_science(monkeypatch, tmp_path, capsys):
+def test_a_job_continues_without_its_server(monkeypatch, tmp_path, capsys):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     config = TrackingConfig(TrackingKind.server, "http://127.0.0.1:9", "qnal")
     recorder = open_recorder(config, tmp_path)
     with recorder.run("lost") as run:
         run.metrics({"a": 1})
     assert run.id is None
-    assert capsys.readouterr().err.count("going on without tracking") == 1
+    assert capsys.readouterr().err.count("continuing without tracking") == 1
 
 
 def test_a_server_needs_an_address(monkeypatch, tmp_path):

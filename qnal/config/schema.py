@@ -1,14 +1,17 @@
-"""The schema of ``conf/``: what keys there are, and of which types.
+"""The configuration's keys: type, valid values and meaning of each.
 
-The values themselves are in ``conf/``, so a field has no default; their bounds are in
-:mod:`qnal.config.validation`.
+``conf/`` holds the default values. :mod:`qnal.config.validation` checks a composed configuration
+against these classes, and :mod:`qnal.config.reference` writes ``docs/configuration.md`` from them.
 """
 
+import math
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from qnal.config.key import Valid, at_least, key, positive
 from qnal.ensemble.bootstrap import Bootstrap
 from qnal.ensemble.votes import Thresholds
 from qnal.labels.label import BadRows
@@ -20,9 +23,12 @@ from qnal.query.utility import Strategy
 from qnal.spectra.file_version import Verify
 from qnal.spectra.mock.config import MockConfig
 
+SIZE = r"[0-9.]+ ?[KMGT]i?B"
+PATHS = Valid("a path, a glob pattern, or a list of them", lambda v: True)
+
 
 class Stage(StrEnum):
-    """What one job does."""
+    """What a job does."""
 
     train = "train"
     som = "som"
@@ -40,108 +46,143 @@ class DataKind(StrEnum):
 
 
 class GridName(StrEnum):
-    """Wavelength grids of new networks."""
+    """Wavelength grid of a new network."""
 
     log = "log"
     linear = "linear"
 
 
 class SomBackend(StrEnum):
-    """What fits a map."""
+    """Implementation that fits the SOM."""
 
     qnal = "qnal"
     somviz = "somviz"
 
 
 class TrackingKind(StrEnum):
-    """Where results are recorded."""
+    """Where runs are recorded."""
 
     sqlite = "sqlite"
     server = "server"
     none = "none"
 
 
-# ``Any`` where a key takes a path, a glob, or a list of either; see spectra.tree.paths_of.
 @dataclass
 class DesiConfig:
     """Labelled DESI spectra."""
 
-    spectra: Any
-    truth: Any
-    single_exposure: bool
-    bal_recorded: Any  # true, false, or the tables for which it is
+    spectra: Any = key("coadd files, or folders that contain coadds", PATHS)
+    truth: Any = key("visual inspection tables, CSV or FITS", PATHS)
+    single_exposure: bool = key("train on one random exposure of each target")
+    bal_recorded: Any = key(
+        "whether quasars without a BAL comment are non-BALs",
+        Valid("true, false, or the tables of data.desi.truth for which it is true", lambda v: True),
+    )
 
 
 @dataclass
 class BossConfig:
     """Labelled BOSS spectra."""
 
-    spectra: Any
-    truth: Any
-    most: int
+    spectra: Any = key("the BOSS training file, spec-*.fits files, or folders of them", PATHS)
+    truth: Any = key("the DR12 superset catalogue (truth_dr12q.fits)", PATHS)
+    most: int = key(
+        "largest number of BOSS spectra to use if there are more of them than DESI spectra",
+        at_least(1, "a number of spectra"),
+    )
 
 
 @dataclass
 class DataConfig:
     """Input spectra."""
 
-    kind: DataKind
-    desi: DesiConfig
-    boss: BossConfig
-    pool: Any
-    use_mask: bool
-    bad: BadRows
-    mock: MockConfig | None
+    kind: DataKind = key("real files, or the mock survey; set by the choice of `data`")
+    desi: DesiConfig = key("labelled DESI spectra")
+    boss: BossConfig = key("labelled BOSS spectra")
+    pool: Any = key("the unlabelled spectra to score: coadd files, or folders of them", PATHS)
+    use_mask: bool = key("ignore pixels that the MASK extension flags")
+    bad: BadRows = key("what becomes of labels with low confidence (quality below 2.5)")
+    mock: MockConfig | None = key("the mock survey; null for real files")
 
 
 @dataclass
 class NetworkConfig:
-    """Structure of new networks."""
+    """Structure of a new network."""
 
-    layers: int
-    filters: int
-    boxes: int
-    padding: Padding
-    offset_activation: OffsetActivation
-    grid: GridName
-    reg_conv: float
-    reg_dense: float
-    dropout: float
+    layers: int = key("number of convolutional layers", at_least(1))
+    filters: int = key("number of filters of a convolutional layer", at_least(1))
+    boxes: int = key("number of wavelength boxes of a head", at_least(2))
+    padding: Padding = key("padding of convolutions; auto is same from 6 layers on, else valid")
+    offset_activation: OffsetActivation = key("activation of the offsets within a box")
+    grid: GridName = key("wavelength grid, logarithmic or linear")
+    reg_conv: float = key("L2 regularisation of the convolutional layers", at_least(0, "a number"))
+    reg_dense: float = key("L2 regularisation of the dense layer", at_least(0, "a number"))
+    dropout: float = key(
+        "dropout rate", Valid("a number from 0 up to 0.99", lambda v: 0 <= v <= 0.99)
+    )
 
 
 @dataclass
 class LinesConfig:
-    """What the heads look for."""
+    """Emission lines that a network detects, with one head per line."""
 
-    names: list[str]
-    bal: list[str]
+    names: list[str] = key(
+        "emission lines, in QuasarNP's names", Valid("at least one line", lambda v: len(v) >= 1)
+    )
+    bal: list[str] = key(
+        "lines with a head for broad absorption",
+        Valid("one BAL line or none", lambda v: len(v) <= 1),
+    )
 
 
 @dataclass
 class TrainConfig:
-    """How a member is fitted."""
+    """Training of a member."""
 
-    epochs: int
-    min_steps: int
-    batch_size: int
-    learning_rate: float
-    amsgrad: bool
-    precision: Precision
-    threads: int
-    group: int | None
+    epochs: int = key("number of epochs", at_least(1))
+    min_steps: int = key(
+        "smallest number of training steps; raises the number of epochs for small label sets, and "
+        "0 is the reference's behaviour",
+        at_least(0),
+    )
+    batch_size: int = key("spectra per training step", at_least(2))
+    learning_rate: float = key("learning rate of Adam", positive())
+    amsgrad: bool = key("use the AMSGrad variant of Adam")
+    precision: Precision = key(
+        "precision of the convolutions; auto is bfloat16 where the processor or GPU supports it"
+    )
+    threads: int = key("threads per worker; the exact weights depend on their number", at_least(1))
+    group: int | None = key(
+        "members trained together in one program",
+        at_least(1, "a number of members").or_null("the best for the machine"),
+    )
 
 
 @dataclass
 class EnsembleConfig:
     """The ensemble, and when its members call a spectrum a quasar."""
 
-    n: int
-    path: str | None
-    bootstrap: Bootstrap
-    line_threshold: float
-    min_lines: int
-    high_z: float
-    calibrate: bool
+    n: int = key("number of members", at_least(1, "a number of members"))
+    path: str | None = key("the ensemble to use; null for the last one trained in work_dir")
+    bootstrap: Bootstrap = key(
+        "what is drawn with replacement: targets with all their exposures, or rows"
+    )
+    line_threshold: float = key(
+        "confidence from which a line counts as detected",
+        Valid("a confidence from 0 up to, not including, 1", lambda v: 0 <= v < 1),
+    )
+    min_lines: int = key(
+        "number of detected lines from which a spectrum is a quasar",
+        at_least(1, "a number of lines"),
+    )
+    high_z: float = key(
+        "redshift from which a quasar is in class QSO_HZ",
+        Valid("a redshift", lambda v: -1 < v < math.inf),
+    )
+    calibrate: bool = key(
+        "apply the calibration that was fitted out of bag to the soft probabilities; votes are "
+        "never calibrated"
+    )
 
     def thresholds(self) -> Thresholds:
         """When a member votes quasar."""
@@ -150,79 +191,128 @@ class EnsembleConfig:
 
 @dataclass
 class SomConfig:
-    """The self-organising map."""
+    """The self-organizing map (SOM), used to reject outliers."""
 
-    backend: SomBackend
-    shape: list[int]
-    wrap: bool
-    epochs: int
-    sample: int
-    spectra: Any
-    path: str | None
+    backend: SomBackend = key("implementation that fits it")
+    shape: list[int] = key(
+        "rows and columns of cells",
+        Valid(
+            "two whole numbers, rows and columns, such as [45,45]",
+            lambda v: len(v) == 2 and min(v) >= 1 and math.prod(v) >= 2,
+        ),
+    )
+    wrap: bool = key("whether both axes wrap around (a torus)")
+    epochs: int = key("passes over the sample", at_least(1))
+    sample: int = key(
+        "number of spectra it is fitted to, drawn with the seed",
+        at_least(2, "a number of spectra"),
+    )
+    spectra: Any = key("spectra it is fitted to; null for data.pool", PATHS)
+    path: str | None = key(
+        "a fitted SOM, written by qnal or SOMVIZ; null for the last one in work_dir"
+    )
 
 
 @dataclass
 class InferConfig:
-    """How a pool is scored."""
+    """Scoring of a pool."""
 
-    backend: Backend
-    precision: Precision
-    batch_size: int
-    threads: int
-    limit: int | None
-    random_order: bool
-    strict: bool
-    sky: bool
-    keep_members: bool
-    verify: Verify
-    csv: bool
-    qso_qn: bool
+    backend: Backend = key("implementation of the forward pass")
+    precision: Precision = key(
+        "precision of the forward pass; auto is bfloat16 where the processor supports it, and "
+        "votes that rounding could change are recomputed in float32"
+    )
+    batch_size: int = key(
+        "spectra per forward pass; limits memory", at_least(1, "a number of spectra")
+    )
+    threads: int = key("threads per worker", at_least(1))
+    limit: int | None = key(
+        "score only this many files", at_least(1, "a number of files").or_null("all")
+    )
+    random_order: bool = key("score files in random order")
+    strict: bool = key("stop at the first file that cannot be read")
+    sky: bool = key("score sky fibres")
+    keep_members: bool = key(
+        "cache each member's predictions, so that other thresholds or another number of members "
+        "need no forward pass that was already made"
+    )
+    verify: Verify = key(
+        "when an input file counts as unchanged: same size and time (stat), or same content"
+    )
+    csv: bool = key("also write scores.csv, the table of the reference")
+    qso_qn: bool = key("also write a qso_qn-*.fits table per coadd, as DESI's pipeline does")
 
 
 @dataclass
 class QueryConfig:
-    """Which spectra are picked for inspection."""
+    """Selection of the spectra to inspect."""
 
-    scores: str | None
-    strategy: Strategy
-    n: int
-    som_percentile: float | None
-    som_counts: SomCounts
-    max_outlier: float | None
-    camera: CameraRule
-    bad_cameras: Any
-    exclude: Any
+    scores: str | None = key("a scores dataset or table; null for the last one in work_dir")
+    strategy: Strategy = key("utility by which targets are ranked; set by the choice of `query`")
+    n: int = key("number of targets to select", at_least(1, "a number of targets"))
+    som_percentile: float | None = key(
+        "reject spectra in SOM cells whose number of spectra is at most this percentile",
+        Valid("a percentile from 0 up to, not including, 100", lambda v: 0 <= v < 100).or_null(
+            "no such filter"
+        ),
+    )
+    som_counts: SomCounts = key(
+        "cells over which the percentile is taken: all, or those up to the last occupied one, as "
+        "in the reference's notebook"
+    )
+    max_outlier: float | None = key(
+        "reject spectra that are further from their SOM cell than this",
+        Valid("a number of standard deviations", math.isfinite).or_null("no such filter"),
+    )
+    camera: CameraRule = key(
+        "reject targets with a dead camera in all of their spectra, in any, or none"
+    )
+    bad_cameras: Any = key("lists of TARGETIDs to reject for a dead camera", PATHS)
+    exclude: Any = key("lists of TARGETIDs to leave out, such as other campaigns' targets", PATHS)
+    memory_limit: str = key(
+        "memory of the query engine (DuckDB); larger intermediate results go to query.temp_dir",
+        Valid("a size such as 4GB or 500MB", lambda v: bool(re.fullmatch(SIZE, v.strip(), re.I))),
+    )
+    temp_dir: str | None = key(
+        "folder for intermediate results; null for the system's temporary folder"
+    )
 
 
 @dataclass
 class TrackingConfig:
-    """Where results are recorded in MLflow."""
+    """Recording of runs in MLflow."""
 
-    kind: TrackingKind
-    uri: str | None
-    experiment: str
+    kind: TrackingKind = key("which store; set by the choice of `tracking`")
+    uri: str | None = key("tracking URI; null for MLFLOW_TRACKING_URI or a database in work_dir")
+    experiment: str = key("name of the MLflow experiment")
 
 
 @dataclass
 class Config:
     """All keys of a job."""
 
-    stage: Stage | None
-    seed: int
-    work_dir: str
-    debug: bool
-    data: DataConfig
-    network: NetworkConfig
-    lines: LinesConfig
-    train: TrainConfig
-    ensemble: EnsembleConfig
-    som: SomConfig
-    infer: InferConfig
-    query: QueryConfig
-    executor: dict[str, Any]  # _target_, and whatever arguments that takes
-    tracking: TrackingConfig
+    stage: Stage | None = key("what the job does")
+    seed: int = key("seed of all random numbers", at_least(0))
+    work_dir: str = key(
+        "folder of all results: ensembles, SOMs, scores, runs and the MLflow store",
+        Valid("the path of a folder", lambda v: v.strip() != ""),
+    )
+    traceback: bool = key("print a traceback when a job is refused")
+    data: DataConfig = key("input spectra")
+    network: NetworkConfig = key("structure of new networks")
+    lines: LinesConfig = key("emission lines that a network detects")
+    train: TrainConfig = key("training of members")
+    ensemble: EnsembleConfig = key("the ensemble and its votes")
+    som: SomConfig = key("the self-organizing map (SOM)")
+    infer: InferConfig = key("scoring of a pool")
+    query: QueryConfig = key("selection of spectra to inspect")
+    executor: dict[str, Any] = key(
+        "where members are trained and files scored: `_target_`, a concurrent.futures.Executor, "
+        "and its arguments"
+    )
+    tracking: TrackingConfig = key("recording of runs in MLflow")
 
     @property
     def work(self) -> Path:
-        """The working folder, absolute."""
+        """The work folder, absolute."""
         return Path(self.work_dir).expanduser().absolute()

@@ -1,1 +1,1 @@
-"""Executors: where tasks run (this process, local processes, Dask, Slurm, any other)."""
+"""Executors: run tasks in this process, in local processes, on Dask workers or in Slurm jobs."""

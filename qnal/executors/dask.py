@@ -1,7 +1,7 @@
-"""Executors of many machines, through Dask: a scheduler that runs already, or jobs under Slurm.
+"""Executors for several machines, through Dask: a running scheduler, or jobs of a Slurm queue.
 
-Dask gives a unit whose worker died to another one, and gives it up after a few deaths. Folders
-have to be on a disk that all machines share.
+If a worker dies, Dask runs its tasks on another worker, and gives a task up after a few deaths.
+All folders must be on a file system that the machines share.
 """
 
 import logging
@@ -17,15 +17,17 @@ from qnal.executors.local import local_workers
 from qnal.executors.tasks import LostError
 
 CONNECT = 10  # seconds to wait for a scheduler
-SOON = "100ms"  # a task's share of a worker: jobs are asked for as long as there are tasks without
+# Dask starts workers until it expects all waiting tasks to be done within this time; a short time
+# makes it start one worker per waiting task, up to the limit.
+TARGET_DURATION = "100ms"
 
 
 class DaskExecutor(Executor):
-    """Units as tasks of a Dask client; closes it at shutdown, and the cluster if it is ours.
+    """Runs tasks on the workers of a Dask client.
 
     Args:
-        client: a ``distributed.Client``.
-        cluster: what to close with it.
+        client: a ``distributed.Client``; closed at shutdown.
+        cluster: a Dask cluster to close at shutdown, if any.
     """
 
     def __init__(self, client: Any, cluster: Any = None) -> None:
@@ -34,14 +36,14 @@ class DaskExecutor(Executor):
         self.tasks = client.get_executor(pure=False)
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Have ``fn`` called by a worker."""
+        """Call ``fn`` in a worker."""
         future: Future[Any] = Future()
         task = self.tasks.submit(fn, *args, **kwargs)
-        task.add_done_callback(partial(_hand_over, future))
+        task.add_done_callback(partial(_set_outcome, future))
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Wait for what is under way, or cancel it, and let go of the workers."""
+        """Wait for running tasks or cancel them, and release the workers."""
         if self.client is None:
             return
         self.tasks.shutdown(wait)
@@ -51,10 +53,10 @@ class DaskExecutor(Executor):
         self.client = None
 
 
-def _hand_over(future: Future[Any], task: Future[Any]) -> None:
-    """The outcome of a task, in the terms of :mod:`qnal.executors.local`."""
+def _set_outcome(future: Future[Any], task: Future[Any]) -> None:
+    """Set the outcome of a Dask task, with the exceptions that :mod:`.tasks` expects."""
     if task.cancelled():
-        future.set_exception(BrokenExecutor("the scheduler is gone, or has let go of the task"))
+        future.set_exception(BrokenExecutor("the scheduler has ended or cancelled the task"))
     elif error := task.exception():
         killed = type(error).__name__ == "KilledWorker"
         future.set_exception(LostError(_deaths(error)) if killed else error)
@@ -70,16 +72,16 @@ def _deaths(error: BaseException) -> str:
 def dask(
     address: str | None = None, max_workers: int | None = None, threads: int = 1
 ) -> DaskExecutor:
-    """The workers of a Dask scheduler.
+    """Workers of a Dask scheduler.
 
     Args:
-        address: of one that runs, such as ``tcp://host:8786``; None: one of our own, with
+        address: of a running scheduler, such as ``tcp://host:8786``; None: start one, with
             workers on this machine.
-        max_workers: how many workers of our own; None: as many as the cores allow.
-        threads: with how many threads each one computes.
+        max_workers: number of workers to start; None: as many as the cores allow.
+        threads: number of threads per worker.
 
     Raises:
-        ConfigError: Dask is not installed, or nothing answers at the address.
+        ConfigError: Dask is not installed, or there is no scheduler at the address.
     """
     distributed = _extra("distributed")
     if address is None:
@@ -94,8 +96,8 @@ def dask(
         return DaskExecutor(distributed.Client(address, timeout=CONNECT))
     except (OSError, ValueError) as error:
         raise ConfigError(
-            f"executor.address={address}: no Dask scheduler answers there; start one with `dask "
-            "scheduler`, or leave the address out for one of this job's own."
+            f"executor.address={address}: no Dask scheduler answers; start one with `dask "
+            "scheduler`, or leave the address out to start one for this job."
         ) from error
 
 
@@ -112,27 +114,27 @@ def slurm(
     logs: str | None = None,
     threads: int = 1,
 ) -> DaskExecutor:
-    """Workers in jobs of a Slurm queue: as many as there is work for, up to ``jobs``.
+    """Workers in jobs of a Slurm queue: as many as there are tasks for, up to ``jobs``.
 
     Args:
-        jobs: how many at most.
-        cores, memory, walltime: of one job, as Slurm and dask-jobqueue understand them.
-        queue, account: partition and account; None: the site's own.
-        interface: network interface on which the jobs reach this process; None: the usual one.
+        jobs: largest number of jobs.
+        cores, memory, walltime: of one job, in the notation of Slurm and dask-jobqueue.
+        queue, account: partition and account; None: the site's default.
+        interface: network interface through which jobs connect to this process; None: the default.
         directives: further options of ``sbatch``, such as ``--constraint=cpu``.
-        prologue: lines of shell before the worker starts, such as ``module load python``.
-        logs: folder for what the jobs print; None: the current one.
-        threads: with how many threads each worker computes; a job has ``cores // threads``.
+        prologue: shell commands to run before a worker starts, such as ``module load python``.
+        logs: folder for the output of jobs; None: the current folder.
+        threads: number of threads per worker; a job runs ``cores // threads`` workers.
 
     Raises:
-        ConfigError: dask-jobqueue or Slurm is not installed, or a number is out of bounds.
+        ConfigError: dask-jobqueue or Slurm is not installed, or a number is not valid.
     """
     if jobs < 1 or cores < 1:
         raise ConfigError(f"executor.jobs={jobs}, executor.cores={cores}: both take 1 or more.")
     if which("sbatch") is None:
         raise ConfigError(
-            "executor=slurm needs sbatch, which is not here; start the job on a login node of the "
-            "cluster, or take executor=local."
+            "executor=slurm needs sbatch, which is not installed here; start the job on a login "
+            "node of the cluster, or choose executor=local."
         )
     cluster = _extra("dask_jobqueue").SLURMCluster(
         cores=cores,
@@ -145,16 +147,16 @@ def slurm(
         job_extra_directives=list(directives),
         job_script_prologue=list(prologue),
         log_directory=logs,
-        worker_extra_args=["--nthreads", "1"],  # one unit at a time, with the cores it has
+        worker_extra_args=["--nthreads", "1"],  # one task at a time
     )
-    cluster.adapt(minimum_jobs=0, maximum_jobs=jobs, target_duration=SOON)
+    cluster.adapt(minimum_jobs=0, maximum_jobs=jobs, target_duration=TARGET_DURATION)
     return DaskExecutor(_extra("distributed").Client(cluster), cluster)
 
 
 def _extra(name: str) -> Any:
     try:
         module = import_module(name)
-        # Every connection made or closed is told to the log otherwise.
+        # Otherwise each new or closed connection is logged.
         logging.getLogger("distributed").setLevel(logging.WARNING)
         return module
     except ImportError as error:

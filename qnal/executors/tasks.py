@@ -1,23 +1,15 @@
-"""Where units of work are computed: here, in processes of this machine, or wherever else.
+"""Runs one task per unit of work on any :class:`concurrent.futures.Executor`.
 
-Any :class:`concurrent.futures.Executor` will do; :func:`completed` asks nothing more of it. What
-goes to it is a unit (a member's number, a file's name) and the work to be done on it: a small
-frozen dataclass that can be pickled and called. What is large, or takes long to make, is made once
-a process by a cache whose key is that dataclass.
+A unit is a member's number or an input file. The task is a small frozen dataclass that is pickled,
+sent to a worker and called with a unit. Large objects, such as networks, are not part of it: each
+process makes them once and caches them with the dataclass as key.
 """
 
 from collections import Counter, deque
-from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import (
-    FIRST_COMPLETED,
-    BrokenExecutor,
-    CancelledError,
-    Executor,
-    Future,
-    wait,
-)
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from itertools import islice
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from qnal.errors import ConfigError, QnalError
 from qnal.executors.local import LocalProcesses, Serial
@@ -26,123 +18,155 @@ Unit = TypeVar("Unit")
 Result = TypeVar("Result")
 MakeExecutor = Callable[[], Executor]
 
-LOSSES = 3  # lost workers after which a unit is given up
-ALONE = 2  # lost workers after which it is tried once more with nothing beside it
-IN_FLIGHT = 1000  # units, where an executor does not say how many workers it has
+LOSSES = 3  # a unit is given up after this many dead workers
+ALONE = 2  # a unit is run alone after this many dead workers
+IN_FLIGHT = 1000  # units submitted to an executor that does not tell its number of workers
 
 
 class LostError(QnalError):
-    """The workers that computed a unit died, again and again."""
+    """The workers that ran a unit died repeatedly."""
 
 
 def completed(
     executor: MakeExecutor, work: Callable[[Unit], Result], units: Sequence[Unit]
 ) -> Generator[tuple[Unit, Result | Exception], None, None]:
-    """Do the work on all units; yields each one as it is finished, in no particular order.
+    """Run ``work`` on all units, and yield each unit when it is finished, in any order.
 
-    A bounded number of units is under way at a time. If a worker dies, all that was under way is
-    done again on a fresh executor. A unit that was there at two such deaths is then tried alone,
-    so that no other is blamed for it, and given up after the third.
+    The number of submitted units is limited. If a worker dies, all units that were submitted are
+    run again on a new executor. A unit that was submitted when two workers died is run alone, to
+    find out whether it is the cause, and given up if that worker dies too.
 
-    Close the generator (``contextlib.closing``) where the loop over it may be left early: that
-    ends the workers.
+    Close the generator (``contextlib.closing``) if the loop over it may end early: that ends the
+    workers.
 
     Args:
-        executor: makes an executor; called again after one has broken.
-        work: what is called with each unit, wherever the executor has it called.
+        executor: makes an executor; called again after a worker died.
+        work: called with each unit.
         units: hashable and picklable.
 
     Yields:
-        A unit with what ``work`` returned or raised; with :class:`LostError` if it was given up.
+        A unit and what ``work`` returned or raised, or :class:`LostError` if it was given up.
 
     Raises:
         ConfigError: the executor cannot be made.
     """
-    rest, again = iter(units), deque[Unit]()
-    losses: Counter[Unit] = Counter()
-    running: dict[Future[Result], Unit] = {}
     if not units:
         return
-    pool = made(executor)
-    if len(units) == 1 and isinstance(pool, LocalProcesses):
-        pool = Serial()  # another process would only cost the time to start it
-    broken = False
+    tasks = _Tasks(executor, work, units)
     try:
-        while True:
-            while not broken:
-                again.extend(islice(rest, 0 if again else 1))
-                if not again or not _has_room(pool, again[0], running, losses):
-                    break
-                unit = again.popleft()
-                future = _submitted(pool, work, unit)
-                running[future] = unit
-                if future.done():  # an executor that works in this very process
-                    break
-            if not running and not broken:
-                break
-            done, _ = wait(running, return_when=FIRST_COMPLETED)
-            for future in done:
-                unit = running.pop(future)
-                try:
-                    result: Result | Exception = future.result()
-                except (BrokenExecutor, CancelledError):
-                    broken = True
-                    losses[unit] += 1
-                    if losses[unit] < LOSSES:
-                        again.append(unit)
-                        continue
-                    result = LostError(
-                        f"its worker died {LOSSES} times, the last time with nothing beside it; "
-                        "was it killed, or out of memory?"
-                    )
-                except Exception as error:
-                    result = error
-                yield unit, result
-            if broken and not running:  # nothing that could still be finished
-                pool.shutdown(wait=False)
-                pool, broken = made(executor), False
-        pool.shutdown()
+        while tasks.submit():
+            yield from tasks.finished()
+            tasks.replace_broken_executor()
+        tasks.executor.shutdown()
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+        tasks.executor.shutdown(wait=False, cancel_futures=True)
 
 
 def made(executor: MakeExecutor) -> Executor:
-    """A fresh executor.
+    """Make an executor.
 
     Raises:
-        ConfigError: it cannot be made of the arguments given.
+        ConfigError: it cannot be made with the arguments given.
     """
     try:
         pool = executor()
     except QnalError:
         raise
-    except Exception as error:  # whatever an executor of another library may raise
+    except Exception as error:  # other libraries raise anything
         reason = " ".join(str(error).split()) or repr(error)
         raise ConfigError(f"executor: it cannot be started ({reason.rstrip('.')}).") from error
     if not isinstance(pool, Executor):
         raise ConfigError(
-            f"executor: {type(pool).__name__} is no concurrent.futures.Executor; give the name "
-            "of one as executor._target_."
+            f"executor: {type(pool).__name__} is not a concurrent.futures.Executor; set "
+            "executor._target_ to the full name of one."
         )
     return pool
 
 
-def _submitted(pool: Executor, work: Callable[[Unit], Result], unit: Unit) -> Future[Result]:
-    try:
-        return pool.submit(work, unit)
-    except BrokenExecutor as error:
-        future: Future[Result] = Future()
-        future.set_exception(error)
-        return future
+class _Tasks(Generic[Unit, Result]):
+    """The state of :func:`completed`.
+
+    Attributes:
+        executor: the current executor.
+        broken: whether a worker of it has died, so that it accepts no more units.
+        running: submitted units by their futures.
+        waiting: units to submit next, among them those whose worker died.
+        rest: units that were not taken up yet.
+        losses: number of dead workers per unit.
+    """
+
+    def __init__(
+        self, make: MakeExecutor, work: Callable[[Unit], Result], units: Sequence[Unit]
+    ) -> None:
+        self.make, self.work = make, work
+        self.executor = made(make)
+        if len(units) == 1 and isinstance(self.executor, LocalProcesses):
+            self.executor = Serial()  # saves the time that a process takes to start
+        self.broken = False
+        self.running: dict[Future[Result], Unit] = {}
+        self.waiting: deque[Unit] = deque()
+        self.rest = iter(units)
+        self.losses: Counter[Unit] = Counter()
+
+    def submit(self) -> bool:
+        """Submit units while there is room; returns whether any is running."""
+        while not self.broken:
+            self.waiting.extend(islice(self.rest, 0 if self.waiting else 1))
+            if not self.waiting or not self._has_room_for(self.waiting[0]):
+                break
+            unit = self.waiting.popleft()
+            future = self._submitted(unit)
+            self.running[future] = unit
+            if future.done():  # the executor runs units in this process
+                break
+        return bool(self.running)
+
+    def finished(self) -> Iterator[tuple[Unit, Result | Exception]]:
+        """Wait for at least one unit; yields those that are finished or given up."""
+        done, _ = wait(self.running, return_when=FIRST_COMPLETED)
+        for future in done:
+            unit = self.running.pop(future)
+            if _worker_died(future):
+                self.broken = True
+                self.losses[unit] += 1
+                if self.losses[unit] < LOSSES:
+                    self.waiting.append(unit)
+                else:
+                    yield (
+                        unit,
+                        LostError(
+                            f"its worker died {LOSSES} times, the last time with no other unit "
+                            "running; was it killed, or out of memory?"
+                        ),
+                    )
+            elif isinstance(error := future.exception(), Exception):
+                yield unit, error
+            else:
+                yield unit, future.result()
+
+    def replace_broken_executor(self) -> None:
+        """Make a new executor once all units of a broken one have ended."""
+        if self.broken and not self.running:
+            self.executor.shutdown(wait=False)
+            self.executor, self.broken = made(self.make), False
+
+    def _submitted(self, unit: Unit) -> Future[Result]:
+        try:
+            return self.executor.submit(self.work, unit)
+        except BrokenExecutor as error:
+            future: Future[Result] = Future()
+            future.set_exception(error)
+            return future
+
+    def _has_room_for(self, unit: Unit) -> bool:
+        if not self.running:
+            return True
+        if self.losses and any(self.losses[u] >= ALONE for u in (unit, *self.running.values())):
+            return False
+        # The name of this attribute in Python's own executors.
+        workers = getattr(self.executor, "_max_workers", None)
+        return len(self.running) < (2 * workers if workers else IN_FLIGHT)
 
 
-def _has_room(
-    pool: Executor, unit: Unit, running: dict[Future[Result], Unit], losses: Counter[Unit]
-) -> bool:
-    """Whether one more unit may be under way; one that is suspected of murder is kept alone."""
-    if not running:
-        return True
-    if losses and any(losses[u] >= ALONE for u in (unit, *running.values())):
-        return False
-    workers = getattr(pool, "_max_workers", None)  # what Python's own pools call it
-    return len(running) < (2 * workers if workers else IN_FLIGHT)
+def _worker_died(future: Future[Result]) -> bool:
+    return future.cancelled() or isinstance(future.exception(), BrokenExecutor)

@@ -1,4 +1,4 @@
-"""One plain function a stage: typed configuration in, summary out."""
+"""Stages: one function per stage, which takes a configuration and returns a summary."""
 
 from collections.abc import Callable
 from concurrent.futures import Executor
@@ -14,13 +14,13 @@ from qnal.tracking import Recorder, Run
 
 @dataclass(frozen=True)
 class Job:
-    """Where a stage puts what belongs to this job alone, and records it.
+    """What a stage gets besides its configuration.
 
     Attributes:
-        folder: the job's run folder.
-        recorder: the tracking store.
-        executor: makes what units of work are computed by, given with how many threads each.
-        parent: run of the pipeline it belongs to, if any.
+        folder: the job's run folder, for figures, tables and summaries.
+        recorder: records runs in MLflow.
+        executor: makes an executor for tasks that use the given number of threads each.
+        parent: the run of the pipeline that the stage is part of, if any.
     """
 
     folder: Path
@@ -33,6 +33,9 @@ StageFunction = Callable[[Config, Job], Summary]
 
 
 def stage_function(stage: Stage) -> StageFunction:
-    """The function of a stage; its module, and TensorFlow with it, is imported only now."""
+    """The function of a stage.
+
+    Its module is imported on first use, because some stages import TensorFlow.
+    """
     function: StageFunction = getattr(import_module(f"qnal.stages.{stage.value}"), stage.value)
     return function

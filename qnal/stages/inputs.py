@@ -1,4 +1,4 @@
-"""What a stage reads: the labelled set and the pool, of files or of the mock survey."""
+"""What stages read: labelled spectra and the pool, from files or from the mock survey."""
 
 import json
 from dataclasses import replace
@@ -21,24 +21,24 @@ from qnal.files import write_text
 from qnal.fingerprint import fingerprint
 from qnal.progress import progress, say
 from qnal.spectra.grid import Grid
-from qnal.spectra.mock import MockSurvey, survey_at, write_survey
+from qnal.spectra.mock import MockConfig, MockSurvey, survey_at, write_survey
 from qnal.spectra.spectra_file import SpectraFile, find_coadds, paths_of
-from qnal.stages.work_folder import folder_for, to_dict
+from qnal.stages.work_folder import WorkFolder, to_dict
 
-MOCK_VERSION = 1  # raised when the same configuration gives another survey
-MOCK_DONE = "files.json"
+# Bump this number when the same MockConfig gives another survey, or when a default of it changes.
+MOCK_VERSION = 1
+FILE_LIST = "files.json"  # sizes of the survey's files; written last
 
 
 def with_survey(config: Config) -> Config:
-    """The configuration with the mock survey's files filled in, if it asks for one.
+    """The configuration with the paths of the mock survey, for ``data=mock``.
 
-    The survey is written once and found again; keys that are set win over it.
+    The survey is written if it does not exist. Paths that are set in the configuration are kept.
     """
     if config.data.kind is not DataKind.mock:
         return config
     survey, _ = mock_survey(config)
-    data, mock = config.data, config.data.mock
-    assert mock is not None  # noqa: S101 (mock_survey has seen to it)
+    data, mock = config.data, config.data.mock or MockConfig()
     desi, boss = data.desi, data.boss
     if desi.spectra is None and mock.labelled:
         desi = replace(desi, spectra=str(survey.desi_spectra), truth=str(survey.desi_truth))
@@ -49,46 +49,57 @@ def with_survey(config: Config) -> Config:
 
 
 def mock_survey(config: Config) -> tuple[MockSurvey, bool]:
-    """The mock survey of the configuration, and whether it had to be written."""
+    """The mock survey of the configuration, and whether it was written by this call.
+
+    Raises:
+        ConfigError: ``data.mock`` is null or has a value that is not valid.
+    """
     mock = config.data.mock
     if mock is None:
-        raise ConfigError(
-            "data.kind=mock says nothing of what the survey contains; take data=mock."
-        )
+        raise ConfigError("data.kind=mock needs the keys of data.mock; choose data=mock.")
     mock.validate()
-    root = folder_for(config.work, "mock", fingerprint({"version": MOCK_VERSION} | to_dict(mock)))
+    root = WorkFolder(config.work).folder_for("mock", mock_fingerprint(mock))
     root.mkdir(parents=True, exist_ok=True)
     with FileLock(root / ".lock"):
-        if _is_whole(root):
+        if _is_complete(root):
             return survey_at(root), False
         with progress("mock survey", mock.labelled + mock.boss + mock.pool) as advance:
             survey = write_survey(mock, root, advance)
-        write_text(root / MOCK_DONE, json.dumps(_sizes(root), indent=0) + "\n")
+        write_text(root / FILE_LIST, json.dumps(_sizes(root), indent=0) + "\n")
     return survey, True
 
 
+def mock_fingerprint(mock: MockConfig) -> str:
+    """Fingerprint of a survey: values that differ from the defaults, and the version."""
+    defaults = to_dict(MockConfig())
+    changed = {key: value for key, value in to_dict(mock).items() if value != defaults[key]}
+    return fingerprint({"version": MOCK_VERSION} | changed)
+
+
 def _sizes(root: Path) -> dict[str, int]:
-    """Size of every file of a survey by its name; hidden files and the list itself are none."""
-    files = (p for p in root.rglob("*") if p.is_file() and p.name[0] != "." and p.parent != root)
-    beside = (p for p in root.glob("*.csv"))
-    return {p.relative_to(root).as_posix(): p.stat().st_size for p in sorted({*files, *beside})}
+    """Size of each file of a survey by its name, without hidden files and the list itself."""
+    files = (p for p in root.rglob("*") if p.is_file() and not p.name.startswith("."))
+    return {
+        p.relative_to(root).as_posix(): p.stat().st_size
+        for p in sorted(files)
+        if p != root / FILE_LIST
+    }
 
 
-def _is_whole(root: Path) -> bool:
-    """Whether a survey was written to its end, and is still as it was written."""
+def _is_complete(root: Path) -> bool:
+    """Whether a survey was written completely and its files still have the same sizes."""
     try:
-        listed = json.loads((root / MOCK_DONE).read_text())
+        return bool(json.loads((root / FILE_LIST).read_text()) == _sizes(root))
     except (OSError, ValueError):
         return False
-    return bool(listed == _sizes(root))
 
 
 def labelled_set(config: Config, grid: Grid) -> LabelledSet:
     """The labelled spectra of all sources, in canonical order.
 
     Raises:
-        ConfigError: no source is given, or one lacks its truth.
-        InputError: a file is missing or broken, or nothing matches.
+        ConfigError: no source is set, or one has spectra without truth or truth without spectra.
+        InputError: a file is missing or cannot be read, or no spectrum has a label.
     """
     data, high_z = config.data, config.ensemble.high_z
     sets = []
@@ -99,7 +110,7 @@ def labelled_set(config: Config, grid: Grid) -> LabelledSet:
                 f"data.{name}.{lacking} is not set; training needs data.{name}.spectra and "
                 f"data.{name}.truth, or neither."
             )
-    # Draws of their own streams, so that one source does not change what is drawn of the other.
+    # One random stream per source, so that what is drawn from one does not depend on the other.
     desi_rng, boss_rng = (
         np.random.default_rng(s) for s in np.random.SeedSequence(config.seed).spawn(2)
     )
@@ -127,13 +138,13 @@ def labelled_set(config: Config, grid: Grid) -> LabelledSet:
     if not sets:
         raise ConfigError(
             "no labelled spectra: set data.desi.spectra and data.desi.truth, or data.boss.spectra "
-            "and data.boss.truth, or take data=mock."
+            "and data.boss.truth, or choose data=mock."
         )
     return merged(sets)
 
 
 def _bal_recorded(desi: DesiConfig) -> list[Path] | bool:
-    """For which of the truth tables inspectors noted every BAL."""
+    """The truth tables in which quasars without a BAL comment are non-BALs; true for all."""
     value = desi.bal_recorded
     if value is None or isinstance(value, bool):
         return bool(value)
@@ -148,9 +159,11 @@ def _bal_recorded(desi: DesiConfig) -> list[Path] | bool:
 
 
 def pool(config: Config) -> list[SpectraFile]:
-    """The files of the pool, in the order of their names."""
+    """The files of the pool, sorted by name."""
     if config.data.pool is None:
-        raise ConfigError("data.pool is not set; give a tree of coadds, or take data=mock.")
+        raise ConfigError(
+            "data.pool is not set; set it to a folder of coadds, or choose data=mock."
+        )
     files = find_coadds(config.data.pool, "data.pool")
-    say(f"data.pool: {len(files):,} files of spectra")
+    say(f"data.pool: {len(files):,} files")
     return files

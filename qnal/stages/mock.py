@@ -1,4 +1,4 @@
-"""stage=mock: write the mock survey."""
+"""stage=mock: write the mock survey as FITS files."""
 
 from dataclasses import replace
 
@@ -11,17 +11,23 @@ from qnal.summary import Summary
 
 
 def mock(config: Config, job: Job) -> Summary:
-    """Write the survey of ``data.mock`` under the working folder, unless it is there.
+    """Write the survey of ``data.mock`` to the work folder, unless it is already there.
 
-    Without ``data=mock`` it is the default survey, of the job's seed.
+    Without ``data=mock``, write the default survey with the job's seed.
     """
-    made = config.data.mock or MockConfig(seed=config.seed)
-    config = replace(config, data=replace(config.data, mock=made))
+    survey_config = config.data.mock or MockConfig(seed=config.seed)
+    config = replace(config, data=replace(config.data, mock=survey_config))
     with job.recorder.run("mock", job.parent, {"qnal.stage": "mock"}) as run:
         run.config(to_dict(config))
         survey, written = mock_survey(config)
-        paths = {name: str(path) for name, path in vars(survey).items()}
-        metrics = {"labelled": made.labelled, "boss": made.boss, "spectra": made.pool}
-        run.metrics(metrics)
-        notes = [] if written else ["The survey was there already; nothing was written."]
-        return Summary("mock", "done", run.id, paths, dict(metrics), notes=notes)
+        summary = Summary("mock", mlflow_run_id=run.id)
+        summary.paths = {name: str(path) for name, path in vars(survey).items()}
+        summary.metrics = {
+            "labelled": survey_config.labelled,
+            "boss": survey_config.boss,
+            "spectra": survey_config.pool,
+        }
+        run.metrics(summary.metrics)
+    if not written:
+        summary.notes.append("The survey already existed; nothing was written.")
+    return summary

@@ -1,4 +1,4 @@
-"""stage=pipeline: train, som, infer and query, each on what the one before made."""
+"""stage=pipeline: train, som, infer and query, one after the other."""
 
 from dataclasses import replace
 
@@ -12,7 +12,10 @@ STAGES = (Stage.train, Stage.som, Stage.infer, Stage.query)
 
 
 def pipeline(config: Config, job: Job) -> Summary:
-    """Run the stages in turn; each one's summary is in ``summary/STAGE.json``."""
+    """Run the stages in turn, each on the results of those before it.
+
+    The summary of each stage is written to ``summary/STAGE.json`` in the run folder.
+    """
     config = with_survey(config)
     with job.recorder.run("pipeline", job.parent, {"qnal.stage": "pipeline"}) as run:
         run.config(to_dict(config))
@@ -21,13 +24,13 @@ def pipeline(config: Config, job: Job) -> Summary:
             part = stage_function(stage)(config, replace(job, parent=run))
             part.write(job.folder / "summary" / f"{stage.value}.json")
             total.absorb(part)
-            config = _handed_on(config, part)
+            config = _with_results(config, part)
         run.metrics(total.metrics)
     return total
 
 
-def _handed_on(config: Config, part: Summary) -> Config:
-    """The configuration of the next stage, with the paths that this one made."""
+def _with_results(config: Config, part: Summary) -> Config:
+    """The configuration of the next stages, with the paths of this one's results."""
     if part.stage == Stage.train:
         return replace(config, ensemble=replace(config.ensemble, path=part.paths["ensemble"]))
     if part.stage == Stage.som:

@@ -1,11 +1,24 @@
-"""Where things are in the working folder.
+"""The work folder: where stages put their results and find those of earlier stages.
 
-What a stage makes is named by a fingerprint of what it was made from, so that nothing is done
-twice, mixed or overwritten. ``latest.json`` says what was made last, for stages run by hand.
+::
+
+    work_dir/
+      mock/FINGERPRINT/         mock survey
+      labelled/FINGERPRINT/     labelled spectra on the network's grid
+      ensembles/FINGERPRINT/    ensemble
+      soms/FINGERPRINT/         SOM
+      scores/FINGERPRINT/       scores dataset
+      predictions/FINGERPRINT/  prediction cache
+      runs/STAGE/TIME/          summary, figures and tables of one job
+      latest.json               the newest ensemble, SOM, scores dataset and selection
+      mlflow.db                 MLflow store
+
+A result is named by the fingerprint of what it was made from, so that a stage finds finished work
+instead of repeating it.
 """
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,44 +29,80 @@ from qnal.errors import ConfigError
 from qnal.files import write_text
 from qnal.progress import say
 
-NAME_LENGTH = 12  # hexadecimal digits of a fingerprint in a folder's name
 LATEST = "latest.json"
+NAME_LENGTH = 12  # hexadecimal digits of the fingerprint in a folder's name
 
 
-def folder_for(work: Path, kind: str, name: str) -> Path:
-    """Folder of a thing of a kind (``ensembles``, ``soms``, ``scores``, ``mock``)."""
-    return work / kind / name[:NAME_LENGTH]
+@dataclass(frozen=True)
+class WorkFolder:
+    """The folder ``work_dir``.
 
+    Attributes:
+        path: its absolute path.
+    """
 
-def set_latest(work: Path, kind: str, path: Path) -> None:
-    """Note what was made last."""
-    work.mkdir(parents=True, exist_ok=True)
-    with FileLock(work / f".{LATEST}.lock"):
-        write_text(work / LATEST, json.dumps(_latest(work) | {kind: str(path)}, indent=1) + "\n")
+    path: Path
 
+    def folder_for(self, kind: str, fingerprint: str) -> Path:
+        """Folder of a result, by its kind (``ensembles``, ``soms``, …) and fingerprint."""
+        return self.path / kind / fingerprint[:NAME_LENGTH]
 
-def given_or_latest(config: Config, value: str | None, key: str, kind: str) -> Path | None:
-    """The path that a key gives, or what was made last in the working folder, or None."""
-    if value is not None:
-        path = Path(value).expanduser().absolute()
-        if not path.exists():
-            raise ConfigError(f"{key}={value}: there is no such file or folder.")
-        return path
-    latest = _latest(config.work).get(kind)
-    if not isinstance(latest, str) or not Path(latest).exists():
+    def latest(self, kind: str) -> Path | None:
+        """The newest result of a kind (``ensemble``, ``som``, …); None if it is not there."""
+        name = self._read().get(kind)
+        if not isinstance(name, str):
+            return None
+        path = self.path / name  # an absolute name replaces self.path
+        return path if path.exists() else None
+
+    def set_latest(self, kind: str, path: Path) -> None:
+        """Record the newest result of a kind, relative to the work folder if it is inside."""
+        inside = path.is_relative_to(self.path)
+        name = path.relative_to(self.path).as_posix() if inside else str(path)
+        self.path.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.path / f".{LATEST}.lock"):
+            content = self._read() | {kind: name}
+            write_text(self.path / LATEST, json.dumps(content, indent=1) + "\n")
+
+    def given_or_latest(self, value: str | None, key: str, kind: str) -> Path | None:
+        """The path that a key of the configuration gives, or else the newest result of a kind.
+
+        Raises:
+            ConfigError: nothing exists at the given path.
+        """
+        if value is not None:
+            path = Path(value).expanduser().absolute()
+            if not path.exists():
+                raise ConfigError(f"{key}={value}: there is no such file or folder.")
+            return path
+        if latest := self.latest(kind):
+            say(f"{key}: using {latest}, the last one in {self.path}")
+            return latest
         return None
-    say(f"{key}: {latest} (the last one in {config.work_dir})")
-    return Path(latest)
 
-
-def _latest(work: Path) -> dict[str, str]:
-    try:
-        content: dict[str, str] = json.loads((work / LATEST).read_text())
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
+    def _read(self) -> dict[str, Any]:
+        try:
+            content = json.loads((self.path / LATEST).read_text())
+        except (OSError, ValueError):
+            return {}
+        return content if isinstance(content, dict) else {}
 
 
 def to_dict(section: Any) -> dict[str, Any]:
     """A section of the configuration as a mapping."""
     return asdict(section)
+
+
+def folder_for(work: Path, kind: str, name: str) -> Path:
+    """See :meth:`WorkFolder.folder_for`."""
+    return WorkFolder(work).folder_for(kind, name)
+
+
+def set_latest(work: Path, kind: str, path: Path) -> None:
+    """See :meth:`WorkFolder.set_latest`."""
+    WorkFolder(work).set_latest(kind, path)
+
+
+def given_or_latest(config: Config, value: str | None, key: str, kind: str) -> Path | None:
+    """See :meth:`WorkFolder.given_or_latest`."""
+    return WorkFolder(config.work).given_or_latest(value, key, kind)

@@ -1,4 +1,4 @@
-"""The configuration: every file of conf/ and experiments/, the schema, and what is refused."""
+"""Every file of conf/ and experiments/, and the values that are refused."""
 
 from dataclasses import fields
 from pathlib import Path
@@ -7,8 +7,9 @@ import pytest
 from omegaconf import OmegaConf
 
 from qnal.config.schema import Config, Stage
-from qnal.config.validation import is_known_key, unknown_key, validated
+from qnal.config.validation import check_settings, keys, unknown_key, validated
 from qnal.errors import ConfigError
+from qnal.executors.local import Serial
 from qnal.spectra.mock.config import MockConfig
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -20,7 +21,7 @@ CHOICES = [
 ]
 
 
-def test_defaults_are_the_references(composed):
+def test_defaults_are_those_of_the_reference(composed):
     config = validated(composed())
     assert config.seed == 91701
     assert config.ensemble.n == 100
@@ -92,9 +93,20 @@ def test_values_out_of_bounds_are_named(composed, override, words):
     assert words in str(refused.value)
 
 
-def test_known_and_unknown_keys():
-    assert is_known_key("train.epochs")
-    assert is_known_key("data.mock.mix.qso")
-    assert not is_known_key("train.epocs")
-    assert "Did you mean query.n?" not in unknown_key("query.m.n")
-    assert "has no keys below it" in unknown_key("train.epochs.more")
+def test_every_key_says_what_it_means():
+    for name, field, _ in keys():
+        if not name.startswith("data.mock."):  # described where the survey is made
+            assert len(field.metadata["meaning"]) > 8, name
+
+
+def test_unknown_keys_get_the_nearest_one():
+    sentence = unknown_key("train.epocs", ["epochs", "threads"])
+    assert sentence.endswith("valid ones in train: epochs, threads. Did you mean train.epochs?")
+    assert "Did you mean" not in unknown_key("elephant", ["seed"])
+
+
+def test_settings_are_held_to_the_signature_of_their_target():
+    check_settings(dict, ["anything"], "executor")  # takes any keyword
+    check_settings(Serial, ["_target_", "threads"], "executor")
+    with pytest.raises(ConfigError, match=r"executor.thread: .* Did you mean executor.threads\?"):
+        check_settings(Serial, ["_target_", "thread"], "executor")

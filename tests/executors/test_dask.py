@@ -1,4 +1,4 @@
-"""Dask and Slurm: what is refused, and a training in jobs where there is a Slurm."""
+"""Dask and Slurm executors: refused settings, dead workers, and a training on a Slurm cluster."""
 
 import os
 import shutil
@@ -17,7 +17,7 @@ from qnal.executors.tasks import LostError, completed, made
 JOB = {"jobs": 2, "cores": 1, "memory": "2GB", "walltime": "00:10:00"}
 
 
-def test_nothing_answers(monkeypatch):
+def test_there_is_no_scheduler(monkeypatch):
     monkeypatch.setattr(clusters, "CONNECT", 0.3)
     with pytest.raises(ConfigError, match=r"address=tcp://127.0.0.1:9: no Dask .*\.$"):
         made(partial(dask, "tcp://127.0.0.1:9"))
@@ -54,19 +54,19 @@ def test_slurm_is_needed_for_slurm(monkeypatch, tmp_path):
         made(partial(slurm, **JOB))
 
 
-def test_a_cluster_of_ones_own_gives_up_a_deadly_unit(monkeypatch, tmp_path):
+def test_a_unit_that_kills_dask_workers_is_given_up(monkeypatch, tmp_path):
     monkeypatch.syspath_prepend(Path(__file__).parent)
     from units_of_work import Squares
 
-    # Workers of Dask are told where modules are by the environment.
+    # Dask workers find modules through this variable.
     monkeypatch.setenv("PYTHONPATH", f"{Path(__file__).parent}:{os.environ.get('PYTHONPATH', '')}")
     work = Squares(tmp_path, deadly=3, deaths=99)
-    predictions = dict(completed(partial(dask, max_workers=2), work, range(6)))
-    assert sorted(predictions) == list(range(6))
-    lost = {k: predictions.pop(k) for k in range(6) if isinstance(predictions[k], LostError)}
-    # Dask blames a death on whatever waited at that worker, too.
+    results = dict(completed(partial(dask, max_workers=2), work, range(6)))
+    assert sorted(results) == list(range(6))
+    lost = {k: results.pop(k) for k in range(6) if isinstance(results[k], LostError)}
+    # Dask also gives up tasks that waited at the worker that died.
     assert 3 in lost and all("its worker died" in str(error) for error in lost.values())
-    assert predictions == {k: k**2 for k in range(6) if k not in lost}
+    assert results == {k: k**2 for k in range(6) if k not in lost}
     assert os.getpid() not in work.pids()
 
 

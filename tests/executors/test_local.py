@@ -1,4 +1,4 @@
-"""Units of work come back once each, whatever becomes of the workers."""
+"""Local executors: each unit is yielded once, even if workers die."""
 
 import os
 import signal
@@ -24,14 +24,14 @@ TWO = partial(LocalProcesses, 2)
 
 @pytest.fixture
 def squares(monkeypatch, tmp_path):
-    monkeypatch.syspath_prepend(HERE)  # workers take over where modules are looked for
+    monkeypatch.syspath_prepend(HERE)  # spawned workers get the same path
     from units_of_work import Squares
 
     return partial(Squares, tmp_path)
 
 
 def alive(pid: int) -> bool:
-    """Whether a process lives; one that has ended and waits for its parent does not."""
+    """Whether a process runs; a zombie does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
@@ -50,9 +50,9 @@ def test_every_unit_comes_back_once(squares, executor):
     work = squares()
     outcomes = list(completed(executor, work, range(30)))
     assert sorted(unit for unit, _ in outcomes) == list(range(30))
-    predictions = dict(outcomes)
-    assert isinstance(predictions.pop(13), ValueError)
-    assert predictions == {k: k**2 for k in range(30) if k != 13}
+    results = dict(outcomes)
+    assert isinstance(results.pop(13), ValueError)
+    assert results == {k: k**2 for k in range(30) if k != 13}
     assert all(work.times(k) == 1 for k in range(30))
 
 
@@ -60,14 +60,14 @@ def test_nothing_to_do_starts_nothing():
     assert list(completed(lambda: pytest.fail("an executor was made"), str, [])) == []
 
 
-def test_serial_yields_each_unit_before_the_next_is_begun(squares, tmp_path):
+def test_serial_yields_each_unit_before_the_next_starts(squares, tmp_path):
     with closing(completed(Serial, squares(), range(5))) as results:
-        for seen, (unit, answer) in enumerate(results, start=1):
-            assert answer == unit**2
+        for seen, (unit, square) in enumerate(results, start=1):
+            assert square == unit**2
             assert len(list(tmp_path.iterdir())) == seen
 
 
-def test_a_bounded_number_is_under_way():
+def test_a_limited_number_of_units_is_submitted():
     taken = []
 
     class Units(list):
@@ -104,11 +104,11 @@ def test_a_lost_worker_loses_no_unit(squares, deaths):
 
 def test_a_unit_that_kills_its_workers_is_given_up_alone(squares):
     work = squares(deadly=3, deaths=99)
-    predictions = dict(completed(TWO, work, range(8)))
-    lost = predictions.pop(3)
+    results = dict(completed(TWO, work, range(8)))
+    lost = results.pop(3)
     assert isinstance(lost, LostError) and "died 3 times" in str(lost)
     assert work.times(3) == LOSSES
-    assert predictions == {k: k**2 for k in range(8) if k != 3}
+    assert results == {k: k**2 for k in range(8) if k != 3}
 
 
 def test_leaving_the_loop_ends_the_workers():
@@ -158,7 +158,7 @@ def test_workers_end_with_their_parent(tmp_path, how):
 
 
 def test_local_takes_the_cores_or_the_gpus(monkeypatch):
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
+    monkeypatch.setattr("qnal.executors.local.available_cores", lambda: 8)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     for threads, workers in ((1, 8), (3, 2), (5, 1), (99, 1)):
         assert local_workers(threads) == workers
@@ -179,7 +179,7 @@ def test_each_worker_has_its_gpu(monkeypatch):
     [
         (partial(ThreadPoolExecutor, 0), "max_workers must be greater than 0"),
         (partial(local, workers=2), "unexpected keyword argument 'workers'"),
-        (partial(SimpleNamespace, a=1), "SimpleNamespace is no concurrent.futures.Executor"),
+        (partial(SimpleNamespace, a=1), "SimpleNamespace is not a concurrent.futures.Executor"),
     ],
 )
 def test_executors_that_cannot_be_made(executor, words):

@@ -1,4 +1,4 @@
-"""Work for the tests of executors, in a module that workers can import."""
+"""A task for the tests of executors, in a module that workers can import."""
 
 import os
 import signal
@@ -9,7 +9,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Squares:
-    """Squares numbers; raises at 13; dies at the deadly one, so many times in all."""
+    """Squares numbers, raises for 13, and kills its worker for ``deadly``, ``deaths`` times."""
 
     folder: Path
     deadly: int = -1
@@ -21,7 +21,7 @@ class Squares:
         if unit == 13:
             raise ValueError("thirteen")
         if unit == self.deadly and self.times(unit) <= self.deaths:
-            time.sleep(0.3)  # with others beside it
+            time.sleep(0.3)  # until other units run
             os.kill(os.getpid(), signal.SIGKILL)
         time.sleep(0.02)
         return unit**2

@@ -1,0 +1,21 @@
+"""The mock survey's folder."""
+
+from dataclasses import replace
+
+from qnal.fingerprint import fingerprint
+from qnal.spectra.mock.config import MockConfig
+from qnal.stages.inputs import MOCK_VERSION, mock_fingerprint
+from qnal.stages.work_folder import to_dict
+
+# Digest of all defaults in this version. If a default changes, bump MOCK_VERSION.
+DEFAULTS = {1: "3f95358dcfb289794e81027f96a8e52e65c033c0bda8dd0419e425de7671d841"}
+
+
+def test_only_values_that_differ_from_the_defaults_name_a_survey():
+    assert mock_fingerprint(MockConfig()) == fingerprint({"version": MOCK_VERSION})
+    changed = mock_fingerprint(replace(MockConfig(), pool=7))
+    assert changed == fingerprint({"version": MOCK_VERSION, "pool": 7})
+
+
+def test_other_defaults_are_another_version():
+    assert fingerprint(to_dict(MockConfig())) == DEFAULTS[MOCK_VERSION]
