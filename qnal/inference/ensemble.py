@@ -121,8 +121,9 @@ class Ensemble:
 
     def _scored(self, target_table: pa.Table, x: NDArray[np.floating]) -> pa.Table:
         """The table with its score columns, from renormalised spectra, [rows, npix]."""
-        packed = forward_passes(self.members, x[is_ok(target_table)], self.batch_size)
-        predictions = Packing.of([self.members.first]).unpack(packed)
+        packing = Packing.of(self.stored.networks)
+        packed = forward_passes(self.members, x[is_ok(target_table)], packing, self.batch_size)
+        predictions = packing.unpack(packed)
         return self.rule.table(target_table, predictions, self.lines, self.bal_lines)
 
 

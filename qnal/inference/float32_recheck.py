@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy.special import logit
 
 from qnal.ensemble.votes import MemberPredictions, Thresholds, votes
+from qnal.inference.packing import PackedPredictions
 from qnal.inference.probe_spectra import probe_digest
 from qnal.network.network import Network, OffsetActivation
 
@@ -149,10 +150,9 @@ class Float32Recheck:
 
 def uncertain_votes(
     predictions: MemberPredictions,
-    rechecked: NDArray[np.bool_],
-    margins: NDArray[np.float64],
+    packed: PackedPredictions,
     thresholds: Thresholds,
-    network: Network,
+    offset_error: "OffsetError",
 ) -> int:
     """Number of votes that lie within the measured rounding error at these thresholds.
 
@@ -162,24 +162,20 @@ def uncertain_votes(
     confident as the best and on the other side.
 
     Args:
-        predictions: of all members, rows first.
-        rechecked: predictions that are those of float32, shape [rows, members].
-        margins: of each member, 0 for those in float32, shape [members].
+        predictions: of all members.
+        packed: the same, with what is known of their errors.
         thresholds: the job's.
-        network: one of the members, for the grid and the form of its heads.
+        offset_error: of the members.
     """
-    linear = is_linear(network)
-    narrow = ~rechecked & (margins > 0)
+    linear, margins = offset_error.linear, packed.margins
     deciding = _logit(predictions.deciding, linear)
     threshold = _logit(np.float32(thresholds.line_threshold), linear)
-    uncertain = np.zeros(narrow.shape, bool)
+    uncertain = np.zeros(deciding.shape, bool)
     if thresholds.line_threshold not in LINE_THRESHOLDS:
         uncertain |= np.abs(deciding - threshold) <= margins
     if thresholds.high_z != HIGH_Z or thresholds.line_threshold < min(LINE_THRESHOLDS):
-        wave = network.grid.wave
-        box = np.log(wave[1:] / wave[:-1]).max() * len(wave) / network.boxes
         distance = np.log1p(predictions.z_best) - np.log1p(thresholds.high_z)
-        close = np.abs(distance) <= SLACK * box
+        close = np.abs(distance) <= offset_error.log_z
         high = predictions.z_best >= thresholds.high_z
         other = (predictions.z >= thresholds.high_z) != high[:, None]
         confidence = _logit(predictions.confidence, linear)
@@ -188,7 +184,27 @@ def uncertain_votes(
             best = np.minimum(best, SATURATED)
         close |= (other & (confidence >= best[:, None] - 2 * margins)).any(axis=1)
         uncertain |= (deciding > threshold) & close
-    return int((uncertain & narrow).sum())
+    return int((uncertain & ~packed.rechecked & (margins > 0)).sum())
+
+
+@dataclass(frozen=True)
+class OffsetError:
+    """Largest rounding error of a redshift, for networks of one form.
+
+    Attributes:
+        log_z: error of ln(1 + z) by :data:`SLACK` boxes.
+        linear: whether the heads have no sigmoid.
+    """
+
+    log_z: float
+    linear: bool
+
+    @classmethod
+    def of(cls, network: Network) -> "OffsetError":
+        """For networks like this one."""
+        wave = network.grid.wave
+        box = np.log(wave[1:] / wave[:-1]).max() * len(wave) / network.boxes
+        return cls(float(SLACK * box), is_linear(network))
 
 
 def is_linear(network: Network) -> bool:

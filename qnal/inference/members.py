@@ -81,24 +81,28 @@ def members_of(
 def predictions(
     members: Members, x: NDArray[np.floating], batch_size: int = 512
 ) -> MemberPredictions:
-    """Predictions of all members, not packed; arguments as of :func:`forward_passes`."""
+    """Predictions of all members, not packed; other arguments as of :func:`forward_passes`."""
     return _predictions(members, x, batch_size)[0]
 
 
 def forward_passes(
-    members: Members, x: NDArray[np.floating], batch_size: int = 512
+    members: Members,
+    x: NDArray[np.floating],
+    packing: Packing | None = None,
+    batch_size: int = 512,
 ) -> PackedPredictions:
     """Packed predictions of all members; those of a member do not depend on the others.
 
     Args:
         members: the members.
         x: renormalised spectra on their grid, shape [rows, npix].
+        packing: of the predictions; None: that of the members.
         batch_size: rows in one pass; it bounds memory.
 
     Raises:
         InputError: a prediction is not finite, so a weight file must be corrupt.
     """
-    packing = Packing.of([members.first])
+    packing = packing or Packing.of([members.first])
     if not len(x):
         return PackedPredictions.of_no_spectra(packing, members.margins)
     return packing.pack(*_predictions(members, x, batch_size), members.margins)

@@ -15,7 +15,6 @@ from dataclasses import dataclass, fields
 from functools import lru_cache
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from qnal.ensemble.votes import MemberPredictions
@@ -166,51 +165,6 @@ class PackedPredictions:
                 array = array[..., list(order)]
             joined.append(np.ascontiguousarray(array))
         return PackedPredictions(*joined)
-
-    def table(self, rows: NDArray[np.integer], columns: Sequence[str]) -> pa.Table:
-        """One row per spectrum and member, spectrum after spectrum.
-
-        Args:
-            rows: each spectrum's ROW in its file.
-            columns: names of the lines' columns, :meth:`Packing.columns`.
-        """
-        spectra, members = self.deciding.shape
-        lines = np.concatenate([self.confidence, self.z, self.bal], axis=1).swapaxes(0, 1)
-        return pa.table(
-            {
-                "ROW": np.repeat(rows.astype(np.int32), members),
-                "MEMBER": np.tile(np.arange(members, dtype=np.int16), spectra),
-                "DECIDING": self.deciding.reshape(-1),
-                "Z_BEST": self.z_best.reshape(-1),
-                **{n: c.reshape(-1) for n, c in zip(columns, lines, strict=True)},
-                "RECHECKED": self.rechecked.reshape(-1),
-            }
-        )
-
-    @classmethod
-    def of_table(
-        cls, table: pa.Table, margins: NDArray[np.float64], packing: Packing
-    ) -> "PackedPredictions":
-        """The inverse of :meth:`table`; KeyError or ValueError if the table is not such a one."""
-        columns, lines, members = packing.columns(), len(packing.lines), len(margins)
-
-        def stacked(names: Sequence[str]) -> Code:
-            arrays = [np.asarray(table[name]).reshape(-1, members) for name in names]
-            empty = np.zeros((len(table) // members, 0, members), np.uint16)
-            return np.stack(arrays, axis=1) if arrays else empty
-
-        deciding, z_best, rechecked = (
-            np.asarray(table[n]).reshape(-1, members) for n in ("DECIDING", "Z_BEST", "RECHECKED")
-        )
-        return cls(
-            deciding,
-            z_best,
-            stacked(columns[:lines]),
-            stacked(columns[lines : 2 * lines]),
-            stacked(columns[2 * lines :]),
-            rechecked,
-            margins,
-        )
 
 
 def _bounds(grid: Grid) -> tuple[float, float]:

@@ -80,11 +80,10 @@ def _scores(config: Config, path: Path) -> tuple[Path, Path | None, int | None, 
         return path, None, math.prod(config.som.shape), None
     folder = ScoresFolder(path)
     description = folder.description()
-    som = description.get("som")
-    pool = description.get("pool")
+    som, pool = description.som, description.pool
     if som is None:
         return folder.parts, None, None, pool
-    return folder.parts, folder.bmus(som["fingerprint"]), som["cells"], pool
+    return folder.parts, folder.bmus(som.fingerprint), som.cells, pool
 
 
 def _unscored(path: Path) -> list[str]:
@@ -92,7 +91,7 @@ def _unscored(path: Path) -> list[str]:
     if path.is_file():
         return []
     folder = ScoresFolder(path)
-    files, scored = folder.description()["files"], len(list(folder.parts.rglob("*.parquet")))
+    files, scored = folder.description().files, len(list(folder.parts.rglob("*.parquet")))
     if scored >= files:
         return []
     return [f"{files - scored} of the pool's {files} files are not scored; run stage=infer again."]

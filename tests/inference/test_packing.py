@@ -74,20 +74,6 @@ def test_linear_heads_are_kept_as_they_are(random_network):
     assert packing.description()["packing"] == "float32"
 
 
-def test_a_table_and_back(packing):
-    packed = packing.pack(drawn(packing))
-    rows = np.array([0, 2, 3, 7, 9])
-    table = packed.table(rows, packing.columns())
-    assert len(table) == ROWS * MEMBERS
-    assert table["ROW"].to_pylist() == np.repeat(rows, MEMBERS).tolist()
-    assert table["MEMBER"].to_pylist() == [0, 1, 2] * ROWS
-    again = PackedPredictions.of_table(table, packed.margins, packing)
-    for name in vars(packed):
-        np.testing.assert_array_equal(getattr(again, name), getattr(packed, name))
-    with pytest.raises(KeyError):
-        PackedPredictions.of_table(table.drop(["Z_LYA"]), packed.margins, packing)
-
-
 def test_members_side_by_side_lie_as_if_computed_together(packing):
     whole = packing.pack(drawn(packing))
     parts = [whole.only([2]), whole.only([0, 1])]
@@ -98,10 +84,7 @@ def test_members_side_by_side_lie_as_if_computed_together(packing):
         assert array.flags.c_contiguous
 
 
-def test_answers_to_nothing(packing):
+def test_no_spectra(packing):
     none = PackedPredictions.of_no_spectra(packing, np.zeros(MEMBERS))
-    table = none.table(np.zeros(0, np.int32), packing.columns())
-    again = PackedPredictions.of_table(table, none.margins, packing)
-    for name in vars(none):
-        assert getattr(again, name).shape == getattr(none, name).shape
-        assert getattr(again, name).dtype == getattr(none, name).dtype
+    assert none.deciding.shape == (0, MEMBERS) and none.confidence.shape == (0, 6, MEMBERS)
+    assert none.confidence.dtype == np.uint16 and len(none.margins) == MEMBERS
