@@ -2,13 +2,15 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+VENV_MIN := .venv-min
+FAST := "not slow and not process"
 WORK ?= work
 
 .DEFAULT_GOAL := help
-.PHONY: help install run ui test lint wheel agreement benchmarks survey lock clean
+.PHONY: help install run ui test test-fast test-slow test-min lint docs wheel agreement benchmarks survey lock clean
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 install: $(VENV)/installed ## make the environment (.venv), as pinned in requirements.lock
 
@@ -25,13 +27,34 @@ run: install ## the demo: the whole loop on the built-in mock survey
 ui: install ## browse the results in MLflow, at http://127.0.0.1:5000
 	$(BIN)/mlflow ui --backend-store-uri sqlite:///$(abspath $(WORK))/mlflow.db
 
-test: install lint ## lint, then the tests
-	$(BIN)/python -m pytest
+test: install lint ## lint, then all tests but the slow ones, with coverage
+	$(BIN)/python -m pytest -m "not slow" --cov
 
-lint: install ## style, formatting and types
+test-fast: install ## the tests that start no process and take seconds; under a minute
+	$(BIN)/python -m pytest -m $(FAST)
+
+test-slow: install ## the tests that take minutes
+	$(BIN)/python -m pytest -m slow
+
+# Old releases use what their own, newer dependencies deprecate.
+test-min: $(VENV_MIN)/installed ## the fast tests with the oldest supported versions (.venv-min)
+	$(VENV_MIN)/bin/python -m pytest -m $(FAST) \
+	  -W default::DeprecationWarning -W default::PendingDeprecationWarning
+
+$(VENV_MIN)/installed: requirements-min.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV_MIN)
+	$(VENV_MIN)/bin/python -m pip install --quiet --requirement requirements-min.lock
+	$(VENV_MIN)/bin/python -m pip install --quiet --no-deps --editable .
+	touch $@
+
+lint: install ## style, formatting, types and the layers of the packages
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+docs: install ## build the documentation site into docs/_build/html; warnings are errors
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --doctree-dir docs/_build/doctrees docs docs/_build/html
 
 wheel: install ## build the wheel into dist/
 	$(BIN)/python -m build --wheel --no-isolation
@@ -46,10 +69,12 @@ benchmarks: install ## measure speed and memory beside the reference's (docs/ben
 survey: install ## score a mock survey of 100,000 spectra; writes docs/survey.md
 	$(BIN)/python experiments/survey.py $(WORK)/survey
 
-lock: ## pin the newest versions again (needs uv)
-	uv pip compile --quiet --universal --python-version 3.11 --extra dev \
-	  --no-annotate --no-header --no-emit-index-url --no-emit-find-links \
-	  pyproject.toml --output-file requirements.lock
+LOCK := uv pip compile --quiet --universal --python-version 3.11 \
+	  --no-annotate --no-header --no-emit-index-url --no-emit-find-links $(UPGRADE) pyproject.toml
+
+lock: ## write both lock files again, keeping what still fits (needs uv; UPGRADE=--upgrade for the newest)
+	$(LOCK) --extra dev --output-file requirements.lock
+	$(LOCK) --extra dask --extra test --resolution lowest-direct --output-file requirements-min.lock
 
 clean: ## remove the environment and the demo's results
-	rm -rf $(VENV) $(WORK) dist
+	rm -rf $(VENV) $(VENV_MIN) $(WORK) dist docs/_build docs/api

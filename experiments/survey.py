@@ -1,8 +1,9 @@
-"""Runs experiment=survey stage by stage, watches memory, and writes docs/survey.md.
+"""Runs experiment=survey stage by stage, measures memory, and writes docs/survey.md.
 
-    python experiments/survey.py [work_dir]
+Command: python experiments/survey.py [WORK_DIR]          (make survey)
 
-The pool is written and the members are trained first, so that ``infer`` can be looked at alone.
+The mock survey is written and the members are trained first, so that the measurement of ``infer``
+contains nothing else.
 """
 
 import json
@@ -28,7 +29,7 @@ PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 def resident(process: int) -> int:
-    """Bytes of memory of a process and all that it started; shared pages count in each."""
+    """Resident memory of a process and its descendants in bytes; shared pages count repeatedly."""
     total, todo = 0, [process]
     while todo:
         pid = todo.pop()
@@ -36,13 +37,13 @@ def resident(process: int) -> int:
             total += int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE
             for thread in Path(f"/proc/{pid}/task").iterdir():
                 todo += [int(child) for child in (thread / "children").read_text().split()]
-        except (OSError, ValueError):  # it has ended meanwhile
+        except (OSError, ValueError):  # the process has ended
             continue
     return total
 
 
 def run(stage: str, work: Path) -> tuple[float, list[tuple[float, float]], dict]:
-    """Seconds, memory in GB over time, and the metrics of one stage."""
+    """Run one stage; returns its duration [s], memory [s, GB] over time, and metrics."""
     command = [sys.executable, "-m", "qnal", "experiment=survey", f"stage={stage}",
                f"work_dir={work}", f"hydra.run.dir={work}/survey/{stage}"]  # fmt: skip
     begin = time.perf_counter()
@@ -60,14 +61,14 @@ def run(stage: str, work: Path) -> tuple[float, list[tuple[float, float]], dict]
     ended.set()
     watcher.join()
     if code:
-        raise SystemExit(f"stage={stage} ended with {code}")
+        raise SystemExit(f"stage={stage} failed with exit code {code}")
     seconds = time.perf_counter() - begin
     summary = json.loads((work / "survey" / stage / "summary.json").read_text())
     return seconds, curve, summary["metrics"]
 
 
 def main(work: Path) -> None:
-    """All stages, then the page and its picture."""
+    """Run all stages, then write the page and its figure."""
     results = {stage: run(stage, work) for stage in STAGES}
     docs = ROOT / "docs"
     figure, axes = plt.subplots(figsize=(8, 3.2), layout="constrained")
@@ -87,28 +88,31 @@ def main(work: Path) -> None:
         for stage in STAGES
     )
     (docs / "survey.md").write_text(
-        f"""# A hundred thousand spectra
+        f"""# Scoring 100,000 spectra
 
-Written by `experiments/survey.py` (`make survey`), {date.today().isoformat()}, on {describe()}.
-A mock survey of {spectra:,.0f} spectra in {metrics["files"]:.0f} coadds, {members:.0f} members of
-the reference's network, default precision, `executor=local`.
+Measured on {date.today().isoformat()} by `make survey` (`experiments/survey.py`), on {describe()}.
+The input is a mock survey of {spectra:,.0f} spectra in {metrics["files"]:.0f} coadd files. The
+ensemble has {members:.0f} members with the reference's network; precision and executor are the
+defaults.
 
-| stage | seconds | largest memory of all its processes [GB] |
+| stage | duration [s] | peak memory of all processes [GB] |
 |---|---|---|
 {rows}
 
-`infer`, start-up and figures included: {spectra / seconds:,.0f} spectra a second, that is
-{spectra * members / seconds:,.0f} spectra × members a second; {metrics["scored"]:,.0f} spectra have
-scores, {spectra - metrics["scored"]:,.0f} are unusable and say why. A million spectra cost
-{1e6 / spectra * seconds / 3600:.2f} hours of this machine with {members:.0f} members, and about
-{1e6 / spectra * seconds / 3600 * 200 / members:.1f} hours with 200, where forward passes are all
-that counts.
+`infer` scored {spectra / seconds:,.0f} spectra per second, or
+{spectra * members / seconds:,.0f} spectra × members per second, start-up and figures included. Of
+all spectra, {metrics["scored"]:,.0f} have scores and {spectra - metrics["scored"]:,.0f} are
+unusable (see STATUS in [scores.md](scores.md)). At this rate, a million spectra take
+{1e6 / spectra * seconds / 3600:.2f} hours on this machine with {members:.0f} members, and about
+{1e6 / spectra * seconds / 3600 * 200 / members:.1f} hours with 200 members, where nearly all the
+time is spent on forward passes.
 
 ![Memory over time](survey_memory.png)
 
-Memory does not grow with what has been scored: its mean is {sum(middle) / len(middle):.2f} GB from
-30 to 50 % of the time and {sum(end) / len(end):.2f} GB from 70 to 90 %. It is that of the workers
-(TensorFlow, the members, the map) and of the process that waits for them.
+Memory does not grow with the number of spectra scored: its mean is
+{sum(middle) / len(middle):.2f} GB between 30 and 50 % of the run time, and
+{sum(end) / len(end):.2f} GB between 70 and 90 %. It is used by the worker processes (TensorFlow,
+the members, the SOM) and by the main process.
 """
     )
 

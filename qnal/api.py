@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from qnal.ensemble.folder import MANIFEST
+from qnal.ensemble.description import MANIFEST
 from qnal.inference.ensemble import Ensemble, read_scoring_ensemble
 
 MLFLOW_SCHEMES = ("runs:/", "models:/", "mlflow-artifacts:/")

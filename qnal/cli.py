@@ -90,7 +90,7 @@ def main() -> None:
     except SystemExit as ended:  # Hydra has printed help, or what it does not understand
         sys.exit(REFUSED if ended.code else DONE)
     except Exception as error:
-        if (refusal := refused_by_hydra(error)) is None or (started and not codes):
+        if started or (refusal := refused_by_hydra(error)) is None:
             raise
         _refuse(refusal)
         sys.exit(REFUSED)
@@ -150,7 +150,7 @@ def _run_stage(raw: DictConfig, folder: Path) -> "Summary":
 
 def _executor(settings: dict[str, Any]) -> Callable[[int], Executor]:
     """A function that makes the configured executor, given the number of threads per task."""
-    from qnal.config.validation import check_settings
+    from qnal.config.plugin import check_settings
 
     target = settings["_target_"]
     try:
@@ -177,15 +177,16 @@ def refused_by_hydra(error: Exception) -> QnalError | None:
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
         group, _, choice = error.missing_cfg_file.rpartition("/")
         return ConfigError(unknown_choice(group, choice, error.options))
-    if isinstance(error, OSError):
-        return ConfigError(f"{error.filename}: {error.strerror}.") if error.filename else None
+    if isinstance(error, OSError) and error.filename is not None:
+        return ConfigError(f"{error.filename}: {error.strerror}.")
     if isinstance(error, OverrideParseException):
         return ConfigError(_unreadable(error))
     for cause in causes:
         if isinstance(cause, ConfigAttributeError | ConfigKeyError):
             return ConfigError(_not_a_key(cause))
     if isinstance(error, HydraException | OmegaConfBaseException | ValueError):
-        return ConfigError(" ".join(str(error).split()).rstrip(".") + ".")
+        first = str(error).strip().partition("\n\n")[0]
+        return ConfigError(" ".join(first.split()).rstrip(".") + ".")
     return None
 
 
@@ -197,7 +198,7 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _not_a_key(error: ConfigAttributeError | ConfigKeyError) -> str:
-    from qnal.config.validation import unknown_key
+    from qnal.config.plugin import unknown_key
 
     key, section = str(error.full_key), error.parent_node
     if section:

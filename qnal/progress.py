@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from threading import Event, Thread
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -33,27 +32,6 @@ def progress(description: str, total: float) -> Iterator[Advance]:
                 bar.update(task, advance=steps, note=note)
 
         yield advance
-
-
-@contextmanager
-def looking(look: Callable[[], None], every: float = 1.0) -> Iterator[None]:
-    """Call ``look`` every so many seconds during the block, where a person may see the bar."""
-    if not console.is_terminal:
-        yield
-        return
-    over = Event()
-
-    def look_on() -> None:
-        while not over.wait(every):
-            look()
-
-    thread = Thread(target=look_on, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
 
 
 def say(message: str) -> None:

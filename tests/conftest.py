@@ -48,6 +48,19 @@ TINY = [
     "executor=serial",
 ]
 
+# Tests that use these fixtures or run whole stages are marked `process`; others say it themselves.
+PROCESS_FIXTURES = {"pipeline", "qnal_command"}
+PROCESS_FOLDERS = {"stages"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests by the fixtures that they use and the folder they are in."""
+    for item in items:
+        if PROCESS_FOLDERS.intersection(item.path.relative_to(ROOT).parts) or (
+            PROCESS_FIXTURES.intersection(getattr(item, "fixturenames", ()))
+        ):
+            item.add_marker("process")
+
 
 def folder_of_data(source: str) -> Path:
     if source == "mock":

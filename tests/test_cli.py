@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.process
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -71,6 +73,8 @@ def test_only_what_is_needed_is_imported(code, heavy):
         (["stage=train", "+executor.max_wrokers=2"], ["Did you mean executor.max_workers?"]),
         (["stage=train", "+train.epocs=2"], ["Did you mean train.epochs?"]),
         (["-m", "stage=train", "train.epocs=1,2"], ["Did you mean train.epochs?"]),
+        (["--config-name", "nope"], ["Cannot find primary config 'nope'"]),
+        (["--config-dir", "/nowhere"], ["'/nowhere' not found"]),
         (["stage=train", "debug=fast"], ["debug=fast", "default"]),
         (["stage=train", "lines.names=[LYA,CIV(1548)]"], ["cannot be parsed", "'CIV'"]),
         (["stage=train", "query.memory_limit=much"], ["query.memory_limit=much", "4GB"]),
@@ -101,6 +105,16 @@ def test_without_a_work_folder_nothing_is_made(qnal_command, tmp_path, value):
     assert done.returncode == 1
     assert done.stderr.startswith("error: work_dir=")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_bug_is_not_taken_for_a_refusal(tmp_path):
+    code = (
+        "import sys, qnal.cli; qnal.cli.run = lambda raw, folder: int('a bug');"
+        f"sys.argv = ['qnal', 'stage=mock', 'work_dir={tmp_path}']; qnal.cli.main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("ValueError: invalid literal")
 
 
 def test_a_config_folder_of_ones_own_adds_choices_and_keeps_the_sentences(qnal_command, tmp_path):

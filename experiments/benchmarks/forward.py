@@ -23,8 +23,9 @@ from pathlib import Path
 
 import numpy as np
 from machine import describe, gemm_limit, ratio, side_by_side
+from scipy.special import expit
 
-from qnal.ensemble.stored import read_ensemble
+from qnal.ensemble.folder import EnsembleFolder
 from qnal.ensemble.votes import Thresholds, votes
 from qnal.errors import ConfigError
 from qnal.inference.member_stack import MemberStack
@@ -32,7 +33,7 @@ from qnal.inference.members import Members, SeparateMembers, forward_passes, pre
 from qnal.lines import QUASARNET_BAL_LINES, QUASARNET_LINES
 from qnal.network.backends.forward import Backend, forward
 from qnal.network.backends.quasarnp_backend import quasarnp_forward
-from qnal.network.network import Network, sigmoid
+from qnal.network.network import Network
 from qnal.network.precision import Precision
 from qnal.spectra.readers.desi import read_coadd
 from qnal.spectra.rebin import Status
@@ -94,7 +95,7 @@ def restated(network: Network) -> Callable[[np.ndarray], object]:
         y = normed(y, network.dense_norm)
         heads = range(len(network.head_bias))
         return [
-            sigmoid(y @ network.head_kernel[:, h, p].astype(float) + network.head_bias[h, p])
+            expit(y @ network.head_kernel[:, h, p].astype(float) + network.head_bias[h, p])
             for h in heads
             for p in (0, 1)
         ]
@@ -194,7 +195,7 @@ def main() -> None:
     ensemble, pool = given.ensemble, given.pool
     if ensemble is None or pool is None:
         ensemble, pool = trained()
-    stored = read_ensemble(ensemble, QUASARNET_LINES, QUASARNET_BAL_LINES, given.members)
+    stored = EnsembleFolder(ensemble).read(QUASARNET_LINES, QUASARNET_BAL_LINES, given.members)
     networks = list(stored.networks)
     x = spectra(pool, networks[0])
     if given.alone:

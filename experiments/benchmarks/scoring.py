@@ -25,7 +25,7 @@ import numpy as np
 from machine import describe
 from scoring_memory import link
 
-from qnal.ensemble.stored import read_ensemble
+from qnal.ensemble.folder import EnsembleFolder
 from qnal.executors.local import local_workers
 from qnal.inference.member_stack import MemberStack
 from qnal.inference.members import predictions
@@ -45,7 +45,7 @@ from qnal.threads import use_threads
 @lru_cache
 def _stack(weights: Path, precision: str) -> MemberStack:
     use_threads(1, "threads")
-    stored = read_ensemble(weights, QUASARNET_LINES, QUASARNET_BAL_LINES)
+    stored = EnsembleFolder(weights).read(QUASARNET_LINES, QUASARNET_BAL_LINES)
     return MemberStack(stored.networks, Precision(precision))
 
 

@@ -1,11 +1,11 @@
-"""The map: best cells and fits, SOMVIZ's way and ours, in one run.
+"""BMUs and fits of SOMs by SOMVIZ and by qnal, side by side.
 
 Command: python experiments/benchmarks/som.py [--quick] [--spectra N] [--seeds N]
-Source:  SOMVIZ itself where it is installed, else its algorithm, line by line, below
-Cost:    20 minutes on 2 cores, nearly all of it SOMVIZ's fit of the large map; --quick 40 seconds
-Expect:  best cells 100 to 200 times as fast, 1000 times against SOMVIZ's first call where the
-         system has to find memory for it; the same cells; the large map fitted 50 times as fast,
-         with lower errors of both kinds
+Source:  the package SOMVIZ if it is installed, else its algorithm as restated below
+Cost:    20 minutes on 2 cores, nearly all of it SOMVIZ's fit of the large SOM; --quick 40 seconds
+Expect:  the same BMUs, 100 to 200 times as fast (1000 times compared with SOMVIZ's first call,
+         which also allocates its memory); the large SOM fitted 50 times as fast, with lower
+         quantization and topographic errors
 """
 
 import contextlib
@@ -32,18 +32,18 @@ from qnal.spectra.spectra_file import find_coadds
 LARGE = (45, 45)
 REAL = Path(__file__).resolve().parents[2] / "../shared/data/golden/quasarnp_boss.npz"
 HELD_OUT = 4000
-PASSES, SHARE, ETA = 200, 0.1, 0.001  # what the reference fits its map with
+PASSES, SHARE, ETA = 200, 0.1, 0.001  # settings of the active-learning scripts
 
 
 class Somviz:
-    """SOMVIZ's fit and best cells, as they are written there."""
+    """SOMVIZ's fit and search for BMUs, restated."""
 
     def __init__(self, shape: tuple[int, int]) -> None:
         self._separations = separations(shape)
         self._weights = np.empty((0, 0))
 
     def fit(self, data: np.ndarray, maxiter: int, eta: float, seed: int) -> None:
-        """Online, with a decaying rate."""
+        """Online updates with a decaying learning rate."""
         rng = np.random.RandomState(seed)
         size = round(SHARE * len(data))
         sigma = np.std(data, axis=0, keepdims=True).T
@@ -58,7 +58,7 @@ class Somviz:
                 self._weights += rate * near * dx
 
     def find_bmu(self, data: np.ndarray, batchsize: int = 1024) -> np.ndarray:
-        """All differences in one array."""
+        """BMUs from one array of all differences."""
         bmu = np.empty(len(data), int)
         size = min(len(data), batchsize)
         buffer = np.empty((size, *self._weights.shape), self._weights.dtype)
@@ -72,7 +72,7 @@ class Somviz:
 
 
 def peer(shape: tuple[int, int]) -> Any:
-    """A torus of SOMVIZ."""
+    """An empty SOM of SOMVIZ on a torus."""
     try:
         from somviz import som
     except ImportError:
@@ -81,7 +81,7 @@ def peer(shape: tuple[int, int]) -> Any:
 
 
 def mock_spectra(n: int) -> np.ndarray:
-    """Spectra of the mock survey, written and read as files, float32 [n, npix]."""
+    """Spectra of the mock survey, read from its files, float32 [n, npix]."""
     grid, found = named_grid("log"), []
     with tempfile.TemporaryDirectory() as folder:
         survey = write_survey(MockConfig(labelled=0, boss=0, pool=n + 500), Path(folder))
@@ -93,31 +93,31 @@ def mock_spectra(n: int) -> np.ndarray:
 
 
 def find_bmus(x: np.ndarray, shape: tuple[int, int], repeats: int) -> None:
-    """Both ways on the spectra that SOMVIZ takes at a time; ours on all as well."""
-    ours = SelfOrganizingMap.fit(x, shape, seed=1, epochs=10)
-    theirs = peer(shape)
-    theirs._weights = np.ascontiguousarray(ours.weights.T, np.float64)
+    """Compare BMUs and times on 1,024 spectra, the size of SOMVIZ's batches."""
+    fitted = SelfOrganizingMap.fit(x, shape, seed=1, epochs=10)
+    somviz = peer(shape)
+    somviz._weights = np.ascontiguousarray(fitted.weights.T, np.float64)
     some = x[:1024]
     predictions: dict[str, np.ndarray] = {}
 
     def keep(name: str, find: Callable[[], np.ndarray]) -> Callable[[], None]:
         return lambda: predictions.update({name: find()})
 
-    their_way = keep("SOMVIZ", lambda: theirs.find_bmu(some.astype(np.float64)))
+    search_with_somviz = keep("SOMVIZ", lambda: somviz.find_bmu(some.astype(np.float64)))
     start = time.perf_counter()
-    their_way()  # its array of all differences, 7.4 GB, is slow where the system has to find it
+    search_with_somviz()  # allocates the array of all differences, 7.4 GB
     first = time.perf_counter() - start
     seconds = side_by_side(
         {
-            "SOMVIZ": their_way,
-            "qnal": keep("qnal", lambda: ours.find_bmu(some)[0]),
-            "qnal, all": lambda: ours.find_bmu(x),
+            "SOMVIZ": search_with_somviz,
+            "qnal": keep("qnal", lambda: fitted.find_bmu(some)[0]),
+            "qnal, all": lambda: fitted.find_bmu(x),
         },
         repeats,
     )
-    flop = 2 * ours.weights.size
-    limits = {"TensorFlow's": gemm_limit("float32"), "numpy's": _numpy_limit(x, ours.weights)}
-    print(f"\nbest cells, {shape[0]}x{shape[1]} map, {len(some)} spectra")
+    flop = 2 * fitted.weights.size
+    limits = {"TensorFlow's": gemm_limit("float32"), "numpy's": _numpy_limit(x, fitted.weights)}
+    print(f"\nBMUs, {shape[0]}x{shape[1]} SOM, {len(some)} spectra")
     for name, n in (("SOMVIZ", len(some)), ("qnal", len(some)), ("qnal, all", len(x))):
         rate = n / min(seconds[name])
         shares = (f"{rate * flop / limit:5.1%} of {who}" for who, limit in limits.items())
@@ -125,23 +125,23 @@ def find_bmus(x: np.ndarray, shape: tuple[int, int], repeats: int) -> None:
     print(f"  SOMVIZ's first call {len(some) / first:,.0f} spectra/s")
     print("  ratio {:.0f} ({:.0f} to {:.0f})".format(*ratio(seconds, "SOMVIZ", "qnal")), end="; ")
     differ = np.flatnonzero(predictions["SOMVIZ"] != predictions["qnal"])
-    distance = [_distance(some, ours, predictions[name], differ) for name in ("SOMVIZ", "qnal")]
+    distance = [_distance(some, fitted, predictions[name], differ) for name in ("SOMVIZ", "qnal")]
     ties = np.isclose(*distance, rtol=1e-12).sum()
-    print(f"{len(differ)} cells differ, {ties} of them ties in float64")
+    print(f"{len(differ)} BMUs differ, {ties} of them ties in float64")
 
 
 def fits(
     x: np.ndarray, held: np.ndarray | None, shape: tuple[int, int], seeds: int, what: str
 ) -> None:
-    """Whole fits, seed by seed: time, and the errors of the maps that come out."""
+    """Compare times and errors of complete fits, for several seeds."""
     print(f"\nfits of a {shape[0]}x{shape[1]} torus to {len(x):,} {what}")
     both = "" if held is None else "  the same, held out"
-    print(f"  seed  way      seconds  quantization  topographic{both}")
+    print(f"  seed  package  seconds  quantization  topographic{both}")
     spectra = [x] if held is None else [x, held]
     ratios = []
     for seed in range(1, seeds + 1):
         seconds = {}
-        for name, fit in (("SOMVIZ", _their_fit), ("qnal", _our_fit)):
+        for name, fit in (("SOMVIZ", _fit_with_somviz), ("qnal", _fit_with_qnal)):
             start = time.perf_counter()
             fitted = fit(x, shape, seed)
             seconds[name] = time.perf_counter() - start
@@ -154,14 +154,14 @@ def fits(
     print(f"  ratio {np.median(ratios):.0f} ({min(ratios):.0f} to {max(ratios):.0f})")
 
 
-def _their_fit(x: np.ndarray, shape: tuple[int, int], seed: int) -> SelfOrganizingMap:
+def _fit_with_somviz(x: np.ndarray, shape: tuple[int, int], seed: int) -> SelfOrganizingMap:
     som = peer(shape)
-    with contextlib.redirect_stdout(io.StringIO()):  # it prints a line a pass
+    with contextlib.redirect_stdout(io.StringIO()):  # SOMVIZ prints one line per pass
         som.fit(x.astype(np.float64), maxiter=PASSES, eta=ETA, seed=seed)
     return SelfOrganizingMap(som._weights.T, shape)
 
 
-def _our_fit(x: np.ndarray, shape: tuple[int, int], seed: int) -> SelfOrganizingMap:
+def _fit_with_qnal(x: np.ndarray, shape: tuple[int, int], seed: int) -> SelfOrganizingMap:
     return SelfOrganizingMap.fit(x, shape, seed=seed)
 
 
@@ -173,7 +173,7 @@ def _distance(
 
 
 def _numpy_limit(x: np.ndarray, weights: np.ndarray) -> float:
-    """FLOP/s of numpy's product at the size at hand."""
+    """FLOP/s of numpy's matrix product at this size."""
     some, cells = x[:2048], np.ascontiguousarray(weights.T)
     out = np.empty((len(some), cells.shape[1]), np.float32)
     seconds = side_by_side({"": lambda: np.matmul(some, cells, out=out)}, repeats=10)
@@ -183,11 +183,11 @@ def _numpy_limit(x: np.ndarray, weights: np.ndarray) -> float:
 def main() -> None:
     """Print the tables."""
     parser = ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="small maps, one seed")
+    parser.add_argument("--quick", action="store_true", help="small SOMs, one seed")
     parser.add_argument(
-        "--spectra", type=int, default=20_000, help="that the large map is fitted to"
+        "--spectra", type=int, default=20_000, help="spectra to fit the large SOM to"
     )
-    parser.add_argument("--seeds", type=int, default=1, help="fits of the large map")
+    parser.add_argument("--seeds", type=int, default=1, help="number of fits of the large SOM")
     options = parser.parse_args()
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     origin = type(peer((2, 2))).__module__

@@ -1,20 +1,21 @@
-"""Samples per second in training members: the reference's loop over Keras models, and qnal's.
+"""Training speed in samples per second: the loop of the reference over Keras models, and qnal.
 
 Command: python experiments/benchmarks/training.py [--members 4] [--epochs 6] [--group 0] [--quick]
-Source:  the loop of train_qnet_ensemble.py: for each member a new Keras model, compile with a loss
-         per head, fit(X[sample], …, batch_size=256), clear_session
-Cost:    2 minutes on 2 cores; --quick half a minute, whose numbers mean little
+Source:  the reference is train_qnet_ensemble.py of the QuasarNET active-learning scripts: for
+         each member a new Keras model, compile with a loss per head, fit(X[sample], …,
+         batch_size=256), clear_session
+Cost:    2 minutes on 2 cores; half a minute with --quick, whose numbers are not representative
 Expect:  on 2 cores with bfloat16 (AMD EPYC, Zen 5) 2.4 times the reference in the default
          precision and 1.6 times in float32, 106 and 72 % of the float32 GEMM limit, the
          reference 45 %
 
-The ways run in turn, two members at a time: the reference in one process on all cores, as it does;
-qnal in one process of one thread a core, as ``executor=local`` does. All that a way does for its
-members counts: building, tracing, and with qnal the start of the workers (the reference's process
-is there already, with its imports done). The median and the best epoch leave out each member's
-first. On some virtual machines Keras's two threads share one core for most epochs, so the ratio of
-the best epochs is the one to go by.
-``--group G`` adds members trained together in one process, beside the one-by-one loop there.
+The implementations run in turn, two members at a time: the reference in one process on all cores;
+qnal in one single-threaded process per core, as with ``executor=local``. The time includes building
+and tracing, and for qnal the start of the workers (the process of the reference has started and
+imported Keras before). The median and the best epoch leave out the first epoch of each member. On
+some virtual machines the two threads of Keras share one core in most epochs, so the ratio of the
+best epochs is the most reliable one. ``--group G`` also compares G members trained together in one
+process with members trained one by one.
 """
 
 import argparse
@@ -38,13 +39,13 @@ from qnal.network.targets import Targets, targets
 from qnal.spectra.grid import named_grid
 from qnal.threads import use_threads
 
-BATCH, RATE, FLOP = 256, 2e-4, 106e6  # FLOP of a sample in a step: three times a forward pass
-EVERYDAY = 600  # steps of a member in an everyday job
+BATCH, RATE, FLOP = 256, 2e-4, 106e6  # FLOP per sample and step: three times a forward pass
+EVERYDAY = 600  # steps per member in a typical job
 
 
 @dataclass(frozen=True)
 class Job:
-    """What is trained: a member's rows and epochs; ``group`` members in one program."""
+    """Rows and epochs of a member, and the number of members trained together."""
 
     rows: int
     epochs: int
@@ -54,14 +55,14 @@ class Job:
 
 @dataclass(frozen=True)
 class Fit:
-    """When a member's training began and each of its epochs ended, by the machine's clock."""
+    """Times at which the training of a member began and at which each epoch ended."""
 
     begin: float
     epochs: tuple[float, ...]
 
 
 def data(rows: int) -> tuple[np.ndarray, Targets]:
-    """Numbers in the shape of spectra, with labels as a survey has them."""
+    """Random spectra with random labels."""
     rng = np.random.default_rng(1)
     x = rng.normal(size=(rows, 443)).astype(np.float32)
     label, z = rng.integers(1, 5, rows), rng.uniform(0.3, 4, rows)
@@ -77,7 +78,7 @@ def reference_network(seed: int) -> Network:
 
 
 def keras_member(job: Job, member: int) -> list[Fit]:
-    """One member as the reference trains it."""
+    """Train one member like the reference."""
     from qnal.network.keras_model import keras_model
     from qnal.tf import keras
 
@@ -104,7 +105,7 @@ def keras_member(job: Job, member: int) -> list[Fit]:
 
 
 def head_loss(y_true, y_pred):  # type: ignore[no-untyped-def]
-    """The loss of one head, as QuasarNET writes it."""
+    """Loss of one head, as in QuasarNET."""
     from qnal.tf import keras
 
     k, eps = keras.ops, 1e-7
@@ -117,24 +118,24 @@ def head_loss(y_true, y_pred):  # type: ignore[no-untyped-def]
 
 
 def our_members(job: Job, members: range) -> list[Fit]:
-    """Members as a worker of ours trains them; its trainer is made once."""
-    from qnal.network.hyperparameters import Start
+    """Train members like a worker of qnal, whose trainer is made once."""
+    from qnal.network.fit_state import InitialState
 
     begin = time.time()
     trainer = our_trainer(job)
-    starts = {}
-    for place, member in enumerate(members):
+    initial = {}
+    for slot, member in enumerate(members):
         rng = np.random.default_rng(member)
         sample = rng.integers(job.rows, size=job.rows)
-        starts[place] = Start(reference_network(member), sample, rng)
-    ends: dict[int, list[float]] = {place: [] for place in starts}
-    trainer.fit_group(starts, lambda place, *_: ends[place].append(time.time()))
+        initial[slot] = InitialState(reference_network(member), sample, rng)
+    ends: dict[int, list[float]] = {slot: [] for slot in initial}
+    trainer.fit_group(initial, lambda slot, *_: ends[slot].append(time.time()))
     return [Fit(begin, tuple(of_member)) for of_member in ends.values()]
 
 
 @lru_cache(maxsize=2)
 def our_trainer(job: Job):  # type: ignore[no-untyped-def]
-    """The process's trainer, on one thread."""
+    """The trainer of this process, with one thread."""
     from qnal.network.hyperparameters import Hyperparameters
     from qnal.network.training import Trainer
 
@@ -145,18 +146,18 @@ def our_trainer(job: Job):  # type: ignore[no-untyped-def]
 
 
 def workers(count: int) -> ProcessPoolExecutor:
-    """Fresh processes; they start when the first work comes."""
+    """New processes, which start with the first task."""
     return ProcessPoolExecutor(count, mp_context=get_context("spawn"))
 
 
 class Timed:
-    """A way of training: its seconds in all, its members' fits, and its start."""
+    """Times of one implementation: total, fits, and the end of the first epoch."""
 
     def __init__(self, train: Callable[[range], list[Fit]]) -> None:
         self.train, self.seconds, self.fits, self.first = train, 0.0, list[Fit](), 0.0
 
     def run(self, members: range) -> None:
-        """Train members, on the clock."""
+        """Train members and add up the time."""
         begin = time.time()
         fits = self.train(members)
         self.first = self.first or min(fit.epochs[0] for fit in fits) - begin
@@ -164,11 +165,11 @@ class Timed:
         self.fits += fits
 
     def epochs(self) -> list[float]:
-        """Seconds of every epoch but the members' first."""
+        """Seconds per epoch, without the first epoch of each member."""
         return [float(s) for fit in self.fits for s in np.diff(fit.epochs)]
 
     def once(self) -> float:
-        """Seconds of a member besides its steps: the mean first epoch less a median one."""
+        """Seconds per member besides its steps: mean first epoch minus median epoch."""
         first = mean(fit.epochs[0] - fit.begin for fit in self.fits)
         return max(0.0, first - median(self.epochs()))
 
@@ -178,7 +179,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--members", type=int, default=4)
     parser.add_argument("--epochs", type=int, default=6, help="of 10 steps of 256")
-    parser.add_argument("--group", type=int, default=0, help="members in one program")
+    parser.add_argument("--group", type=int, default=0, help="members trained together")
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args()
     steps, epochs = (2, 2) if options.quick else (10, options.epochs)
@@ -217,13 +218,13 @@ def main() -> None:
 
 
 def table(ways: dict[str, Timed], limit: float, job: Job, at_once: dict[str, int]) -> None:
-    """Samples a second and ratios: of all there is, of the median and of the best epoch."""
+    """Samples per second and ratios to the reference: in total, median and best epoch."""
     names = ("all", "median", "best", f"{EVERYDAY} steps")
     print("{:15s}".format(""), *(f"{name:>9s} ratio" for name in names), " of GEMM  1st epoch ends")
     base: list[float] = []
     for name, way in ways.items():
         best = min(way.epochs())
-        # A member of an everyday job: its start, then steps as fast as the best epoch's.
+        # A typical job: start of a member, then steps as fast as in the best epoch.
         everyday = EVERYDAY * BATCH / (way.once() + best * EVERYDAY * BATCH / job.rows)
         speeds = [
             len(way.fits) * job.rows * job.epochs / way.seconds,
@@ -237,14 +238,14 @@ def table(ways: dict[str, Timed], limit: float, job: Job, at_once: dict[str, int
 
 
 def grouped(job: Job, size: int) -> None:
-    """Members in one program against the same one by one, both in one process on all cores."""
+    """Members trained together and one by one, both in one process on all cores."""
     together = Job(job.rows, job.epochs, job.precision, size)
     with workers(1) as one, workers(1) as many:
         (single,) = one.submit(our_members, job, range(1)).result()
         fits = many.submit(our_members, together, range(size)).result()
     loop, group = (median(np.diff(fit.epochs)) for fit in (single, fits[0]))
     print(f"\n{size} members one by one, 1 thread: {job.rows / loop:.0f} samples/s")
-    print(f"{size} members in one program: {job.rows * size / group:.0f} samples/s, "
+    print(f"{size} members together: {job.rows * size / group:.0f} samples/s, "
           f"{size * loop / group:.2f} times")  # fmt: skip
 
 

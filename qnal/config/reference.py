@@ -10,7 +10,7 @@ from dataclasses import is_dataclass
 from enum import StrEnum
 from pathlib import Path
 from types import NoneType
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -112,6 +112,8 @@ def _type(kind: Any, valid: Valid | None) -> str:
     (only,) = _kinds(kind)
     if only is Any:
         return "paths" if valid is PATHS else "any"
+    if get_origin(only) is dict:
+        return "plug-in"
     is_enum = isinstance(only, type) and issubclass(only, StrEnum)
     name = "choice" if is_enum else str(only) if get_args(only) else only.__name__
     return f"{name} or null" if NoneType in get_args(kind) else name

@@ -11,6 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from qnal.config import plugin
 from qnal.config.key import Valid, at_least, key, positive
 from qnal.ensemble.bootstrap import Bootstrap
 from qnal.ensemble.votes import Thresholds
@@ -18,8 +19,9 @@ from qnal.labels.label import BadRows
 from qnal.network.backends.forward import Backend
 from qnal.network.network import OffsetActivation, Padding
 from qnal.network.precision import Precision
-from qnal.query.select import CameraRule, SomCounts
-from qnal.query.utility import Strategy
+from qnal.query.filters.live_cameras import CameraRule
+from qnal.query.filters.som_occupancy import SomCounts
+from qnal.query.strategies.strategy import Strategy
 from qnal.spectra.file_version import Verify
 from qnal.spectra.mock.config import MockConfig
 
@@ -248,7 +250,10 @@ class QueryConfig:
     """Selection of the spectra to inspect."""
 
     scores: str | None = key("a scores dataset or table; null for the last one in work_dir")
-    strategy: Strategy = key("utility by which targets are ranked; set by the choice of `query`")
+    strategy: dict[str, Any] = key(
+        "utility by which targets are ranked, set by the choice of `query`: `_target_`, a subclass "
+        "of qnal.query.strategies.strategy.Strategy, and its arguments"
+    )
     n: int = key("number of targets to select", at_least(1, "a number of targets"))
     som_percentile: float | None = key(
         "reject spectra in SOM cells whose number of spectra is at most this percentile",
@@ -276,6 +281,10 @@ class QueryConfig:
     temp_dir: str | None = key(
         "folder for intermediate results; null for the system's temporary folder"
     )
+
+    def created_strategy(self) -> Strategy:
+        """The strategy; ConfigError if ``strategy`` does not name one or its settings are wrong."""
+        return plugin.create(self.strategy, "query.strategy", Strategy)  # type: ignore[type-abstract]
 
 
 @dataclass

@@ -1,14 +1,13 @@
 """Checks a composed configuration against the schema."""
 
-import difflib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import Field, fields, is_dataclass
-from inspect import Parameter, signature
 from typing import Any, cast, get_args, get_type_hints
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from qnal.config.plugin import unknown_key
 from qnal.config.schema import Config
 from qnal.errors import ConfigError
 from qnal.lines import rest_wavelength
@@ -28,6 +27,7 @@ def validated(raw: DictConfig) -> Config:
     _check_values(config)
     _check_lines(config)
     _check_executor(config.executor)
+    config.query.created_strategy()
     return config
 
 
@@ -41,37 +41,9 @@ def keys(schema: type = Config, prefix: str = "") -> Iterator[tuple[str, Field[A
             yield from keys(section, f"{name}.")
 
 
-def unknown_key(key: str, valid: Iterable[str]) -> str:
-    """The sentence for a key that does not exist, where there are ``valid`` ones."""
-    section, _, name = key.rpartition(".")
-    valid = list(valid)
-    place = f" in {section}" if section else ""
-    close = difflib.get_close_matches(name, valid, n=1)
-    hint = f" Did you mean {section}{'.' if section else ''}{close[0]}?" if close else ""
-    return f"{key}: there is no such key; valid ones{place}: {', '.join(valid)}.{hint}"
-
-
 def unknown_choice(group: str, choice: str, valid: Iterable[str]) -> str:
     """The sentence for a choice that does not exist, where there are ``valid`` ones."""
     return f"{group}={choice}: there is no such choice; valid ones: {', '.join(valid)}."
-
-
-def check_settings(target: Callable[..., Any], settings: Iterable[str], section: str) -> None:
-    """Check the keys of a section with a ``_target_`` against the target's arguments.
-
-    Raises:
-        ConfigError: the target has no such argument.
-    """
-    try:
-        parameters = signature(target).parameters.values()
-    except ValueError:  # a built-in function without a signature
-        return
-    if any(p.kind is Parameter.VAR_KEYWORD for p in parameters):
-        return
-    known = [p.name for p in parameters if p.kind is not Parameter.VAR_POSITIONAL]
-    for name in settings:
-        if not name.startswith("_") and name not in known:
-            raise ConfigError(unknown_key(f"{section}.{name}", known))
 
 
 def _section(kind: Any) -> type | None:
@@ -84,6 +56,11 @@ def _sentence(error: OmegaConfBaseException) -> str:
     first = str(getattr(error, "msg", None) or error).strip().splitlines()[0]
     if "not in '" in first and (schema := error.object_type) and is_dataclass(schema):
         return unknown_key(key, (field.name for field in fields(schema)))
+    if key == "query.strategy":
+        first = (
+            "a strategy is chosen by name, such as query=vote_entropy or query=margin, or by its "
+            "class, query.strategy._target_"
+        )
     if "is not a ListConfig" in first:
         first = "it takes a list, such as [LYA,Halpha] or [45,45]"
     if first.startswith("Incompatible value 'None'"):

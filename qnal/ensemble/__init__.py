@@ -1,1 +1,1 @@
-"""Many networks: bootstrap, members on disk, forward passes, votes and scores."""
+"""Ensembles of networks: labelled set, training of members, files, votes and calibration."""

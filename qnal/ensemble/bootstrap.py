@@ -1,4 +1,4 @@
-"""Which labelled spectra a member is trained on, and all else that is random about it."""
+"""Bootstrap samples and the other random choices of a member."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 
 class Bootstrap(StrEnum):
-    """What a bag draws with replacement: targets with all their exposures, or single rows."""
+    """What is drawn with replacement: targets with all their exposures, or single rows."""
 
     targets = "targets"
     rows = "rows"
@@ -16,7 +16,13 @@ class Bootstrap(StrEnum):
 
 @dataclass(frozen=True)
 class Streams:
-    """Independent random streams of one member, from (seed, k) alone."""
+    """Independent random streams of one member.
+
+    Attributes:
+        bag: draws the bootstrap sample.
+        weights: draws the initial weights.
+        fit: shuffles the batches and draws the dropout masks.
+    """
 
     bag: np.random.Generator
     weights: np.random.Generator
@@ -24,7 +30,13 @@ class Streams:
 
 
 def streams(seed: int, member: int, attempt: int = 0) -> Streams:
-    """The streams of a member; ``attempt`` > 0 gives others, for training that diverged."""
+    """Random streams that depend on the seed, the member's number and the attempt only.
+
+    Args:
+        seed: seed of the ensemble.
+        member: number of the member.
+        attempt: how often training of this member has diverged so far.
+    """
     key = (member,) if attempt == 0 else (member, attempt)
     children = np.random.SeedSequence(seed, spawn_key=key).spawn(3)
     return Streams(*(np.random.default_rng(child) for child in children))
@@ -33,13 +45,15 @@ def streams(seed: int, member: int, attempt: int = 0) -> Streams:
 def draw_bag(
     targetid: NDArray[np.int64], kind: Bootstrap, rng: np.random.Generator
 ) -> NDArray[np.int64]:
-    """Row indices of a bootstrap sample, repeated as drawn.
+    """Draw a bootstrap sample; returns row indices, repeated as often as they were drawn.
 
-    With ``targets`` as many targets as there are are drawn with replacement, and every draw
-    brings all rows of the target; with ``rows``, rows are drawn, as the reference does.
+    With ``targets``, as many targets as the set has are drawn with replacement, each with all its
+    rows. With ``rows``, rows are drawn, as in the QuasarNET active-learning scripts.
 
     Args:
         targetid: TARGETID of each row, shape [rows].
+        kind: what is drawn.
+        rng: source of randomness.
     """
     rows = len(targetid)
     if kind is Bootstrap.rows:
@@ -52,6 +66,6 @@ def draw_bag(
     return np.concatenate([order[starts[t] : starts[t] + counts[t]] for t in drawn])
 
 
-def out_of_bag(targetid: NDArray[np.int64], bag: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Rows of which no exposure of the same target is in the bag, ascending."""
+def out_of_bag(targetid: NDArray[np.int64], bag: NDArray[np.integer]) -> NDArray[np.int64]:
+    """Rows whose target has no exposure in the bag, in ascending order."""
     return np.flatnonzero(~np.isin(targetid, targetid[bag]))

@@ -1,12 +1,13 @@
-"""A calibration: one monotone map of the confidence that decides a vote (DESIGN.md, Scores).
+"""Calibration: a monotone function of the line confidence that decides a vote.
 
-Platt's map (1999) in the logit, with the same two parameters for all members, between bounds::
+Platt scaling (Platt 1999) of the logit, with the same two parameters for all members and bounded
+from below and above::
 
     c′ = lowest + (highest − lowest) · σ(slope · ln(c / (1 − c)) + offset),    slope > 0
 
-It is applied before the members' soft probabilities are averaged, and fitted so that their
-out-of-bag *mean* is calibrated (:mod:`qnal.ensemble.evaluation.calibration_fit`). Votes never
-see it.
+It is applied before the members' soft class probabilities are averaged, and fitted so that their
+out-of-bag *mean* is calibrated (:mod:`qnal.ensemble.evaluation.calibration_fit`). Votes are not
+affected.
 """
 
 from collections.abc import Mapping
@@ -16,19 +17,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-SMALLEST = 1e-7  # confidences are taken to be at least this far from 0 and 1, as in the loss
+SMALLEST = 1e-7  # confidences are clipped to [1e-7, 1 − 1e-7], as in the training loss
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """The map, called with confidences.
+    """A calibration; call it with confidences.
 
     Attributes:
-        slope, offset: of the logit; 1 and 0 change nothing.
-        lowest, highest: what confidences of 0 and 1 become; no labelled set of finite size shows
-            that a confident answer is never wrong.
-        min_lines: the :class:`~qnal.ensemble.votes.Thresholds` it was fitted for: with other
-            ``min_lines`` another line's confidence decides.
+        slope, offset: parameters on the logit scale; 1 and 0 change nothing.
+        lowest, highest: calibrated values of confidences 0 and 1. A labelled set of finite size
+            cannot show that a confident prediction is never wrong.
+        min_lines: the ``min_lines`` it was fitted for. Another value makes the confidence of
+            another line decide, so the calibration does not apply.
+
+    Raises:
+        ValueError: the parameters do not describe an increasing function.
     """
 
     slope: float
@@ -40,33 +44,32 @@ class Calibration:
     def __post_init__(self) -> None:
         finite = np.isfinite([self.slope, self.offset]).all()
         if not (finite and self.slope > 0 and 0 <= self.lowest < self.highest <= 1):
-            raise ValueError(f"{self} is no increasing map of confidences")
+            raise ValueError(f"{self} is not an increasing function of the confidence")
 
     def __call__(self, c: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Calibrated confidences, shape as ``c``; NaN stays NaN."""
-        t = self.slope * logit(c) + self.offset
-        return self.lowest + (self.highest - self.lowest) * sigmoid(t)
+        """Calibrated confidences, of the same shape as ``c``; NaN stays NaN."""
+        from scipy.special import expit
+
+        return self.lowest + (self.highest - self.lowest) * expit(
+            self.slope * clipped_logit(c) + self.offset
+        )
 
     def parameters(self) -> dict[str, float]:
-        """What JSON takes, and :meth:`of` reads."""
+        """The parameters as a JSON object, which :meth:`of` reads."""
         return asdict(self)
 
     @classmethod
     def of(cls, stored: Mapping[str, Any]) -> "Calibration":
-        """From its parameters.
+        """Make a calibration from its stored parameters.
 
         Raises:
-            ValueError, TypeError: they are not those of an increasing map.
+            ValueError, TypeError: the parameters do not describe an increasing function.
         """
         return cls(**stored)
 
 
-def logit(c: NDArray[np.floating]) -> NDArray[np.float64]:
-    """ln(c / (1 − c)) of confidences, kept :data:`SMALLEST` away from 0 and 1."""
-    c = np.clip(np.asarray(c, np.float64), SMALLEST, 1 - SMALLEST)
-    return np.log(c) - np.log1p(-c)
+def clipped_logit(c: NDArray[np.floating]) -> NDArray[np.float64]:
+    """ln(c / (1 − c)) of confidences clipped to [:data:`SMALLEST`, 1 − :data:`SMALLEST`]."""
+    from scipy.special import logit
 
-
-def sigmoid(t: NDArray[np.float64]) -> NDArray[np.float64]:
-    """1 / (1 + e⁻ᵗ), without overflow."""
-    return 0.5 + 0.5 * np.tanh(0.5 * t)
+    return np.asarray(logit(np.clip(np.asarray(c, np.float64), SMALLEST, 1 - SMALLEST)))

@@ -1,4 +1,4 @@
-"""The labelled set: spectra with what inspectors said of them, in one table and one order."""
+"""Labelled set: spectra with their labels, in one table and in canonical order."""
 
 import hashlib
 from collections.abc import Collection, Sequence
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from qnal.errors import InputError
 from qnal.files import written_aside
 from qnal.labels.boss_truth import read_boss_truth
-from qnal.labels.label import BadRows, Label
+from qnal.labels.label import BadRows, Label, is_quasar
 from qnal.labels.truth import Truth, read_truth
 from qnal.spectra.grid import Grid
 from qnal.spectra.readers.boss import read_boss_spectra
@@ -22,9 +22,11 @@ from qnal.spectra.readers.sdss import NO_TARGETID, is_sdss, read_sdss
 from qnal.spectra.rebin import Status
 from qnal.spectra.spectra_file import SpectraFile, expanded
 
-# The reference drops DESI spectra that jump by this much between neighbouring pixels.
+# DESI spectra that jump by this much between neighbouring pixels are left out, as in the QuasarNET
+# active-learning scripts.
 ABSURD_JUMP = 1e4
 UNKNOWN_EXPID = -1
+BAL_NEEDED = 20  # quasars with and without BALs that training a BAL head takes
 _OF_A_COADD = ("TARGETID", "EXPID", "FILE", "ROW", "STATUS")
 
 SPECTRA, LABELS = "spectra.npy", "labels.parquet"
@@ -36,10 +38,11 @@ class LabelledSet:
 
     Attributes:
         x: renormalised spectra, shape [rows, npix], float32.
-        table: SOURCE (``boss``, ``desi``), TARGETID, EXPID (−1 unknown), FILE, ROW, SNR, LABEL
-            (:class:`Label`), Z, BAL (+1, −1, 0 unknown), one row a spectrum. SNR is the median
-            flux·√ivar a pixel, of DESI the mean of the live cameras' medians.
-        counts: rows found, used and left out, with the reason.
+        table: one row per spectrum, with columns SOURCE (``boss`` or ``desi``), TARGETID, EXPID
+            (−1 if unknown), FILE, ROW, SNR, LABEL (:class:`Label`), Z and BAL (+1, −1, or 0 if
+            unknown). SNR is the median of flux·√ivar per pixel; for DESI, the mean of the medians
+            of the cameras that have data.
+        counts: numbers of rows found, used, and left out by reason.
     """
 
     x: NDArray[np.float32]
@@ -50,40 +53,67 @@ class LabelledSet:
         return len(self.table)
 
     def column(self, name: str) -> NDArray:
-        """One column of the table as an array, shape [rows]."""
+        """A column of the table, shape [rows]."""
         return self.table[name].to_numpy()
 
     def subset(self, rows: NDArray, **counts: int) -> "LabelledSet":
-        """The given rows (indices or a mask), with further counts noted."""
+        """Some of the rows (indices or a mask), with further counts added."""
         table = self.table.iloc[np.flatnonzero(rows) if rows.dtype == bool else rows]
         return LabelledSet(self.x[rows], table.reset_index(drop=True), self.counts | counts)
 
     def write(self, folder: Path) -> None:
-        """Write it for other processes to read, unless it is there and as it should be."""
+        """Write the set for worker processes, unless the folder already has it.
+
+        Quasars are written without the split at ``high_z``, which training does not use.
+        """
+        table = self.table.assign(LABEL=self._unsplit_labels())
         try:
             there = LabelledSet.read(folder)
-            if np.array_equal(there.x, self.x) and there.table.equals(self.table):
+            if np.array_equal(there.x, self.x) and there.table.equals(table):
                 return
-        except (OSError, ValueError, EOFError):  # nothing there, or damaged
+        except (OSError, ValueError, EOFError):  # missing or damaged
             pass
         with written_aside(folder / SPECTRA) as scratch, scratch.open("wb") as file:
             np.save(file, self.x)
         with written_aside(folder / LABELS) as scratch:
-            self.table.to_parquet(scratch)
+            table.to_parquet(scratch)
 
     @staticmethod
     def read(folder: Path) -> "LabelledSet":
-        """What :meth:`write` has written, without ``counts``; spectra stay on disk until used."""
+        """Read what :meth:`write` wrote, without ``counts``; spectra are memory-mapped."""
         x = np.load(folder / SPECTRA, mmap_mode="r")
         return LabelledSet(x, pd.read_parquet(folder / LABELS))
 
     def fingerprint(self) -> str:
-        """SHA-256 of spectra and labels; equal for equal content, whatever the files' places."""
+        """SHA-256 of the spectra and labels.
+
+        It depends neither on paths nor on ``high_z``, which splits the quasars into two labels but
+        changes no training target.
+        """
         digest = hashlib.sha256(np.ascontiguousarray(self.x).tobytes())
+        labels = {"LABEL": self._unsplit_labels()}
         for name in ("TARGETID", "EXPID", "LABEL", "Z", "BAL"):
-            digest.update(np.ascontiguousarray(self.column(name)).tobytes())
+            column = labels.get(name, self.column(name))
+            digest.update(np.ascontiguousarray(column).tobytes())
         digest.update("".join(self.column("SOURCE")).encode())
         return digest.hexdigest()
+
+    def _unsplit_labels(self) -> NDArray[np.integer]:
+        return split_quasars(self.column("LABEL"), self.column("Z"), np.inf)
+
+
+def split_quasars(
+    label: NDArray[np.integer], z: NDArray[np.floating], high_z: float
+) -> NDArray[np.integer]:
+    """Labels with the quasars split into QSO_LZ and QSO_HZ at a redshift.
+
+    Args:
+        label: :class:`Label`, split at any redshift, shape [rows].
+        z: redshift, shape [rows].
+        high_z: redshift from which a quasar is QSO_HZ.
+    """
+    split = np.where(z < high_z, Label.QSO_LZ, Label.QSO_HZ)
+    return np.where(is_quasar(label), split, label).astype(label.dtype)
 
 
 def read_desi(
@@ -96,19 +126,19 @@ def read_desi(
     bal_recorded: Collection[Path] | bool = False,
     bad: BadRows = BadRows.negative,
 ) -> LabelledSet:
-    """The labelled DESI spectra of these coadds.
+    """Read the labelled DESI spectra of coadd files.
 
     Args:
-        files: the coadds.
-        truth_paths: inspection tables.
-        grid: the grid to rebin to.
+        files: coadd files.
+        truth_paths: tables of visual inspections.
+        grid: wavelength grid to rebin to.
         high_z: redshift from which a quasar is QSO_HZ.
-        use_mask: ignore pixels whose ``X_MASK`` is not 0.
-        bal_recorded: tables whose inspectors noted every BAL; True for all.
-        bad: what becomes of spectra of which no inspector was confident.
+        use_mask: ignore pixels with a non-zero ``X_MASK``.
+        bal_recorded: tables in which a quasar without a BAL comment is a non-BAL; True for all.
+        bad: how low-confidence labels are used.
 
     Raises:
-        InputError: no spectrum has a label, or a file is broken.
+        InputError: no spectrum has a label, or a file is damaged.
     """
     truth = read_truth(truth_paths, high_z, bal_recorded)
     parts, spectra, unusable, jumps = [], 0, 0, 0
@@ -117,7 +147,9 @@ def read_desi(
         spectra += len(coadd.x)
         cameras = [f"SNR_{camera}" for camera in CAMERAS]
         table = coadd.table.select([*_OF_A_COADD, *cameras]).to_pandas()
-        table["SNR"] = table[cameras].mean(axis=1).astype(np.float32)  # of those that are alive
+        table["SNR"] = (
+            table[cameras].mean(axis=1).astype(np.float32)
+        )  # of the cameras that have data
         known = table["TARGETID"].isin(truth.table.index).to_numpy()
         ok = (table["STATUS"] == Status.OK).to_numpy()
         sane = ~(np.abs(np.diff(coadd.x, axis=1)) >= ABSURD_JUMP).any(axis=1)
@@ -138,11 +170,11 @@ def read_boss(
     high_z: float,
     bad: BadRows = BadRows.negative,
 ) -> LabelledSet:
-    """The labelled spectra of BOSS training files and of SDSS files of one spectrum each.
+    """Read the labelled spectra of BOSS training files and SDSS single-spectrum files.
 
-    An SDSS file is matched with the truth by its THING_ID, or by PLATE, MJD and FIBERID where it
-    has none. Arguments and errors are those of :func:`read_desi`; a folder stands for the
-    ``spec-*.fits`` below it.
+    An SDSS file is matched with the truth table by its THING_ID or, if it has none, by PLATE, MJD
+    and FIBERID. Arguments and errors are those of :func:`read_desi`; a folder stands for all
+    ``spec-*.fits`` files below it.
     """
     truth = read_boss_truth(truth_paths, high_z)
     parts, spectra, unusable, dropped = [], 0, 0, 0
@@ -177,8 +209,12 @@ def _one_sdss(
     targetid = spectrum.thing_id
     if targetid == NO_TARGETID and spectrum.plate_mjd_fiber is not None:
         targetid = truth.spectra.get(spectrum.plate_mjd_fiber, NO_TARGETID)
-    said = np.array([spectrum.status]), np.array([targetid], np.int64)
-    return spectrum.x[None], *said, np.array([spectrum.snr], np.float32)
+    return (
+        spectrum.x[None],
+        np.array([spectrum.status]),
+        np.array([targetid], np.int64),
+        np.array([spectrum.snr], np.float32),
+    )
 
 
 def _labelled(
@@ -193,12 +229,12 @@ def _labelled(
     table = pd.concat([part for _, part in parts], ignore_index=True)
     if not len(table):
         raise InputError(
-            f"data.{source}: none of {counts['spectra']} spectra is both usable and among the "
+            f"data.{source}: none of {counts['spectra']} spectra is usable and among the "
             f"{len(truth.table)} labelled targets of {', '.join(p.name for p in truth_paths)}; "
-            "do the files belong together?"
+            "give spectra and truth tables of the same targets."
         )
-    said = truth.table.loc[table["TARGETID"]].reset_index(drop=True)
-    table = table[["TARGETID", "EXPID", "FILE", "ROW", "SNR"]].join(said)
+    labels = truth.table.loc[table["TARGETID"]].reset_index(drop=True)
+    table = table[["TARGETID", "EXPID", "FILE", "ROW", "SNR"]].join(labels)
     table.insert(0, "SOURCE", source)
     left_out = sum(v for k, v in counts.items() if k != "spectra")
     counts["without_label"] = counts["spectra"] - left_out - len(table)
@@ -208,8 +244,8 @@ def _labelled(
         x, table = x[keep], table[keep].reset_index(drop=True)
         if not len(table):
             raise InputError(
-                f"data.{source}: no inspector was confident of any of its "
-                f"{counts['bad_left_out']} labelled spectra, and data.bad=drop leaves these out."
+                f"data.{source}: all of its {counts['bad_left_out']} labels are of low confidence, "
+                "and data.bad=drop leaves these out."
             )
     counts["labelled"] = len(table)
     counts = {f"{source}_{k}": v for k, v in (counts | truth.counts).items()}
@@ -218,7 +254,7 @@ def _labelled(
 
 
 def merged(sets: Sequence[LabelledSet]) -> LabelledSet:
-    """Several sources in canonical order."""
+    """Concatenate the sets of several sources, in canonical order."""
     ordered = sorted(sets, key=lambda s: s.column("SOURCE")[0])
     counts = {k: v for s in ordered for k, v in s.counts.items()}
     table = pd.concat([s.table for s in ordered], ignore_index=True)
@@ -226,7 +262,7 @@ def merged(sets: Sequence[LabelledSet]) -> LabelledSet:
 
 
 def one_exposure_each(labelled: LabelledSet, rng: np.random.Generator) -> LabelledSet:
-    """One random spectrum of each target, as the reference's ``--single_exp``."""
+    """One random spectrum per target, as with ``--single_exp`` of the active-learning scripts."""
     order = rng.permutation(len(labelled))
     _, first = np.unique(labelled.column("TARGETID")[order], return_index=True)
     keep = np.sort(order[first])
@@ -234,7 +270,7 @@ def one_exposure_each(labelled: LabelledSet, rng: np.random.Generator) -> Labell
 
 
 def thinned(labelled: LabelledSet, most: int, rng: np.random.Generator) -> LabelledSet:
-    """At most ``most`` spectra, drawn without replacement."""
+    """At most ``most`` spectra, drawn at random without replacement."""
     if len(labelled) <= most:
         return labelled
     keep = np.sort(rng.choice(len(labelled), size=most, replace=False))
@@ -242,5 +278,15 @@ def thinned(labelled: LabelledSet, most: int, rng: np.random.Generator) -> Label
 
 
 def class_counts(labelled: LabelledSet) -> dict[str, int]:
-    """Number of spectra of each :class:`Label`."""
+    """Number of spectra per :class:`Label`."""
     return {label.name: int((labelled.column("LABEL") == label).sum()) for label in Label}
+
+
+def has_bal_labels(labelled: LabelledSet) -> bool:
+    """Whether there are enough quasars with and without BALs to train a BAL head.
+
+    Exposures of one quasar count as one.
+    """
+    quasars = labelled.table[is_quasar(labelled.column("LABEL"))]
+    counts = (quasars.loc[quasars["BAL"] == sign, "TARGETID"].nunique() for sign in (1, -1))
+    return min(counts) >= BAL_NEEDED

@@ -1,26 +1,26 @@
-"""Training one member: the unit of work of the train stage."""
+"""Training of members: bootstrap sample, fit, out-of-bag predictions, and storing the result."""
 
 import importlib.metadata
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from filelock import FileLock
+from numpy.typing import NDArray
 
-from qnal.ensemble.bootstrap import Bootstrap, draw_bag, out_of_bag, streams
+from qnal.ensemble.bootstrap import draw_bag, out_of_bag, streams
 from qnal.ensemble.evaluation.metrics import member_metrics
 from qnal.ensemble.folder import EnsembleFolder
-from qnal.ensemble.labelled_set import LabelledSet
-from qnal.ensemble.votes import MemberPredictions, Thresholds, gather
+from qnal.ensemble.labelled_set import LabelledSet, split_quasars
+from qnal.ensemble.member_record import MemberRecord
+from qnal.ensemble.recipe import MemberRecipe
+from qnal.ensemble.votes import MemberPredictions, gather
 from qnal.lines import column_names
 from qnal.network.backends.forward import Backend, forward, member_lines
-from qnal.network.hyperparameters import Hyperparameters, Start
+from qnal.network.fit_state import InitialState
 from qnal.network.network import Network
-from qnal.network.structure import Structure
 from qnal.network.targets import targets
 from qnal.network.training import Trainer
 from qnal.threads import use_threads
@@ -29,29 +29,20 @@ ATTEMPTS = 2
 
 
 class DivergedError(Exception):
-    """Training of a member gave no finite loss, at every attempt."""
+    """No attempt to train a member gave a finite loss."""
 
 
-# A member's number, its epochs done, its epochs in all, and the epoch's mean loss.
-OnEpoch = Callable[[int, int, int, float], None]
-Records = dict[int, "dict[str, Any] | DivergedError"]
-
-
-@dataclass(frozen=True)
-class MemberRecipe:
-    """All that a member is made from, besides the labelled set."""
-
-    structure: Structure
-    hyperparameters: Hyperparameters
-    thresholds: Thresholds
-    bootstrap: Bootstrap
-    seed: int
-    threads: int
-    group: int = 1
+Outcomes = dict[int, MemberRecord | DivergedError]
 
 
 class MemberTrainer:
-    """Trains members of one ensemble in this process, into its folder."""
+    """Trains members of one ensemble in this process and stores them in its folder.
+
+    Args:
+        recipe: settings of the members.
+        labelled: the labelled set.
+        folder: the ensemble.
+    """
 
     def __init__(self, recipe: MemberRecipe, labelled: LabelledSet, folder: EnsembleFolder) -> None:
         use_threads(recipe.threads, "train.threads")
@@ -75,140 +66,121 @@ class MemberTrainer:
             recipe.group,
         )
 
-    def train(
-        self, member: int, on_epoch: Callable[[int, int, float], None] | None = None
-    ) -> dict[str, Any]:
-        """Train a member unless it is there; two processes never train the same one.
+    def train(self, members: Sequence[int]) -> Outcomes:
+        """Train members together, except those that are in the folder already.
+
+        A member is claimed by a lock file, so that two processes never train the same one.
 
         Args:
-            member: its number.
-            on_epoch: called with epochs done, epochs in all, and the loss.
+            members: their numbers, from one of the :func:`groups`.
 
         Returns:
-            The member's record.
-
-        Raises:
-            DivergedError: no attempt gave a finite loss.
-        """
-
-        def on_epoch_of(_: int, done: int, total: int, loss: float) -> None:
-            if on_epoch:
-                on_epoch(done, total, loss)
-
-        record = self.train_group([member], on_epoch_of)[member]
-        if isinstance(record, DivergedError):
-            raise record
-        return record
-
-    def train_group(self, members: Sequence[int], on_epoch: OnEpoch | None = None) -> Records:
-        """Train members together, those that are not there.
-
-        Args:
-            members: their numbers, of one of the :func:`groups`.
-            on_epoch: called with a member's number, its epochs done, its epochs in all, and the
-                loss.
-
-        Returns:
-            The record of every member, or the error if no attempt gave a finite loss.
+            Per member, its record, or the error if no attempt gave a finite loss.
         """
         with ExitStack() as locks:
-            for member in sorted(members):  # in one order everywhere, or two could wait in a ring
+            for member in sorted(members):  # in ascending order, to rule out a deadlock
                 lock = self.folder.lock(member)
                 lock.parent.mkdir(parents=True, exist_ok=True)
                 locks.enter_context(FileLock(lock))
             found = {k: self.folder.record(k) for k in members}
-            records: Records = {k: record for k, record in found.items() if record is not None}
+            outcomes: Outcomes = {k: record for k, record in found.items() if record is not None}
             for attempt in range(ATTEMPTS):
-                missing = [k for k in members if k not in records]
+                missing = [k for k in members if k not in outcomes]
                 if missing:
-                    records |= self._attempt(missing, attempt, on_epoch)
+                    outcomes |= self._attempt(missing, attempt)
         for k in members:
-            if k not in records:
-                records[k] = DivergedError(
+            if k not in outcomes:
+                outcomes[k] = DivergedError(
                     f"member {k} has no finite loss in {ATTEMPTS} attempts; a lower "
                     "train.learning_rate may help"
                 )
-        return {k: records[k] for k in members}
+        return {k: outcomes[k] for k in members}
 
-    def _attempt(self, members: list[int], attempt: int, on_epoch: OnEpoch | None) -> Records:
-        """Fit and store members; those that diverged are left out."""
+    def _attempt(self, members: list[int], attempt: int) -> dict[int, MemberRecord]:
+        """Fit and store members; returns the records of those that did not diverge."""
         recipe, targetid = self.recipe, self.labelled.column("TARGETID")
-        starts: dict[int, Start] = {}
-        # A member's place follows from its number, since its last bits may follow from its place.
-        place_of = {k: k % recipe.group for k in members}
-        member_at = {place: k for k, place in place_of.items()}
-        if len(member_at) < len(members):
-            raise ValueError(f"members {members} are not of one group of {recipe.group}.")
-        for k, place in place_of.items():
+        # The last bits of a member's weights can depend on its slot, so the slot follows from the
+        # member's number.
+        member_in = {k % recipe.group: k for k in members}
+        if len(member_in) < len(members):
+            raise ValueError(f"members {members} do not belong to one group of {recipe.group}.")
+        initial: dict[int, InitialState] = {}
+        for slot, k in member_in.items():
             random = streams(recipe.seed, k, attempt)
             bag = draw_bag(targetid, recipe.bootstrap, random.bag)
-            starts[place] = Start(recipe.structure.initial(random.weights), bag, random.fit)
-
-        def on_epoch_of(place: int, done: int, loss: float) -> None:
-            if on_epoch:
-                total = recipe.hyperparameters.epochs_for(len(starts[place].rows))
-                on_epoch(member_at[place], done, total, loss)
-
-        fits = self.trainer.fit_group(starts, on_epoch_of)
+            network = recipe.structure.initial(random.weights)
+            initial[slot] = InitialState(network, bag, random.fit)
+        fits = self.trainer.fit_group(initial)
         return {
-            member_at[place]: self._store(member_at[place], attempt, starts[place].rows, *fit)
-            for place, fit in fits.items()
-            if np.isfinite(fit[1][-1]) and fit[0].is_finite()
+            member_in[slot]: self._store(
+                member_in[slot], attempt, initial[slot].rows, network, losses
+            )
+            for slot, (network, losses) in fits.items()
+            if np.isfinite(losses[-1]) and network.is_finite()
         }
 
     def _store(
-        self, member: int, attempt: int, bag: np.ndarray, network: Network, losses: list[float]
-    ) -> dict[str, Any]:
-        """Judge a fitted member out of bag and add it to the folder; returns its record."""
+        self,
+        member: int,
+        attempt: int,
+        bag: NDArray[np.integer],
+        network: Network,
+        losses: list[float],
+    ) -> MemberRecord:
+        """Evaluate a fitted member out of bag and add it to the folder."""
         recipe, labelled = self.recipe, self.labelled
         rows = out_of_bag(labelled.column("TARGETID"), bag)
-        said = None
+        predictions = None
         if len(rows):
             x = np.ascontiguousarray(labelled.x[rows], np.float32)
             function = forward(network, Backend.tensorflow)
-            said = gather([member_lines(network, function, x)], recipe.thresholds)
-        oob = _table(labelled, rows, said, column_names(network.lines))
-        record = {
-            "member": member,
-            "seed": [recipe.seed, member],
-            "attempt": attempt,
-            "threads": recipe.threads,
-            "group": recipe.group,
-            "versions": versions(),
-            "epochs": len(losses),
-            "bag_rows": len(bag),
-            "oob_rows": len(rows),
-            "loss": losses,
-            "oob": self._quality(rows, oob),
-        }
+            predictions = gather([member_lines(network, function, x)], recipe.thresholds)
+        oob = _table(labelled, rows, predictions, column_names(network.lines))
+        labels = labelled.table.iloc[rows]
+        high_z = recipe.thresholds.high_z
+        split = split_quasars(labels["LABEL"].to_numpy(), labels["Z"].to_numpy(), high_z)
+        record = MemberRecord(
+            member=member,
+            seed=[recipe.seed, member],
+            attempt=attempt,
+            threads=recipe.threads,
+            group=recipe.group,
+            versions=versions(),
+            epochs=len(losses),
+            bag_rows=len(bag),
+            oob_rows=len(rows),
+            loss=losses,
+            oob=member_metrics(labels.assign(LABEL=split), oob, recipe.thresholds),
+        )
         return self.folder.add(network, oob, record)
-
-    def _quality(self, rows: np.ndarray, oob: pd.DataFrame) -> dict[str, float | None]:
-        return member_metrics(self.labelled.table.iloc[rows], oob, self.recipe.thresholds)
 
 
 def groups(members: Sequence[int], size: int) -> list[tuple[int, ...]]:
-    """Members that are trained together: those whose numbers lie in the same ``size`` numbers."""
+    """Groups of members to train together: members k with the same k // ``size``."""
     return [tuple(group) for _, group in groupby(sorted(members), lambda k: k // size)]
 
 
 def _table(
-    labelled: LabelledSet, rows: np.ndarray, said: MemberPredictions | None, lines: Sequence[str]
+    labelled: LabelledSet,
+    rows: NDArray[np.integer],
+    predictions: MemberPredictions | None,
+    lines: Sequence[str],
 ) -> pd.DataFrame:
-    """Out-of-bag answers of one member, with the identity of each spectrum."""
+    """Out-of-bag predictions of one member, with the identity of each spectrum."""
     table = labelled.table.iloc[rows][["SOURCE", "TARGETID", "EXPID", "FILE", "ROW"]]
     table = table.reset_index(drop=True)
     table.insert(0, "INDEX", rows)
     empty = np.zeros(0, np.float32)
-    table["DECIDING"] = said.deciding[:, 0] if said else empty
-    table["Z_BEST"] = said.z_best[:, 0].astype(np.float64) if said else empty.astype(np.float64)
+    p = predictions
+    table["DECIDING"] = p.deciding[:, 0] if p else empty
+    table["Z_BEST"] = p.z_best[:, 0].astype(np.float64) if p else empty.astype(np.float64)
     for line, name in enumerate(lines):
-        table[f"C_{name}"] = said.confidence[:, line, 0] if said else empty
-    if said and said.bal.shape[1]:
-        table["BAL"] = said.bal[:, 0, 0]
+        table[f"C_{name}"] = p.confidence[:, line, 0] if p else empty
+    if p and p.bal.shape[1]:
+        table["BAL"] = p.bal[:, 0, 0]
     return table
 
 
 def versions() -> dict[str, str]:
-    """Versions on which a member's exact weights depend."""
+    """Versions of the packages on which a member's exact weights depend."""
     return {name: importlib.metadata.version(name) for name in ("numpy", "tensorflow")}

@@ -1,4 +1,4 @@
-"""What the members say together: votes, soft classes, redshift, and how far they disagree."""
+"""Combining members: votes, soft class probabilities, redshift and disagreement."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,14 +13,17 @@ from qnal.lines import column_names
 from qnal.network.decode import Lines
 
 CLASSES = ("NOT", "QSO_LZ", "QSO_HZ")
-MAD_TO_SIGMA = 1.4826
+MAD_TO_SIGMA = 1.4826  # standard deviation of a normal distribution, in units of its MAD
 
 
 @dataclass(frozen=True)
 class Thresholds:
-    """When a member votes for a quasar, and from which redshift it is a high one.
+    """When a member votes quasar, and for which of the two redshift classes.
 
-    A quasar has more than ``line_threshold`` confidence in at least ``min_lines`` lines.
+    Attributes:
+        line_threshold: a line counts if its confidence is above this value.
+        min_lines: number of lines that must count for the member to vote quasar.
+        high_z: redshift from which a quasar is QSO_HZ.
     """
 
     line_threshold: float = 0.95
@@ -30,14 +33,15 @@ class Thresholds:
 
 @dataclass(frozen=True)
 class MemberPredictions:
-    """Answers of all members on the same spectra.
+    """Predictions of several members for the same spectra.
 
     Attributes:
-        deciding: confidence that decides the vote (the ``min_lines``-th largest), shape
-            [rows, members], float32.
+        deciding: the confidence that decides a member's vote: its ``min_lines``-th largest line
+            confidence, shape [rows, members], float32.
         z_best: redshift by the most confident line, shape [rows, members].
-        confidence: of each line, shape [rows, lines, members]; ``z`` likewise.
-        bal: confidence of each BAL line, shape [rows, BAL lines, members].
+        confidence: line confidences, shape [rows, lines, members].
+        z: redshift by each line, shape [rows, lines, members].
+        bal: confidence of each BAL head, shape [rows, BAL lines, members].
     """
 
     deciding: NDArray[np.float32]
@@ -48,7 +52,12 @@ class MemberPredictions:
 
 
 def gather(lines: Sequence[Lines], thresholds: Thresholds) -> MemberPredictions:
-    """The decoded answers of the members side by side."""
+    """Stack the decoded predictions of several members.
+
+    Args:
+        lines: predictions per member, for the same spectra.
+        thresholds: ``min_lines`` selects the deciding confidence.
+    """
     confidence = np.stack([m.confidence for m in lines], axis=-1).astype(np.float32)
     return MemberPredictions(
         np.sort(confidence, axis=1)[:, -thresholds.min_lines],
@@ -60,7 +69,7 @@ def gather(lines: Sequence[Lines], thresholds: Thresholds) -> MemberPredictions:
 
 
 def votes(deciding: NDArray, z_best: NDArray, thresholds: Thresholds) -> NDArray[np.int8]:
-    """Each member's vote, an index into :data:`CLASSES`, shape as ``deciding``."""
+    """Vote of each member, an index into :data:`CLASSES`, of the same shape as ``deciding``."""
     quasar = deciding > np.float32(thresholds.line_threshold)
     return quasar.astype(np.int8) + (quasar & (z_best >= thresholds.high_z))
 
@@ -76,11 +85,11 @@ def soft_classes(
     thresholds: Thresholds,
     calibration: Calibration | None = None,
 ) -> NDArray[np.float64]:
-    """Soft class probabilities of every member, shape [rows, members, 3].
+    """Soft class probabilities of each member, shape [rows, members, 3].
 
-    P(NOT) is 1 − c with c the confidence that decides the vote, calibrated where there is a
-    calibration; c goes to the class of the redshift. Linear heads may give a confidence beyond 0
-    or 1, which counts as 0 or 1 here.
+    With c the deciding confidence, calibrated if there is a calibration, P(NOT) is 1 − c, and c is
+    the probability of the class that ``z_best`` falls into. Confidences of linear heads can lie
+    outside [0, 1] and are clipped to it.
     """
     c = np.clip(deciding.astype(np.float64), 0, 1)
     c = c if calibration is None else calibration(c)
@@ -91,11 +100,13 @@ def soft_classes(
 def consensus_z(
     z_best: NDArray[np.floating], vote: NDArray[np.int8]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Redshift and its spread over the members that vote quasar, over all where none does.
+    """Redshift of the ensemble and the members' scatter about it.
+
+    Both are computed over the members that vote quasar, or over all members if none does.
 
     Returns:
-        The lower median (some member's own redshift), shape [rows], and 1.4826 × the median
-        absolute deviation of Δz/(1+z) over the same members.
+        The lower median, which is the redshift of one of the members, and 1.4826 × the median of
+        ``|Δz|/(1+z)`` about it; each of shape [rows].
     """
     counted = vote > 0
     counted |= ~counted.any(axis=1, keepdims=True)
@@ -109,7 +120,7 @@ def consensus_z(
 
 
 def score_schema(lines: Sequence[str], bal_lines: Sequence[str]) -> pa.Schema:
-    """Columns that the members' answers add to a table of spectra (FORMATS.md section 11)."""
+    """Score columns of a table of spectra; docs/formats.md defines each of them."""
     names = [f"C_{c}" for c in CLASSES] + [f"P_{c}" for c in CLASSES]
     names += ["VOTE_ENTROPY", "ENTROPY", "MUTUAL_INFO", "Z", "Z_SPREAD"]
     names += [f"{what}_{line}" for line in column_names(lines) for what in ("C", "Z")]
@@ -123,7 +134,14 @@ def score_columns(
     bal_trained: bool,
     calibration: Calibration | None = None,
 ) -> list[NDArray[np.float32] | None]:
-    """Values of :func:`score_schema`, each of shape [rows]; None where a head is untrained."""
+    """Values of the columns of :func:`score_schema`, each of shape [rows].
+
+    Args:
+        predictions: predictions of all members.
+        thresholds: when a member votes quasar.
+        bal_trained: whether the BAL heads are trained; columns of untrained heads are None.
+        calibration: applied to the deciding confidence before soft probabilities are averaged.
+    """
     vote = votes(predictions.deciding, predictions.z_best, thresholds)
     share = shares(vote)
     soft = soft_classes(predictions.deciding, predictions.z_best, thresholds, calibration)

@@ -1,10 +1,10 @@
 """Score spectra from Python with a trained ensemble.
 
-```python
-ensemble = qnal.load_ensemble("work/ensembles/0a1b2c3d4e5f")
-ensemble.score("coadd-1-80693-thru20210204.fits").to_pandas()
-ensemble.score(spectra.flux, spectra.ivar, spectra.wave)  # desispec's dictionaries by camera
-```
+.. code-block:: python
+
+    ensemble = qnal.load_ensemble("work/ensembles/0a1b2c3d4e5f")
+    ensemble.score("coadd-1-80693-thru20210204.fits").to_pandas()
+    ensemble.score(spectra.flux, spectra.ivar, spectra.wave)  # desispec's dictionaries by camera
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,8 @@ import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
 from qnal.ensemble.combination import CombinationRule, is_ok
-from qnal.ensemble.stored import StoredEnsemble, read_ensemble
+from qnal.ensemble.folder import EnsembleFolder
+from qnal.ensemble.stored import StoredEnsemble
 from qnal.ensemble.votes import Thresholds
 from qnal.errors import ConfigError, InputError
 from qnal.inference.members import Members, forward_passes, members_of
@@ -162,11 +163,12 @@ def read_scoring_ensemble(
         raise ConfigError(f"n={n} cannot be used; it takes a number of members from 1 on.")
     backend = _choice(Backend, "backend", backend)
     precision = _choice(Precision, "precision", precision)
-    stored = read_ensemble(Path(path).expanduser(), lines, bal_lines, n)
-    thresholds = thresholds or stored.thresholds
+    stored = EnsembleFolder(Path(path).expanduser()).read(lines, bal_lines, n)
+    description = stored.description
+    thresholds = thresholds or description.thresholds
     members = members_of(stored.networks, backend, precision, thresholds.min_lines)
-    calibration = stored.calibration(thresholds) if calibrate else None
-    rule = CombinationRule(thresholds, stored.bal_trained, calibration)
+    calibration = description.calibration_for(thresholds) if calibrate else None
+    rule = CombinationRule(thresholds, description.bal_trained, calibration)
     return Ensemble(stored, members, rule, batch_size)
 
 

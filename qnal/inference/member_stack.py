@@ -15,7 +15,7 @@ from qnal.errors import InputError
 from qnal.inference.float32_recheck import HIGH_Z, SLACK, Float32Recheck, Peaks
 from qnal.inference.probe_spectra import probe_spectra
 from qnal.network.backends.tensorflow_backend import Structure, folded_weights, outputs, structure
-from qnal.network.decode import Lines, located, place_of
+from qnal.network.decode import Lines, box_position, decode_positions
 from qnal.network.device import has_bfloat16
 from qnal.network.network import Network
 from qnal.network.precision import Precision
@@ -168,7 +168,7 @@ class MemberStack:
         from qnal.tf import tf
 
         first = self.first
-        edge = place_of(HIGH_Z, boxes=first.boxes, lines=first.lines, grid=first.grid)
+        edge = box_position(HIGH_Z, boxes=first.boxes, lines=first.lines, grid=first.grid)
         edge = tf.constant(edge, tf.float32)
         function = _compiled_peaks(group.structure, len(first.lines), precision, group.stacked)
         parts = []
@@ -186,7 +186,7 @@ class MemberStack:
     def _lines(self, peaks: Peaks) -> list[Lines]:
         first, place = self.first, peaks.box + peaks.offset.astype(np.float64)
         return [
-            located(confidence, at, boxes=first.boxes, lines=first.lines, grid=first.grid)
+            decode_positions(confidence, at, boxes=first.boxes, lines=first.lines, grid=first.grid)
             for confidence, at in zip(peaks.confidence, place, strict=True)
         ]
 

@@ -1,11 +1,12 @@
 """The prediction cache: the predictions of every member, so that no forward pass is repeated.
 
-```
-_predictions.json              what the predictions depend on, and how they are packed
-_files/POOL.parquet            index of one pool: which spectra each of its files holds
-ab/ab01…-MEMBERS.parquet       predictions for the spectra of one file
-ab/ab01…-bmu-SOM.parquet       BMUs of the same spectra on a SOM that came later
-```
+.. code-block:: text
+
+    _predictions.json              what the predictions depend on, and how they are packed
+    _files/POOL.parquet            index of one pool: which spectra each of its files holds
+    ab/ab01…-MEMBERS.parquet       predictions for the spectra of one file
+    ab/ab01…-bmu-SOM.parquet       BMUs of the same spectra on a SOM that came later
+
 Predictions are named by the digest of the spectra, so that they do not depend on where a file is,
 and by the checksums of the members that were computed in one go, which the metadata lists. A file
 has one row per row of the input's FIBERMAP: the target table, BMUs if there was a SOM, and one list

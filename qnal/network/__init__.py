@@ -1,1 +1,1 @@
-"""QuasarNET: its lines, targets, training, weight files and what its answers mean."""
+"""QuasarNET: structure, targets and their decoding, loss, training step, weight files."""

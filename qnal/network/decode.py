@@ -1,4 +1,9 @@
-"""From a network's boxes to confidences and redshifts of lines (FORMATS.md section 5)."""
+"""Decoding of a network's output into line confidences and redshifts.
+
+QuasarNET (Busca & Balland 2018) divides the wavelength grid into boxes. Per line, a head gives the
+probability that the line lies in each box, and its position within the box, the offset. See
+docs/formats.md.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,13 +17,13 @@ from qnal.spectra.grid import Grid
 
 @dataclass(frozen=True)
 class Lines:
-    """What one network says of each spectrum.
+    """Predictions of one network: line confidences and redshifts.
 
     Attributes:
-        confidence: of each line, shape [rows, lines].
+        confidence: confidence of each line, shape [rows, lines].
         z: redshift by each line, shape [rows, lines].
         z_best: redshift by the most confident line, shape [rows].
-        bal_confidence: of each BAL line, shape [rows, BAL lines].
+        bal_confidence: confidence of each BAL head, shape [rows, BAL lines].
     """
 
     confidence: NDArray[np.floating]
@@ -35,57 +40,64 @@ def decode(
     grid: Grid,
     clamp: bool = False,
 ) -> Lines:
-    """Confidences and redshifts from the output of a network.
+    """Decode the output of a network.
 
-    The best box ``j`` of a head and its offset give the observed wavelength
-    ``λ((j + offset)·npix/boxes)``; its value is the confidence.
+    The box ``j`` of the largest value, the confidence, and its offset give the observed wavelength
+    of the line, ``λ((j + offset)·npix/boxes)``.
 
     Args:
         output: boxes and offsets, shape [rows, heads, 2, boxes].
-        lines: names of the first heads, ``bal_lines`` of the others.
-        grid: the grid the network was trained on.
-        clamp: clamp positions beyond the grid as QuasarNP does; QuasarNET extrapolates.
+        lines: names of the lines, the first heads.
+        bal_lines: names of the BAL lines, the other heads.
+        grid: wavelength grid of the spectra.
+        clamp: clamp positions outside the grid, as QuasarNP does, instead of extrapolating, as
+            QuasarNET does.
+
+    Raises:
+        ValueError: the number of heads is not that of the lines.
     """
     heads, boxes = output.shape[1], output.shape[3]
     if heads != len(lines) + len(bal_lines):
-        raise ValueError(f"{heads} heads do not fit {len(lines)} lines and {len(bal_lines)} BAL.")
+        raise ValueError(
+            f"output has {heads} heads, but there are {len(lines)} lines and {len(bal_lines)} BAL "
+            "lines."
+        )
     best = output[:, :, 0].argmax(axis=2)[:, :, None]
     confidence = np.take_along_axis(output[:, :, 0], best, axis=2)[:, :, 0]
     offset = np.take_along_axis(output[:, :, 1], best, axis=2)[:, :, 0]
-    place = best[:, :, 0] + offset.astype(np.float64)
-    return located(confidence, place, boxes=boxes, lines=lines, grid=grid, clamp=clamp)
+    position = best[:, :, 0] + offset.astype(np.float64)
+    return decode_positions(confidence, position, boxes=boxes, lines=lines, grid=grid, clamp=clamp)
 
 
-def located(
+def decode_positions(
     confidence: NDArray[np.floating],
-    place: NDArray[np.float64],
+    position: NDArray[np.float64],
     *,
     boxes: int,
     lines: Sequence[str],
     grid: Grid,
     clamp: bool = False,
 ) -> Lines:
-    """Redshifts from the best box of every head and its offset.
+    """Decode the best box of each head.
 
     Args:
         confidence: value of the best box, shape [rows, heads], BAL heads last.
-        place: its number plus its offset, same shape.
-        boxes: number of boxes of a head.
-        lines: names of the first heads.
-        grid, clamp: as in :func:`decode`.
+        position: number of the best box plus its offset, shape [rows, heads].
+        boxes: number of boxes per head.
+        lines, grid, clamp: see :func:`decode`.
     """
     count = len(lines)
     rest = np.array([rest_wavelength(name) for name in lines])
-    z = grid.wavelength(place[:, :count] * (len(grid) / boxes), clamp) / rest - 1
+    z = grid.wavelength(position[:, :count] * (len(grid) / boxes), clamp) / rest - 1
     c = confidence[:, :count]
     z_best = np.take_along_axis(z, c.argmax(axis=1)[:, None], axis=1)[:, 0]
     return Lines(c, z, z_best, confidence[:, count:])
 
 
-def place_of(
+def box_position(
     redshift: float, *, boxes: int, lines: Sequence[str], grid: Grid
 ) -> NDArray[np.float64]:
-    """Where a head puts its line at a redshift: box number plus offset, shape [lines]."""
+    """Position of each line at a redshift, as box number plus offset, shape [lines]."""
     rest = np.array([rest_wavelength(name) for name in lines])
-    position = grid.position(rest * (1 + redshift), extrapolate=True)
-    return position * (boxes / len(grid))
+    pixel = grid.position(rest * (1 + redshift), extrapolate=True)
+    return pixel * (boxes / len(grid))

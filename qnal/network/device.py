@@ -1,24 +1,24 @@
-"""What this machine multiplies fast: asked before a number format or a group size is chosen."""
+"""Capabilities of this machine that decide the number format and the group size."""
 
 from pathlib import Path
 
-NATIVE = {"avx512_bf16", "amx_bf16"}  # processor flags that mean products of bfloat16
-AMPERE = (8, 0)  # the first compute capability of NVIDIA's that has them
-GROUP_ON_GPU = 16  # members; one of this size leaves a GPU idle most of the time
+NATIVE = {"avx512_bf16", "amx_bf16"}  # processor flags of bfloat16 products in hardware
+AMPERE = (8, 0)  # NVIDIA compute capability from which GPUs have them
+GROUP_ON_GPU = 16  # members trained together; a single one leaves a GPU idle most of the time
 
 
 def has_gpu() -> bool:
-    """Whether there is an NVIDIA GPU that TensorFlow can use."""
+    """Whether TensorFlow can use an NVIDIA GPU."""
     driver = Path("/proc/driver/nvidia/gpus")
     if not driver.is_dir() or not any(driver.iterdir()):
-        return False  # known without TensorFlow, which takes seconds to import
+        return False  # without importing TensorFlow, which takes seconds
     from qnal.tf import tf
 
     return bool(tf.config.list_physical_devices("GPU"))
 
 
 def has_bfloat16() -> bool:
-    """Whether products of bfloat16 are a matter of the hardware; where nothing says so, no."""
+    """Whether the GPU, or else the processor, is known to multiply bfloat16 in hardware."""
     if has_gpu():
         from qnal.tf import tf
 
@@ -33,5 +33,5 @@ def has_bfloat16() -> bool:
 
 
 def group_size(asked: int | None) -> int:
-    """Members to train together; None stands for 1 on a processor and more on a GPU."""
+    """Number of members to train together; None stands for 1 on a processor and 16 on a GPU."""
     return asked or (GROUP_ON_GPU if has_gpu() else 1)

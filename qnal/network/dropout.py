@@ -1,4 +1,4 @@
-"""Dropout from eight random bits a value."""
+"""Dropout with eight random bits per value."""
 
 from qnal.tf import tf
 
@@ -6,17 +6,16 @@ LEVELS = 256
 
 
 class Dropout:
-    """Which values of one step are kept: Bernoulli of exactly ``1 − rate``, from cheap bits.
+    """Dropout masks of one training step.
 
-    A value is dropped if its random byte is below 256·rate. Where that is no whole number, chance
-    rounds it up or down for each step and layer, so that every value is dropped at the exact rate
-    over the steps.
+    A value is dropped if its random byte is below 256·rate. If that is not an integer, it is
+    rounded up or down at random, per step and layer, so that the mean rate is exact.
 
     Args:
         rate: share of values to drop.
-        layers: how many layers ask.
-        seeds: two numbers a member and step, shape [members, 2], int32; a member's bits follow
-            from its own alone.
+        layers: number of layers with dropout.
+        seeds: two numbers per member and step, shape [members, 2], int32. The masks of a member
+            depend on its own seeds only.
     """
 
     def __init__(self, rate: float, layers: int, seeds: tf.Tensor) -> None:
@@ -30,13 +29,17 @@ class Dropout:
 
     @property
     def scale(self) -> float:
-        """What kept values are multiplied by, so that the mean stays."""
+        """Factor of the values that are kept, which preserves the mean."""
         return 1 / (1 - self.rate)
 
     def keep(self, layer: int, shape: tf.Tensor) -> tf.Tensor | None:
-        """Whether each value is kept, for values of shape [members, rows, …]; None keeps all.
+        """Mask of the values to keep; None if all are kept.
 
-        The bits of a row do not depend on how many rows follow it.
+        The mask of a row does not depend on the number of rows after it.
+
+        Args:
+            layer: number of the layer.
+            shape: shape of the values, [members, rows, …].
         """
         if not self.rate:
             return None
@@ -50,9 +53,9 @@ class Dropout:
 
 
 def split_mix(count: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
-    """``count`` words of 64 random bits: SplitMix64 (Steele, Lea & Flood 2014) from ``key`` on.
+    """``count`` words of 64 random bits by SplitMix64 (Steele, Lea & Flood 2014), from ``key`` on.
 
-    It takes half the time of TensorFlow's own generators, which are cryptographic in style.
+    It takes half the time of TensorFlow's own counter-based generators.
     """
     words = tf.bitcast(tf.range(tf.cast(count, tf.int64)), tf.uint64)
     z = words * tf.constant(0x9E3779B97F4A7C15, tf.uint64) + tf.bitcast(key, tf.uint64)
@@ -70,14 +73,15 @@ def _dropped_relu(y: tf.Tensor, keep: tf.Tensor) -> tf.Tensor:
     z = tf.nn.relu(y) * tf.cast(keep, y.dtype)
 
     def gradient(dz: tf.Tensor) -> tuple[tf.Tensor, None]:
-        # What was dropped or negative is 0 in z, so z alone says where the gradient passes.
+        # Dropped and negative values are 0 in z, so z tells where the gradient passes.
         return tf.raw_ops.ReluGrad(gradients=dz, features=z), None
 
     return z, gradient
 
 
 def dropped_relu(y: tf.Tensor, keep: tf.Tensor | None) -> tf.Tensor:
-    """ReLU and dropout in one, without dropout's scale: ReLU keeps positive factors, so the scale
-    can go into what is before it.
+    """ReLU and dropout in one operation, without the factor of dropout.
+
+    ReLU commutes with positive factors, so the factor is applied to the layer before.
     """
     return tf.nn.relu(y) if keep is None else _dropped_relu(y, keep)

@@ -1,4 +1,4 @@
-"""QuasarNET as a Keras model: for weight files that Keras opens, and as the baseline of tests."""
+"""QuasarNET as a Keras model, for the description in weight files and as a baseline of tests."""
 
 import json
 from typing import Any
@@ -10,11 +10,11 @@ layers = keras.layers
 
 
 def keras_model(network: Network, dropout: float = 0.2) -> keras.Model:
-    """A Keras model of the same structure as ``network``, with weights of its own.
+    """A Keras model with the structure of ``network`` and new random weights.
 
-    Layers are named as QuasarNP expects: batch norms from 1, and the rescaling of offsets
-    ``lambda``, ``lambda_1``, … (QuasarNP rescales where a group ``lambda`` exists). It is a
-    Rescaling layer, which unlike a Lambda holds no code.
+    Layers have the names that QuasarNP expects: batch norms count from 1, and the layers that
+    rescale offsets are named ``lambda``, ``lambda_1``, … (QuasarNP rescales if a group ``lambda``
+    exists). They are Rescaling layers, which unlike Lambda layers contain no code.
     """
     x = spectrum = keras.Input((len(network.grid), 1), name="input_1")
     for k, conv in enumerate(network.convs, start=1):
@@ -43,7 +43,7 @@ def keras_model(network: Network, dropout: float = 0.2) -> keras.Model:
 
 
 def keras_config(network: Network) -> dict[str, Any]:
-    """The ``model_config`` of a weight file."""
+    """The content of ``model_config`` in a weight file."""
     config: dict[str, Any] = json.loads(keras_model(network).to_json())
     return config
 

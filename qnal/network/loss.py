@@ -1,4 +1,4 @@
-"""QuasarNET's loss, for all heads at once."""
+"""Training loss of QuasarNET, for all heads at once."""
 
 from qnal.tf import tf
 
@@ -6,7 +6,7 @@ EPSILON = 1e-7
 
 
 def quasarnet_loss(output: tf.Tensor, boxes: tf.Tensor, offsets: tf.Tensor) -> tf.Tensor:
-    """Loss of every row and head, shape [rows, heads] (Busca & Balland 2018, equation 1).
+    """Loss per row and head, shape [rows, heads] (Busca & Balland 2018, equation 1).
 
     ``Σ_y −ln p / N1 + Σ_(1−y) −ln(1−p) / N2 + Σ_y (Δoffset)² / N1`` with N1 = Σy + ε,
     N2 = Σ(1−y) + ε and p clipped to [ε, 1−ε].
@@ -17,7 +17,7 @@ def quasarnet_loss(output: tf.Tensor, boxes: tf.Tensor, offsets: tf.Tensor) -> t
         offsets: position of the line within its box, shape as ``boxes``.
     """
     p = tf.clip_by_value(output[:, :, 0], EPSILON, 1 - EPSILON)
-    # Clipped for itself as the reference does: in float32, 1 − (1 − ε) is not ε.
+    # Clipped separately, as QuasarNET does: in float32, 1 − (1 − ε) differs from ε.
     q = tf.clip_by_value(1 - output[:, :, 0], EPSILON, 1 - EPSILON)
     n1 = tf.reduce_sum(boxes, axis=2) + EPSILON
     n2 = tf.reduce_sum(1 - boxes, axis=2) + EPSILON

@@ -1,7 +1,7 @@
-"""What the JSON description in a weight file says of a network's structure.
+"""Structure of a network, from the JSON description that Keras writes into weight files.
 
-Keras writes it, as the attribute ``model_config`` of an ``.h5`` file and as ``config.json`` in a
-``.keras`` one. It is read as data; no layer is built from it and no Lambda code is looked at.
+The description is the attribute ``model_config`` of an ``.h5`` file, or ``config.json`` in a
+``.keras`` file. It is read as data: no layer is built from it, and no Lambda code is run.
 """
 
 import json
@@ -13,7 +13,7 @@ import numpy as np
 from qnal.errors import InputError
 from qnal.network.network import RESCALE, OffsetActivation, Padding
 
-RESCALING = ("Lambda", "Rescaling")  # QuasarNET's one Lambda is the rescaling of offsets
+RESCALING = ("Lambda", "Rescaling")  # the only Lambda layer of QuasarNET rescales offsets
 
 
 @dataclass(frozen=True)
@@ -35,15 +35,15 @@ class NormConfig:
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """Structure of a network, by the names of its layers.
+    """Structure of a network, with the names of its layers.
 
     Attributes:
-        layers: class and name of every layer, in the order of the file.
+        layers: class and name of each layer, in the order of the file.
         convs: the convolutions, first to last.
-        norms: their batch norms, and the one of the dense layer.
+        norms: the batch norms of the convolutions, then that of the dense layer.
         heads: number of heads.
-        offset_activation: how the heads give offsets.
-        pixels: length of the spectra it takes; None where the file does not say.
+        offset_activation: activation of the offsets.
+        pixels: length of the input spectra; None if the file does not record it.
     """
 
     layers: tuple[tuple[str, str], ...]
@@ -55,10 +55,10 @@ class ModelConfig:
 
 
 def model_config(text: str | bytes) -> ModelConfig:
-    """The structure that a JSON description gives.
+    """Parse a JSON description.
 
     Raises:
-        InputError: it describes something else than a QuasarNET.
+        InputError: it does not describe a QuasarNET.
     """
     layers: list[dict[str, Any]] = json.loads(text)["config"]["layers"]
     convs = [layer["config"] for layer in layers if layer["class_name"] == "Conv1D"]
@@ -66,7 +66,7 @@ def model_config(text: str | bytes) -> ModelConfig:
     if not convs or len(norms) != len(convs) + 1:
         raise InputError(
             f"it has {len(convs)} convolutions and {len(norms)} batch norms; a QuasarNET has one "
-            "norm for each convolution and one more."
+            "batch norm per convolution and one more."
         )
     heads = sum(layer["config"]["name"].startswith("fc_box_") for layer in layers)
     return ModelConfig(
@@ -82,9 +82,11 @@ def model_config(text: str | bytes) -> ModelConfig:
 def _conv(config: dict[str, Any]) -> ConvConfig:
     strides, padding = np.atleast_1d(config["strides"]), config["padding"]
     if padding not in (Padding.same, Padding.valid):
-        raise InputError(f"{config['name']} has padding {padding!r}; same and valid are known.")
+        raise InputError(f"{config['name']} has padding {padding!r}; valid are same and valid.")
     if config.get("groups", 1) != 1 or np.max(config.get("dilation_rate", 1)) != 1:
-        raise InputError(f"{config['name']} is a grouped or dilated convolution, not QuasarNET's.")
+        raise InputError(
+            f"{config['name']} is grouped or dilated; QuasarNET's convolutions are not."
+        )
     return ConvConfig(config["name"], int(strides[0]), Padding(padding))
 
 
@@ -98,7 +100,7 @@ def _pixels(layers: list[dict[str, Any]]) -> int | None:
 
 
 def _offset_activation(layers: list[dict[str, Any]], heads: int) -> OffsetActivation:
-    """By the activation of every ``fc_offset_i`` and the layers that its values go through."""
+    """The activation, from that of each ``fc_offset_i`` and the layers after it."""
     by_name = {layer["config"]["name"]: layer for layer in layers}
     followers: dict[str, list[dict[str, Any]]] = {}
     for layer in layers:
@@ -107,9 +109,9 @@ def _offset_activation(layers: list[dict[str, Any]], heads: int) -> OffsetActiva
     kinds = {_of_head(by_name, followers, head) for head in range(heads)}
     if len(kinds) != 1:
         raise InputError(
-            "its heads give offsets in different ways."
+            "its heads have different offset activations."
             if kinds
-            else "it has no head (no layer called fc_box_0)."
+            else "it has no head (no layer named fc_box_0)."
         )
     return kinds.pop()
 
@@ -126,7 +128,7 @@ def _of_head(
         layer = behind[0]
         kind, name = layer["class_name"], layer["config"]["name"]
         if rescaled or kind not in RESCALING:
-            raise InputError(f"behind fc_offset_{head} is a {kind} layer, which no QuasarNET has.")
+            raise InputError(f"fc_offset_{head} is followed by a {kind} layer; QuasarNET has none.")
         if kind == "Rescaling":
             factors = (layer["config"]["scale"], layer["config"]["offset"])
             if not np.allclose(factors, RESCALE, rtol=0, atol=1e-6):
@@ -147,7 +149,7 @@ def _of_head(
 
 
 def _names_in(value: Any, known: dict[str, Any]) -> set[str]:
-    """Layer names anywhere in ``inbound_nodes``, whose form differs between Keras versions."""
+    """Layer names anywhere in ``inbound_nodes``, whose form depends on the version of Keras."""
     if isinstance(value, str):
         return {value} & known.keys()
     if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""One QuasarNET as numbers: its layers, its heads and what they answer (FORMATS.md section 5)."""
+"""A QuasarNET as arrays, and the definition of its output (Busca & Balland 2018)."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -15,7 +15,7 @@ Array = NDArray[np.floating]
 
 
 class OffsetActivation(StrEnum):
-    """How a head gives offsets; with ``linear`` its boxes are linear as well."""
+    """Activation of the offsets; with ``linear``, boxes are linear as well."""
 
     rescaled_sigmoid = "rescaled_sigmoid"
     sigmoid = "sigmoid"
@@ -23,7 +23,7 @@ class OffsetActivation(StrEnum):
 
 
 class Padding(StrEnum):
-    """Edges of the convolutions; ``auto`` is ``same`` from 6 layers on, else ``valid``."""
+    """Padding of the convolutions; ``auto`` is ``same`` from 6 layers on, else ``valid``."""
 
     auto = "auto"
     same = "same"
@@ -41,7 +41,7 @@ class BatchNorm:
     epsilon: float = BATCH_NORM_EPSILON
 
     def scale(self) -> Array:
-        """The factor that x is multiplied by, in float64."""
+        """The factor of x, in float64."""
         return self.gamma / np.sqrt(self.variance.astype(np.float64) + self.epsilon)
 
 
@@ -56,12 +56,12 @@ class Conv:
     padding: Padding = Padding.valid
 
     def folded(self) -> tuple[Array, Array]:
-        """Kernel and bias with the batch norm of inference folded in, in float64."""
+        """Kernel and bias with the batch norm folded in, in float64."""
         scale = self.norm.scale()
         return self.kernel * scale, (self.bias - self.norm.mean) * scale + self.norm.beta
 
     def padded(self, pixels: int) -> tuple[int, int]:
-        """Zeros to put before and behind that many pixels."""
+        """Number of zeros to add before and after an input of this length."""
         if self.padding is not Padding.same:
             return 0, 0
         out = -(-pixels // self.stride)
@@ -69,22 +69,26 @@ class Conv:
         return total // 2, total - total // 2
 
     def pixels(self, pixels: int) -> int:
-        """Length of the output for that many input pixels."""
+        """Length of the output for an input of this length."""
         return (pixels + sum(self.padded(pixels)) - len(self.kernel)) // self.stride + 1
 
 
 @dataclass(frozen=True)
 class Network:
-    """A network: convolutions, a common dense layer, and a head of boxes and offsets a line.
+    """A network: convolutions, a common dense layer, and a head of boxes and offsets per line.
 
     Attributes:
         convs: the convolutions, first to last.
-        dense_kernel: [pixels·channels, units]; ``dense_bias`` [units]; ``dense_norm`` its norm.
-        head_kernel: [units, heads, 2, boxes], boxes first and offsets second.
-        head_bias: [heads, 2, boxes].
-        offset_activation: see :class:`OffsetActivation`.
-        grid: the grid it was trained on.
-        lines: names of the first heads; ``bal_lines`` those of the others.
+        dense_kernel: kernel of the dense layer, shape [pixels·channels, units].
+        dense_bias: bias of the dense layer, shape [units].
+        dense_norm: batch norm of the dense layer.
+        head_kernel: kernels of the heads, shape [units, heads, 2, boxes]; boxes come first and
+            offsets second.
+        head_bias: biases of the heads, shape [heads, 2, boxes].
+        offset_activation: activation of the offsets.
+        grid: wavelength grid of the spectra.
+        lines: names of the lines, the first heads.
+        bal_lines: names of the BAL lines, the other heads.
     """
 
     convs: tuple[Conv, ...]
@@ -100,11 +104,14 @@ class Network:
 
     @property
     def boxes(self) -> int:
-        """Number of boxes a head divides the grid into."""
+        """Number of boxes that a head divides the grid into."""
         return self.head_bias.shape[2]
 
     def is_finite(self) -> bool:
-        """Whether all weights are; a loss can be while they are not, since max(NaN, 0) may be 0."""
+        """Whether all weights are finite.
+
+        A finite loss does not imply it, since the ReLU of NaN may be 0.
+        """
         layers = self.arrays().values()
         return all(np.isfinite(array).all() for layer in layers for array in layer.values())
 
@@ -115,11 +122,11 @@ class Network:
         return self.dense_kernel * scale, (self.dense_bias - norm.mean) * scale + norm.beta
 
     def norms(self) -> list[BatchNorm]:
-        """The batch norms of the convolutions, then the one of the dense layer."""
+        """The batch norms of the convolutions, then that of the dense layer."""
         return [*(conv.norm for conv in self.convs), self.dense_norm]
 
     def arrays(self) -> dict[str, dict[str, Array]]:
-        """All weights by QuasarNP's names of layers and Keras's names of variables."""
+        """All weights, by QuasarNP's layer names and Keras's variable names."""
         arrays = {
             f"conv_{k}": {"kernel": conv.kernel, "bias": conv.bias}
             for k, conv in enumerate(self.convs, start=1)
@@ -141,7 +148,7 @@ class Network:
         return arrays
 
     def flat_size(self) -> int:
-        """Number of values that reach the dense layer."""
+        """Number of inputs of the dense layer."""
         pixels = len(self.grid)
         for conv in self.convs:
             pixels = conv.pixels(pixels)
@@ -149,16 +156,18 @@ class Network:
 
 
 def apply_numpy(network: Network, x: Array, dtype: type[np.floating] = np.float64) -> Array:
-    """The network's answer in numpy, the definition that every other backend is held to.
+    """Output of a network, computed with numpy: the definition for tests of all backends.
 
     Args:
         network: the network.
         x: renormalised spectra, shape [rows, npix].
-        dtype: precision to compute in.
+        dtype: number format of the computation.
 
     Returns:
         Boxes and offsets, shape [rows, heads, 2, boxes].
     """
+    from scipy.special import expit
+
     y = x.astype(dtype)[:, :, None]
     for conv in network.convs:
         kernel, bias = (a.astype(dtype) for a in conv.folded())
@@ -173,13 +182,7 @@ def apply_numpy(network: Network, x: Array, dtype: type[np.floating] = np.float6
     head = y @ network.head_kernel.astype(dtype).reshape(units, -1)
     out = head.reshape(-1, heads, 2, boxes) + network.head_bias.astype(dtype)
     if network.offset_activation is not OffsetActivation.linear:
-        out = sigmoid(out)
+        out = expit(out)
     if network.offset_activation is not OffsetActivation.sigmoid:
         out[:, :, 1] = out[:, :, 1] * dtype(RESCALE[0]) + dtype(RESCALE[1])
     return out
-
-
-def sigmoid(x: Array) -> Array:
-    """1/(1 + e^−x), without overflow."""
-    e = np.exp(-np.abs(x))
-    return np.where(x >= 0, 1, e) / (1 + e)

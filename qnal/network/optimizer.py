@@ -1,4 +1,4 @@
-"""Adam and AMSGrad as Keras has them, over the weights of several members at once."""
+"""Adam and AMSGrad as in Keras, for the weights of several members at once."""
 
 from qnal.tf import tf
 
@@ -6,10 +6,12 @@ BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-7
 
 
 class Adam:
-    """Adam (Kingma & Ba 2015) or AMSGrad (Reddi et al. 2018), epsilon outside the correction.
+    """Adam (Kingma & Ba 2015) or AMSGrad (Reddi et al. 2018), with Keras's use of epsilon.
 
     Args:
-        weights: shape [members, weights]; each member has its own count of steps.
+        weights: the weights, shape [members, weights]; each member has its own step count.
+        learning_rate: the learning rate.
+        amsgrad: use AMSGrad.
     """
 
     def __init__(self, weights: tf.Variable, learning_rate: float, amsgrad: bool) -> None:
@@ -19,12 +21,12 @@ class Adam:
         self.moments = [tf.Variable(tf.zeros_like(weights)) for _ in range(3 if amsgrad else 2)]
 
     def reset(self) -> None:
-        """Forget all steps."""
+        """Start anew: set moments and step counts to 0."""
         for variable in (self.steps, *self.moments):
             variable.assign(tf.zeros_like(variable))
 
     def apply(self, gradient: tf.Tensor, active: tf.Tensor | None = None) -> None:
-        """One step of every member, or of those that are ``active``, shape [members]."""
+        """One step of each member, or of the ``active`` ones, shape [members]."""
         self.steps.assign_add(
             tf.ones_like(self.steps) if active is None else tf.cast(active, tf.int64)
         )
@@ -32,7 +34,7 @@ class Adam:
         rate = self.learning_rate * tf.sqrt(1 - BETA_2**t) / (1 - BETA_1**t)
 
         def moved(variable: tf.Variable, change: tf.Tensor) -> tf.Tensor:
-            # Selected rather than multiplied by 0, so that a NaN stays where it is not wanted.
+            # Selected, not multiplied by 0, so that a NaN cannot reach inactive members.
             if active is not None:
                 change = tf.where(active[:, None], change, 0.0)
             return variable.assign_add(change)

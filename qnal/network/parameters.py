@@ -1,4 +1,4 @@
-"""All weights of a network in one vector, as the optimizer likes them."""
+"""All weights of a network in one vector, as the optimizer takes them."""
 
 from dataclasses import replace
 
@@ -10,11 +10,11 @@ from qnal.tf import tf
 
 
 class Parameters:
-    """Where the weights of networks of one structure lie in a vector.
+    """Layout of the weights of networks of one structure in a vector.
 
-    The trained ones are kernel, gamma and beta of every convolution and of the dense layer, then
-    kernel and bias of the heads. A bias before a batch norm would be undone by it, so it stays 0.
-    Beside them stand the averages: mean and variance of every batch norm.
+    Trained weights are kernel, gamma and beta of each convolution and of the dense layer, then
+    kernel and bias of the heads. A bias before a batch norm has no effect, so it stays 0. The
+    moving averages are mean and variance of each batch norm.
 
     Args:
         template: any network of the structure; its weights do not matter.
@@ -30,16 +30,16 @@ class Parameters:
         return _vector(_trained(network))
 
     def averages(self, network: Network) -> NDArray[np.float32]:
-        """Means and variances, shape [averages]."""
+        """The moving averages, shape [averages]."""
         return _vector([a for norm in network.norms() for a in (norm.mean, norm.variance)])
 
     def split(self, vectors: tf.Tensor) -> list[tf.Tensor]:
-        """The trained weights [members, weights] as arrays [members, …] by layer."""
+        """Split trained weights [members, weights] into one array [members, …] per variable."""
         parts = tf.split(vectors, self.sizes, axis=1)
         return [tf.reshape(p, [-1, *s]) for p, s in zip(parts, self.shapes, strict=True)]
 
     def network(self, trained: NDArray[np.float32], averages: NDArray[np.float32]) -> Network:
-        """The network that has these weights and averages, both one vector."""
+        """The network with these trained weights and moving averages."""
         parts = np.split(trained, np.cumsum(self.sizes)[:-1])
         arrays = [p.reshape(s) for p, s in zip(parts, self.shapes, strict=True)]
         template = self.template

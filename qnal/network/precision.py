@@ -1,4 +1,4 @@
-"""In which numbers convolutions are computed."""
+"""Number formats in which convolutions are computed."""
 
 from enum import StrEnum
 
@@ -6,10 +6,11 @@ from qnal.network.device import has_bfloat16
 
 
 class Precision(StrEnum):
-    """``auto`` is ``bfloat16`` where the device multiplies such numbers itself, else ``float32``.
+    """Number format of the convolutions.
 
-    With ``bfloat16`` the convolutions and what goes from layer to layer have 8 significant bits;
-    weights, batch norm statistics, dense layers, loss and optimizer stay in float32.
+    ``auto`` is ``bfloat16`` if the GPU or processor supports it in hardware, else ``float32``.
+    With ``bfloat16``, convolutions and the values between layers have 8 significant bits; weights,
+    batch norm statistics, dense layers, loss and optimizer stay in float32.
     """
 
     auto = "auto"
@@ -18,7 +19,7 @@ class Precision(StrEnum):
 
 
 def resolved(precision: Precision) -> Precision:
-    """What ``auto`` stands for on this machine; other values are returned as they are."""
+    """The precision with ``auto`` replaced by what it stands for on this machine."""
     if precision is not Precision.auto:
         return precision
     return Precision.bfloat16 if has_bfloat16() else Precision.float32

@@ -1,4 +1,4 @@
-"""What a new network looks like, and its first weights."""
+"""Structure of a new network, and its initial weights."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,19 @@ from qnal.spectra.grid import Grid
 
 @dataclass(frozen=True)
 class Structure:
-    """What a new network looks like."""
+    """Structure of a new network; the defaults are QuasarNET's.
+
+    Attributes:
+        grid: wavelength grid of the spectra.
+        lines: names of the lines, one head per line.
+        bal_lines: names of the BAL lines, one further head per line.
+        layers, filters, width, stride: number of convolutions, and the filters, width in pixels
+            and stride of each.
+        units: size of the common dense layer.
+        boxes: number of boxes that a head divides the grid into.
+        padding: padding of the convolutions.
+        offset_activation: activation of the offsets.
+    """
 
     grid: Grid
     lines: tuple[str, ...]
@@ -26,11 +38,20 @@ class Structure:
     padding: Padding = Padding.auto
     offset_activation: OffsetActivation = OffsetActivation.rescaled_sigmoid
 
+    @property
+    def resolved_padding(self) -> Padding:
+        """The padding that ``auto`` stands for: ``same`` from 6 layers on, else ``valid``."""
+        if self.padding is not Padding.auto:
+            return self.padding
+        return Padding.same if self.layers >= 6 else Padding.valid
+
     def initial(self, rng: np.random.Generator) -> Network:
-        """A network with Glorot-uniform kernels, drawn from ``rng``."""
-        padding = self.padding
-        if padding is Padding.auto:
-            padding = Padding.same if self.layers >= 6 else Padding.valid
+        """A network with Glorot-uniform kernels drawn from ``rng``.
+
+        Raises:
+            ConfigError: the convolutions leave no pixels.
+        """
+        padding = self.resolved_padding
         convs: list[Conv] = []
         pixels, channels = len(self.grid), 1
         for _ in range(self.layers):

@@ -1,4 +1,4 @@
-"""What a network should answer for a labelled spectrum (FORMATS.md section 5)."""
+"""Training targets of labelled spectra; :mod:`qnal.network.decode` is the inverse."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,13 +13,13 @@ from qnal.spectra.grid import Grid
 
 @dataclass(frozen=True)
 class Targets:
-    """Box and offset targets of every head, and the weight of every row in it.
+    """Box and offset targets of each head, and the weight of each row.
 
     Attributes:
-        boxes: 1 in the box that holds the line, else 0; shape [rows, heads, boxes], float32.
-        offsets: position of the line within its box, in boxes; shape as ``boxes``. Only the
-            entries where ``boxes`` is 1 count.
-        weights: shape [rows, heads]; 0 where a label says nothing, as for ambiguous BALs.
+        boxes: 1 in the box that contains the line, else 0; shape [rows, heads, boxes], float32.
+        offsets: position of the line within its box, from 0 to 1; shape [rows, heads, boxes]. Only
+            entries where ``boxes`` is 1 are used.
+        weights: shape [rows, heads]; 0 if the label is unknown, as for ambiguous BALs.
     """
 
     boxes: NDArray[np.float32]
@@ -37,16 +37,19 @@ def targets(
     boxes: int,
     grid: Grid,
 ) -> Targets:
-    """Targets of labelled spectra, one head a line and then one a BAL line.
+    """Targets of labelled spectra, with one head per line and then one per BAL line.
 
-    A line lies at ``pos = i(λ_rest(1+z)) / npix · boxes`` with ``i`` the fractional grid index;
-    spectra that are no quasars and lines outside the grid have no box. In a BAL head confident
-    non-BALs have no box, and rows whose BAL label is 0 have no weight.
+    A line is at position ``i(λ_rest(1+z)) / npix · boxes``, with ``i`` the fractional grid index.
+    Spectra that are not quasars and lines outside the grid have no box. In a BAL head, non-BALs
+    have no box either, and rows with an unknown BAL label have no weight.
 
     Args:
         label: :class:`~qnal.labels.label.Label` of each row, shape [rows].
-        z: redshift, shape [rows]; ignored where the row is no quasar.
-        bal: +1 BAL, −1 none, 0 unknown, shape [rows].
+        z: redshift, shape [rows]; ignored for rows that are not quasars.
+        bal: +1 BAL, −1 non-BAL, 0 unknown, shape [rows].
+        lines, bal_lines: names of the lines.
+        boxes: number of boxes per head.
+        grid: wavelength grid of the spectra.
     """
     rows, heads = len(label), len(lines) + len(bal_lines)
     box = np.zeros((rows, heads, boxes), np.float32)

@@ -1,8 +1,8 @@
-"""Fitting QuasarNETs: the training step and the epochs around it.
+"""Fit of QuasarNETs: the training step, and the loop over epochs.
 
-The step is one ``tf.function`` rather than ``keras.Model.fit``: one or several members at once, all
-heads one matrix product, all weights one vector. Loss, optimizer (Adam as Keras has it), dropout
-rate and batch norm are those of the reference.
+The step is a ``tf.function`` instead of ``keras.Model.fit``: it fits one or several members at
+once, with one matrix product for all heads and one vector of all weights. Loss, optimizer, dropout
+rate and batch norm are those of the QuasarNET active-learning scripts.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qnal.network.dropout import Dropout, dropped_relu
-from qnal.network.hyperparameters import Course, Hyperparameters, Start
+from qnal.network.fit_state import FitState, InitialState
+from qnal.network.hyperparameters import Hyperparameters
 from qnal.network.layers import (
     batch_norm,
     block_kernel,
@@ -31,15 +32,15 @@ from qnal.tf import tf
 
 
 class Trainer:
-    """Fits networks of one structure with one compiled step.
+    """Fits networks of one structure with one compiled training step.
 
     Args:
         network: any network of the structure; its weights do not matter.
-        schedule: how to fit.
-        x: all spectra, shape [rows, npix]; they stay in memory once, whatever is drawn from them.
-        targets: their targets.
-        group: how many members are fitted together at most. For one, the operations are those
-            that are fastest on a processor; more pay on a GPU.
+        hyperparameters: how to fit.
+        x: all spectra, shape [rows, npix]; they are in memory once, whatever samples are drawn.
+        targets: targets of the spectra.
+        group: number of networks that are fitted together at most. With 1, the operations are the
+            fastest ones on a processor; larger groups use a GPU better.
     """
 
     def __init__(
@@ -74,76 +75,91 @@ class Trainer:
         rng: np.random.Generator,
         on_epoch: Callable[[int, float], None] | None = None,
     ) -> tuple[Network, list[float]]:
-        """Fit one member; see :meth:`fit_group`."""
+        """Fit one network; see :meth:`fit_group`.
+
+        Args:
+            network: the initial weights.
+            rows: indices into the spectra, repeated as the bootstrap drew them.
+            rng: shuffles the batches and draws the dropout masks.
+            on_epoch: called with the number of epochs done and the mean loss of the latest one.
+
+        Returns:
+            The fitted network and the mean training loss of each epoch.
+        """
 
         def on_epoch_of(_: int, done: int, loss: float) -> None:
             if on_epoch:
                 on_epoch(done, loss)
 
-        return self.fit_group({0: Start(network, rows, rng)}, on_epoch_of)[0]
+        return self.fit_group({0: InitialState(network, rows, rng)}, on_epoch_of)[0]
 
     def fit_group(
         self,
-        starts: Mapping[int, Start],
+        initial: Mapping[int, InitialState],
         on_epoch: Callable[[int, int, float], None] | None = None,
     ) -> dict[int, tuple[Network, list[float]]]:
-        """Fit members together, none of them disturbed by the others.
+        """Fit networks together and independently of each other.
 
         Args:
-            starts: what each starts from, by its place from 0 to ``group`` − 1; bags may differ
-                in size. The company does not matter to the last bit, the place may.
-            on_epoch: called with a member's place, its epochs done, and the epoch's mean loss.
+            initial: initial states by slot, from 0 to ``group`` − 1; samples may differ in size.
+                The result does not depend on which other slots are used; its last bits may depend
+                on the slot.
+            on_epoch: called with the slot, the number of epochs done and the mean loss of the
+                latest one.
 
         Returns:
-            By place, the fitted network and the mean training loss of every epoch; the loss is NaN
-            from the epoch on in which training diverged, and fitting stops there.
+            Per slot, the fitted network and the mean training loss of each epoch. A fit ends with
+            the first epoch whose loss is not finite.
+
+        Raises:
+            ValueError: a slot is outside the group.
         """
-        if not set(starts) <= set(range(self.group)):
-            raise ValueError(f"places {sorted(starts)} are not all in a group of {self.group}.")
-        self._reset({place: start.network for place, start in starts.items()})
-        courses = {place: Course(start, self.hyperparameters) for place, start in starts.items()}
+        if not set(initial) <= set(range(self.group)):
+            raise ValueError(f"slots {sorted(initial)} are not all in a group of {self.group}.")
+        self._reset({slot: state.network for slot, state in initial.items()})
+        fits = {slot: FitState(state, self.hyperparameters) for slot, state in initial.items()}
         pending: list[tuple[tf.Tensor, dict[int, NDArray[np.int32]]]] = []
-        while running := {place: c for place, c in courses.items() if c.running}:
-            seeds = {place: (course.seed, course.steps) for place, course in running.items()}
-            batches = {place: course.batch() for place, course in running.items()}
+        while running := {slot: fit for slot, fit in fits.items() if fit.running}:
+            seeds = {slot: (fit.seed, fit.steps) for slot, fit in running.items()}
+            batches = {slot: fit.batch() for slot, fit in running.items()}
             pending.append((self._run(batches, seeds), batches))
-            done = {place: course for place, course in running.items() if course.at_epoch_end()}
+            done = {slot: fit for slot, fit in running.items() if fit.at_epoch_end()}
             if not done:
                 continue
-            # Losses are fetched once an epoch, so that a GPU is not waited for at every step.
+            # Losses are fetched once per epoch, to not wait for a GPU after each step.
             for losses, rows in pending:
-                of_step = losses.numpy()
-                for place, batch in rows.items():
-                    courses[place].add(float(of_step[place]), len(batch))
+                step_losses = losses.numpy()
+                for slot, batch in rows.items():
+                    fits[slot].add(float(step_losses[slot]), len(batch))
             pending.clear()
-            for place, course in done.items():
-                loss = course.end_epoch()
+            for slot, fit in done.items():
+                loss = fit.end_epoch()
                 if on_epoch:
-                    on_epoch(place, len(course.losses), loss)
+                    on_epoch(slot, len(fit.losses), loss)
         trained, averages = self.trained.numpy(), self.averages.numpy()
         return {
-            place: (self.parameters.network(trained[place], averages[place]), course.losses)
-            for place, course in courses.items()
+            slot: (self.parameters.network(trained[slot], averages[slot]), fit.losses)
+            for slot, fit in fits.items()
         }
 
     def _run(
         self, batches: dict[int, NDArray[np.int32]], seeds: dict[int, tuple[int, int]]
     ) -> tf.Tensor:
-        """One step of every member that has a batch; the losses by place."""
+        """One step of each slot that has a batch; returns the losses by slot."""
         if self.group == 1:
             return self._step(batches[0][None], np.array([seeds[0]], np.int32))
-        # Of one shape in all company, since the order of sums follows from the shape.
+        # The shape is the same whichever slots are used, since it decides the order of summation.
         rows = np.zeros((self.group, self.hyperparameters.batch_size), np.int32)
         row_mask = np.zeros(rows.shape, np.float32)
-        both = np.zeros((self.group, 2), np.int32)
-        for place, batch in batches.items():
-            rows[place, : len(batch)] = batch
-            row_mask[place, : len(batch)] = 1
-            both[place] = seeds[place]
-        return self._step(rows, both, row_mask)
+        seed_pairs = np.zeros((self.group, 2), np.int32)
+        for slot, batch in batches.items():
+            rows[slot, : len(batch)] = batch
+            row_mask[slot, : len(batch)] = 1
+            seed_pairs[slot] = seeds[slot]
+        return self._step(rows, seed_pairs, row_mask)
 
     def _reset(self, networks: dict[int, Network]) -> None:
-        every = [networks.get(place, self.template) for place in range(self.group)]
+        every = [networks.get(slot, self.template) for slot in range(self.group)]
         self.trained.assign(np.stack([self.parameters.trained(n) for n in every]))
         self.averages.assign(np.stack([self.parameters.averages(n) for n in every]))
         self.optimizer.reset()
@@ -151,7 +167,7 @@ class Trainer:
     def _train_step(
         self, rows: tf.Tensor, seeds: tf.Tensor, row_mask: tf.Tensor | None = None
     ) -> tf.Tensor:
-        """One step of every member that has rows; returns the losses, shape [members]."""
+        """One step of each member that has rows; returns the losses, shape [members]."""
         with tf.GradientTape() as tape:
             arrays = self.parameters.split(self.trained)
             output, averages = self._forward(tf.gather(self.x, rows), arrays, seeds, row_mask)
@@ -170,7 +186,7 @@ class Trainer:
         seeds: tf.Tensor,
         row_mask: tf.Tensor | None,
     ) -> tuple[tf.Tensor, list[tf.Tensor]]:
-        """Output in training mode, and the batch means and variances of every norm."""
+        """Output in training mode, and the batch's mean and variance for each batch norm."""
         convs = self.template.convs
         dropout = Dropout(self.hyperparameters.dropout, len(convs), seeds)
         averages: list[tf.Tensor] = []
@@ -203,7 +219,7 @@ class Trainer:
         return _activate(y, self.template.offset_activation), averages
 
     def _losses(self, output: tf.Tensor, rows: tf.Tensor, row_mask: tf.Tensor | None) -> tf.Tensor:
-        """Mean loss of every member over the rows it has, shape [members]."""
+        """Mean loss of each member over its rows, shape [members]."""
         flat = tf.reshape(rows, [-1])
         loss = quasarnet_loss(output, tf.gather(self.boxes, flat), tf.gather(self.offsets, flat))
         loss = tf.reduce_sum(loss * tf.gather(self.weights, flat), axis=1)
@@ -214,7 +230,7 @@ class Trainer:
         return total / tf.maximum(tf.reduce_sum(row_mask, axis=1), 1)
 
     def _regularisation(self, arrays: list[tf.Tensor]) -> tf.Tensor:
-        """Penalty of every member, shape [members]."""
+        """L2 penalty of each member, shape [members]."""
         dense = 3 * len(self.template.convs)
         total = tf.zeros([self.group])
         for strength, kernels in (
@@ -230,7 +246,7 @@ class Trainer:
 
 
 def _activate(y: tf.Tensor, kind: OffsetActivation) -> tf.Tensor:
-    """Activation of boxes (first of axis 2) and offsets (second)."""
+    """Apply the activations of boxes (index 0 of axis 2) and offsets (index 1)."""
     if kind is not OffsetActivation.linear:
         y = tf.sigmoid(y)
     if kind is OffsetActivation.sigmoid:

@@ -1,4 +1,4 @@
-"""Where the arrays of a layer lie in a weight file, in both of Keras's layouts."""
+"""Arrays of a layer in a weight file, for both of Keras's layouts."""
 
 import re
 import zipfile
@@ -16,19 +16,19 @@ from qnal.network.model_config import ModelConfig
 # Arrays of a layer by variable name (kernel, bias, gamma, …).
 LayerArrays = Callable[[str], dict[str, np.ndarray]]
 
-# Order in which a ``.keras`` file numbers the variables of a layer.
+# Order of the numbered variables of a layer in a ``.keras`` file.
 _NUMBERED = {
     "Conv1D": ("kernel", "bias"),
     "Dense": ("kernel", "bias"),
     "BatchNormalization": ("gamma", "beta", "moving_mean", "moving_variance"),
 }
-LARGEST = 2**30  # bytes that a member of a .keras file may unpack to; a QuasarNET has 3e6
+LARGEST = 2**30  # maximum unpacked size of a file in a .keras archive; a QuasarNET has 3 MB
 
 
 def arrays_of_h5(weights: h5py.Group) -> LayerArrays:
-    """The arrays in ``model_weights`` of an ``.h5`` file, with or without ``:0`` in their names.
+    """The arrays in ``model_weights`` of an ``.h5`` file.
 
-    QuasarNP's layout is ``LAYER/LAYER/VARIABLE:0``; Keras 3 writes other groups between.
+    QuasarNP's layout is ``LAYER/LAYER/VARIABLE:0``; Keras 3 leaves out ``:0`` and adds groups.
     """
 
     def arrays(layer: str) -> dict[str, np.ndarray]:
@@ -49,12 +49,12 @@ def arrays_of_h5(weights: h5py.Group) -> LayerArrays:
 def arrays_of_keras(weights: h5py.File, config: ModelConfig) -> LayerArrays:
     """The arrays in ``model.weights.h5`` of a ``.keras`` file.
 
-    There a layer goes by its class and a number, counted among all layers of the class
-    (``layers/batch_normalization_2``), and its variables by their numbers (``vars/0``).
+    Layers are named by their class and number among the layers of the class
+    (``layers/batch_normalization_2``), and variables by their number (``vars/0``).
     """
     root = next((k for k in ("layers", "_layer_checkpoint_dependencies") if k in weights), None)
     if root is None:
-        raise InputError("its model.weights.h5 has no group of layers.")
+        raise InputError("its model.weights.h5 has no group named layers.")
     group_of: dict[str, tuple[str, str]] = {}
     counts: dict[str, int] = {}
     for kind, name in config.layers:
@@ -86,9 +86,11 @@ def opened_keras(path: Path) -> Iterator[tuple[bytes, h5py.File]]:
     with zipfile.ZipFile(path) as archive:
         for name in ("config.json", "model.weights.h5"):
             if name not in archive.namelist():
-                raise InputError(f"it has no {name}, which a .keras file of a whole model has.")
+                raise InputError(f"it has no {name}; save the whole model, not only its weights.")
             if archive.getinfo(name).file_size > LARGEST:
-                raise InputError(f"its {name} is larger than any QuasarNET's.")
+                raise InputError(
+                    f"its {name} is larger than {LARGEST:,} bytes, too large for a QuasarNET."
+                )
         config = archive.read("config.json")
         with h5py.File(BytesIO(archive.read("model.weights.h5")), "r") as weights:
             yield config, weights

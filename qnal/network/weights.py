@@ -1,8 +1,8 @@
-"""Weight files: QuasarNET's, Keras's and our own, read in all their dialects and written in one.
+"""Weight files: those of QuasarNET, Keras and qnal are read; one format is written.
 
-The layouts are described in FORMATS.md section 6. Structure (depth, width, boxes, padding,
-strides, the rescaling of offsets) is read from the JSON description in the file, never from the
-names of groups; nothing in a file is run.
+docs/formats.md describes the layouts. The structure (number of layers, filters, boxes, padding,
+strides, rescaling of offsets) is read from the JSON description in the file, not from the names of
+groups. No code in a file is run.
 """
 
 import json
@@ -29,11 +29,11 @@ def read_network(path: Path, lines: Sequence[str], bal_lines: Sequence[str]) -> 
     """Read one network.
 
     Args:
-        path: an ``.h5`` or ``.keras`` file that QuasarNET, Keras or qnal wrote.
-        lines, bal_lines: names of the heads, for files that do not say.
+        path: an ``.h5`` or ``.keras`` file written by QuasarNET, Keras or qnal.
+        lines, bal_lines: names of the heads, for files that do not record them.
 
     Raises:
-        InputError: the file is broken, is no QuasarNET, or has another number of heads.
+        InputError: the file is damaged, is not a QuasarNET, or has another number of heads.
     """
     try:
         if zipfile.is_zipfile(path):
@@ -43,7 +43,7 @@ def read_network(path: Path, lines: Sequence[str], bal_lines: Sequence[str]) -> 
         with h5py.File(path, "r") as file:
             if "model_config" not in file.attrs or "model_weights" not in file:
                 raise InputError(
-                    "it has no model_config or no model_weights, which a saved QuasarNET has."
+                    "it has no model_config or no model_weights; save the whole model."
                 )
             config = model_config(file.attrs["model_config"])
             if LINES_ATTRIBUTE in file.attrs:
@@ -54,7 +54,7 @@ def read_network(path: Path, lines: Sequence[str], bal_lines: Sequence[str]) -> 
             return _read(config, arrays, grid, (lines, bal_lines))
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
-    except Exception as error:  # whatever the HDF5, zip and JSON readers make of broken bytes
+    except Exception as error:  # the HDF5, zip and JSON readers raise many kinds
         reason = str(error).strip().splitlines()[:1] or [repr(error)]
         what = "there is no such file" if not path.exists() else reason[0]
         raise InputError(f"{path}: not a readable QuasarNET weight file ({what}).") from error
@@ -105,11 +105,11 @@ def _read(
 
 
 def _on_grid(network: Network, wave: np.ndarray | None, pixels: int | None) -> Network:
-    """The network with the grid its dense layer fits; a stored grid must fit."""
+    """The network with the grid that fits its dense layer; a grid stored in the file must fit."""
     if wave is not None:
         wave = _checked("model_grid", wave, 1)
         if wave[0] <= 0 or (np.diff(wave) <= 0).any():
-            raise InputError("model_grid is no list of increasing wavelengths.")
+            raise InputError("model_grid is not an array of increasing wavelengths.")
         candidates: list[Grid] = [grid_of(wave)]
     else:
         named = [named_grid("log"), named_grid("linear")]
@@ -122,16 +122,17 @@ def _on_grid(network: Network, wave: np.ndarray | None, pixels: int | None) -> N
     raise InputError(
         f"its dense layer does not fit spectra of {sizes} pixels."
         if candidates
-        else f"it takes spectra of {pixels} pixels and has no model_grid that says which."
+        else f"it takes spectra of {pixels} pixels, but has no model_grid with their wavelengths."
     )
 
 
 def _checked(name: str, array: object, dimensions: int) -> np.ndarray:
-    """An array from a file that has the right number of dimensions and finite numbers."""
+    """Check that an array from a file has the right number of dimensions and finite values."""
     if not isinstance(array, np.ndarray) or array.dtype.kind != "f" or array.ndim != dimensions:
-        raise InputError(f"{name} is no array of {dimensions} dimensions of decimal numbers.")
+        raise InputError(f"{name} is not an array of floats with {dimensions} dimensions.")
     if not array.size or not np.isfinite(array).all():
-        raise InputError(f"{name} holds {'values that are not finite' if array.size else 'none'}.")
+        problem = "values that are not finite" if array.size else "no values"
+        raise InputError(f"{name} has {problem}.")
     return array.astype(array.dtype.newbyteorder("="))
 
 
@@ -145,7 +146,7 @@ def _norm(arrays: LayerArrays, layer: str, channels: int, epsilon: float) -> Bat
     names = ("gamma", "beta", "moving_mean", "moving_variance")
     gamma, beta, mean, variance = (_variable(found, layer, n, 1, channels) for n in names)
     if not epsilon > 0 or (variance < 0).any():
-        raise InputError(f"{layer} has a negative variance or no epsilon.")
+        raise InputError(f"{layer} has a negative variance or an epsilon that is not positive.")
     return BatchNorm(gamma, beta, mean, variance, epsilon)
 
 
@@ -161,12 +162,12 @@ def _variable(
 
 
 def write_network(network: Network, path: Path) -> None:
-    """Write a network so that QuasarNP and Keras open it, whole or not at all.
+    """Write a network in a layout that QuasarNP and Keras can read, whole or not at all.
 
-    QuasarNP can use it if it has 7 heads, 13 boxes, sigmoid offsets (rescaled or not), batch norms
-    of epsilon 1e-3, at most 9 convolutions and, where they are padded, kernels of even width; all
-    that qnal trains with its default lines and boxes is so. The
-    names of the lines and the grid are stored beside, as an attribute and as ``model_grid``.
+    QuasarNP can run networks with 7 heads, 13 boxes, sigmoid offsets (rescaled or not), batch norms
+    of epsilon 1e-3, at most 9 convolutions and, with padding, kernels of even width. This holds for
+    all networks that qnal trains with the default lines and boxes. Line names and the grid are
+    stored in addition, as the attribute ``qnal_lines`` and the array ``model_grid``.
     """
     from qnal.network.keras_model import keras_config  # imports TensorFlow
 
@@ -175,7 +176,7 @@ def write_network(network: Network, path: Path) -> None:
     with written_aside(path) as scratch, h5py.File(scratch, "w") as file:
         file.attrs["model_config"] = json.dumps(config)
         file.attrs["backend"] = "tensorflow"
-        file.attrs["keras_version"] = "2.15.0"  # the layout's version, which Keras 3 goes by
+        file.attrs["keras_version"] = "2.15.0"  # version of the layout, by which Keras 3 reads it
         file.attrs[LINES_ATTRIBUTE] = json.dumps(
             {"names": list(network.lines), "bal": list(network.bal_lines)}
         )

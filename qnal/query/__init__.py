@@ -1,1 +1,1 @@
-"""Which spectra people should look at next."""
+"""Queries: rank the scored spectra, filter them, and select targets for visual inspection."""

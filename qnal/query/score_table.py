@@ -1,43 +1,48 @@
-"""The scores, wherever they lie, as a DuckDB table of what a query compares.
+"""Scores as DuckDB tables.
 
-DuckDB reads only the columns asked for and spills to disk what exceeds its memory limit, so the
-memory a query takes does not grow with the number of spectra.
+DuckDB reads only the columns that a query needs and spills intermediate results beyond its memory
+limit to disk, so that the memory taken by a query does not grow with the number of spectra.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import duckdb
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
-from qnal.errors import InputError
-from qnal.query.utility import UTILITIES, Strategy
+from qnal.errors import ConfigError, InputError
+from qnal.query.strategies.class_shares import VOTES
+from qnal.query.strategies.strategy import Strategy
 
-# Types of the columns a query uses; a CSV's are not to be guessed from its first rows.
+# Columns that must be integers. In a CSV they are read as such instead of being guessed from the
+# first rows.
 INTEGERS = ("TARGETID", "TILEID", "EXPID", "NIGHT", "HPXPIXEL", "ROW", "CAMERAS", "BMU")
-VOTES = ("C_NOT", "C_QSO_LZ", "C_QSO_HZ")
+BMU_COLUMNS = ("BMU", "BMU_DISTANCE", "BMU_OUTLIER")
+FIXED_COLUMNS = ("TARGETID", "EXPID", "FILE", "ROW", "TILEID", *BMU_COLUMNS)
 
 
 @dataclass(frozen=True)
 class ScoreTable:
-    """An open database.
+    """An open database with two tables.
 
-    It holds
-
-    * ``source``, all columns as they lie, and ``source_part``, ``source_row``, which name a row;
-    * ``compared``, one short row a spectrum: ``target, utility, expid, file, row, source_part,
-      source_row, tile, cameras, bmu, bmu_distance, bmu_outlier, answered, science``, null where
-      unknown.
+    * ``source``: all columns of the scores, and ``source_part`` and ``source_row``, which identify
+      a row.
+    * ``spectra``: one short row per spectrum with TARGETID, EXPID, FILE, ROW, TILEID, BMU,
+      BMU_DISTANCE, BMU_OUTLIER (null where unknown), ``source_part``, ``source_row``,
+      ``utility`` (null for unusable spectra), ``science`` (false for sky fibres), and the columns
+      that the filters of the query need.
 
     Attributes:
-        connection: the database.
-        columns: of the scores, in order, with their types.
-        files: the Parquet files of ``source``, which ``source_part`` counts; none for a table.
-        rows: how many spectra.
-        has_sidecar: whether best cells were given beside the scores.
+        connection: the database connection.
+        columns: names and types of the columns of the scores, in order.
+        files: the Parquet files of ``source``, which ``source_part`` indexes; empty for a table.
+        rows: number of spectra.
+        has_sidecar: whether BMUs were given in files of their own.
     """
 
     connection: duckdb.DuckDBPyConnection
@@ -45,16 +50,24 @@ class ScoreTable:
     files: tuple[Path, ...]
     rows: int
     has_sidecar: bool
+    _integers: list[str] = field(default_factory=list)
 
     @property
     def has_bmu(self) -> bool:
-        """Whether best cells are known, from beside the scores or from a column BMU."""
+        """Whether BMUs are known, from files of their own or from a column BMU."""
         return self.has_sidecar or "BMU" in self.columns
 
     def value(self, sql: str) -> int | float | None:
-        """The one number that a query answers."""
+        """The only value of the only row of a query's result."""
         number: int | float | None = self.connection.execute(sql).fetchall()[0][0]
         return number
+
+    def integers(self, values: NDArray[np.int64]) -> str:
+        """Make an array available as a table of one column; returns the table's name."""
+        name = f"integers_{len(self._integers)}"
+        self.connection.register(name, pa.table({"value": pa.array(values, pa.int64())}))
+        self._integers.append(name)
+        return name
 
     def source_of(self, spectra: str) -> str:
         """A query for the rows of ``source`` in the files that a table of spectra comes from."""
@@ -65,8 +78,8 @@ class ScoreTable:
         ).fetchall()
         parts = [part for (part,) in found]
         rows = _parquet([self.files[part] for part in parts])
-        present = self.connection.execute(f"DESCRIBE SELECT * FROM {rows}").fetchall()
-        missing = [column for column in self.columns if column not in {row[0] for row in present}]
+        present = _columns(self.connection, rows)
+        missing = [column for column in self.columns if column not in present]
         nulls = "".join(f', NULL::{self.columns[column]} AS "{column}"' for column in missing)
         return (
             f"SELECT *{nulls}, {parts}[file_index::INTEGER + 1] AS source_part, "
@@ -75,93 +88,101 @@ class ScoreTable:
 
 
 @contextmanager
-def opened(
+def open_scores(
     scores: Path | pa.Table,
     bmu: Path | None,
     strategy: Strategy,
-    spill: Path | None = None,
+    columns: Collection[str] = (),
+    temp_dir: Path | None = None,
     memory_limit: str = "4GB",
 ) -> Iterator[ScoreTable]:
-    """Open scores to be queried by a strategy; the database is gone after the block.
+    """Open scores for a query; the database is removed after the block.
 
     Args:
         scores: folder of Parquet parts, one Parquet or CSV file, or a table in memory.
-        bmu: folder of Parquet parts with FILE, ROW, BMU and maybe BMU_DISTANCE, BMU_OUTLIER.
-        spill: folder for what exceeds ``memory_limit``; the system's temporary one by default.
+        bmu: folder of Parquet parts with FILE, ROW, BMU, and optionally BMU_DISTANCE and
+            BMU_OUTLIER.
+        strategy: the utility to compute.
+        columns: further columns for ``spectra``, if the scores have them.
+        temp_dir: folder for what exceeds ``memory_limit``; None is the system's temporary folder.
+        memory_limit: memory that DuckDB may use, such as ``4GB``.
 
     Raises:
-        InputError: nothing there, unreadable, empty, or without the columns needed.
+        ConfigError: ``memory_limit`` or ``temp_dir`` cannot be used.
+        InputError: the scores are missing, unreadable, empty, or lack a column.
     """
-    with TemporaryDirectory(prefix="qnal-query-", dir=spill) as temporary:
-        settings: dict[str, str | bool | int | float | list[str]] = {
-            "temp_directory": temporary,
-            "memory_limit": memory_limit,
-        }
-        with duckdb.connect(":memory:", config=settings) as connection:
-            name = "the scores" if isinstance(scores, pa.Table) else str(scores)
-            try:
-                yield _prepared(connection, scores, bmu, strategy, name)
-            except duckdb.OutOfMemoryException as error:
-                raise InputError(
-                    f"{name}: the query needs more than {memory_limit} of memory and what "
-                    f"{temporary} can hold; raise query.memory_limit or give another folder to "
-                    f"spill to ({_first_line(error)})"
-                ) from error
-            except duckdb.Error as error:
-                raise InputError(f"{name}: cannot be queried ({_first_line(error)})") from error
+    if temp_dir is not None and not temp_dir.is_dir():
+        raise ConfigError(f"temp_dir={temp_dir}: there is no such folder.")
+    name = "the table of scores" if isinstance(scores, pa.Table) else str(scores)
+    with (
+        TemporaryDirectory(prefix="qnal-query-", dir=temp_dir) as temporary,
+        _connect(temporary, memory_limit) as connection,
+    ):
+        try:
+            yield _load(connection, scores, bmu, strategy, columns, name)
+        except duckdb.OutOfMemoryException as error:
+            raise InputError(
+                f"{name}: the query exceeds its memory limit of {memory_limit} and the free space "
+                f"in {temporary}; raise memory_limit or set temp_dir to a larger folder "
+                f"({_first_line(error)})."
+            ) from error
+        except duckdb.Error as error:
+            raise InputError(f"{name}: cannot be queried ({_first_line(error)}).") from error
 
 
-def _prepared(
+def _connect(temporary: str, memory_limit: str) -> duckdb.DuckDBPyConnection:
+    connection = duckdb.connect(":memory:", config={"temp_directory": temporary})
+    try:
+        connection.execute("SET memory_limit = ?", [memory_limit])
+    except duckdb.Error as error:
+        connection.close()
+        raise ConfigError(
+            f"memory_limit={memory_limit} cannot be used; it takes a size, such as 4GB."
+        ) from error
+    return connection
+
+
+def _load(
     connection: duckdb.DuckDBPyConnection,
     scores: Path | pa.Table,
     bmu: Path | None,
     strategy: Strategy,
+    columns: Collection[str],
     name: str,
 ) -> ScoreTable:
-    files = _open_source(connection, scores)
-    # From here on order comes from ORDER BY alone, which saves memory.
+    files = _create_source(connection, scores)
+    # All later queries have an ORDER BY where the order matters; this saves memory.
     connection.execute("SET preserve_insertion_order = false")
-    described = connection.execute("DESCRIBE source").fetchall()
-    types = {row[0]: row[1] for row in described if row[0] not in ("source_part", "source_row")}
-    _check_types(types, strategy, name)
+    types = _columns(connection, "source")
+    del types["source_part"], types["source_row"]
+    _check_columns(types, strategy, name)
     if bmu is not None:
-        _open_sidecar(connection, bmu, types, name)
-    connection.execute(_compared_sql(types, strategy, sidecar=bmu is not None))
-    rows, nameless = connection.execute(
-        "SELECT count(*), count(*) - count(target) FROM compared"
+        _create_sidecar(connection, bmu, types, name)
+    wanted = [column for column in sorted(columns) if column in types]
+    connection.execute(_spectra_sql(types, strategy, wanted, sidecar=bmu is not None))
+    rows, unnamed = connection.execute(
+        "SELECT count(*), count(*) - count(TARGETID) FROM spectra"
     ).fetchall()[0]
     if not rows:
-        raise InputError(f"{name}: holds no spectra")
-    if nameless:
-        raise InputError(f"{name}: {nameless} of {rows} spectra have no TARGETID")
+        raise InputError(f"{name}: holds no spectra.")
+    if unnamed:
+        raise InputError(f"{name}: {unnamed} of {rows} spectra have no TARGETID.")
     table = ScoreTable(connection, types, files, rows, bmu is not None)
-    if bmu is not None and rows != table.value(_count_sql(files)):
-        raise InputError(f"{bmu}: names some spectra (FILE, ROW) more than once")
+    source = _parquet(files, same_columns=True) if files else "source"
+    if bmu is not None and rows != table.value(f"SELECT count(*) FROM {source}"):
+        raise InputError(f"{bmu}: has several BMUs for one spectrum (FILE, ROW).")
     return table
 
 
-def _open_source(
+def _create_source(
     connection: duckdb.DuckDBPyConnection, scores: Path | pa.Table
 ) -> tuple[Path, ...]:
+    """Create ``source``; returns the Parquet files it reads."""
     if isinstance(scores, pa.Table):
         connection.register("given", scores)
         rows = "SELECT * FROM given"
     elif scores.suffix == ".csv":
-        if not scores.is_file():
-            raise InputError(f"{scores}: no such file")
-        header = connection.execute(
-            f"DESCRIBE SELECT * FROM read_csv({_quoted(scores)}, all_varchar = true)"
-        ).fetchall()
-        known = {row[0]: "BIGINT" for row in header if row[0] in INTEGERS}
-        # DuckDB rounds a decimal to an integer; a TARGETID that went through a float must not pass
-        known |= {"TARGETID": "VARCHAR"} if "TARGETID" in known else {}
-        types = "{" + ", ".join(f"'{column}': '{kind}'" for column, kind in known.items()) + "}"
-        exact = "* REPLACE (_exact(TARGETID) AS TARGETID)" if "TARGETID" in known else "*"
-        connection.execute(
-            "CREATE MACRO _exact(x) AS CASE WHEN regexp_full_match(trim(x), '-?[0-9]+') "
-            "THEN x::BIGINT WHEN x IS NOT NULL THEN error('TARGETID ' || x || ' is no integer') END"
-        )
-        rows = f"SELECT {exact} FROM read_csv({_quoted(scores)}{f', types = {types}'})"
+        rows = _csv_sql(connection, scores)
     else:
         files = _parts(scores, "scores")
         connection.execute(
@@ -177,104 +198,125 @@ def _open_source(
     return ()
 
 
-def _open_sidecar(
+def _csv_sql(connection: duckdb.DuckDBPyConnection, path: Path) -> str:
+    """A query that reads a CSV file with exact integers."""
+    if not path.is_file():
+        raise InputError(f"{path}: there is no such file.")
+    header = _columns(connection, f"read_csv({_quoted(path)}, all_varchar = true)")
+    types = {column: "BIGINT" for column in header if column in INTEGERS}
+    exact = "*"
+    if "TARGETID" in types:
+        # DuckDB would round a decimal number to an integer. TARGETIDs that were written as
+        # floating-point numbers have lost digits and are refused.
+        types["TARGETID"] = "VARCHAR"
+        exact = "* REPLACE (exact_integer(TARGETID) AS TARGETID)"
+        connection.execute(
+            "CREATE MACRO exact_integer(x) AS CASE "
+            "WHEN regexp_full_match(trim(x), '-?[0-9]+') THEN x::BIGINT "
+            "WHEN x IS NOT NULL THEN error('TARGETID ' || x || ' is not an integer') END"
+        )
+    listed = ", ".join(f"'{column}': '{kind}'" for column, kind in types.items())
+    return f"SELECT {exact} FROM read_csv({_quoted(path)}, types = {{{listed}}})"
+
+
+def _create_sidecar(
     connection: duckdb.DuckDBPyConnection, bmu: Path, types: dict[str, str], name: str
 ) -> None:
     if missing := [column for column in ("FILE", "ROW") if column not in types]:
         raise InputError(
-            f"{name}: has no column {' and '.join(missing)} to look up best cells of {bmu} by"
+            f"{name}: has no column {' and '.join(missing)}, by which BMUs are looked up in {bmu}."
         )
-    # Parts of earlier versions lack a column that later ones have.
-    parts = _parquet(_parts(bmu, "best cells"))
-    present = {row[0] for row in connection.execute(f"DESCRIBE SELECT * FROM {parts}").fetchall()}
-    if missing := sorted({"FILE", "ROW", "BMU"} - present):
-        raise InputError(f"{bmu}: best cells need a column {', '.join(missing)}")
+    parts = _parquet(_parts(bmu, "BMUs"))
+    present = _columns(connection, parts)
+    if missing := sorted({"FILE", "ROW", "BMU"} - present.keys()):
+        raise InputError(f"{bmu}: has no column {', '.join(missing)}.")
     numbers = ", ".join(
-        f"{column}::FLOAT AS {column}" if column in present else f"NULL::FLOAT AS {column}"
+        f"{column if column in present else 'NULL'}::FLOAT AS {column}"
         for column in ("BMU_DISTANCE", "BMU_OUTLIER")
     )
     connection.execute(f"CREATE VIEW sidecar AS SELECT FILE, ROW, BMU, {numbers} FROM {parts}")
 
 
 def _parts(path: Path, what: str) -> tuple[Path, ...]:
-    """A Parquet file or the parts below a folder, sorted."""
+    """A Parquet file, or the parts below a folder in the order of their paths."""
     if not path.exists():
-        raise InputError(f"{path}: no such file or folder of {what}")
-    # Parts still being written have names that begin with a dot.
+        raise InputError(f"{path}: there is no such file or folder of {what}.")
     found = [path] if path.is_file() else path.rglob("*.parquet")
-    files = tuple(sorted(file for file in found if not file.name.startswith(".")))
+    # Names of files that are still being written begin with a dot.
+    files = tuple(sorted(file for file in found if not file.name.startswith((".", "_"))))
     if not files:
-        raise InputError(f"{path}: holds no {what} (no *.parquet in it)")
+        raise InputError(f"{path}: holds no {what} (no *.parquet in it).")
     return files
 
 
 def _parquet(files: Sequence[Path], same_columns: bool = False) -> str:
-    """A FROM clause over Parquet files; ``same_columns`` spares reading all footers twice."""
+    """A FROM clause for Parquet files; with ``same_columns`` only one footer is read in advance."""
     listed = ", ".join(map(_quoted, files))
-    # A folder called `key=value` by Hydra is not a partition.
+    # A folder name such as `key=value`, as Hydra's sweeps create, is not a partition.
     return (
         f"read_parquet([{listed}], union_by_name = {not same_columns}, hive_partitioning = false)"
     )
 
 
-def _count_sql(files: Sequence[Path]) -> str:
-    return f"SELECT count(*) FROM {_parquet(files, same_columns=True) if files else 'source'}"
+def _columns(connection: duckdb.DuckDBPyConnection, rows: str) -> dict[str, str]:
+    """Names and types of the columns of a table."""
+    described = connection.execute(f"DESCRIBE SELECT * FROM {rows}").fetchall()
+    return {row[0]: row[1] for row in described}
 
 
 def _quoted(path: Path) -> str:
-    """A path as an SQL literal, with what DuckDB would expand as a wildcard taken literally."""
+    """A path as an SQL string, without DuckDB's wildcards."""
     escaped = "".join(f"[{letter}]" if letter in "*?[" else letter for letter in str(path))
     return "'" + escaped.replace("'", "''") + "'"
 
 
-def _check_types(types: dict[str, str], strategy: Strategy, name: str) -> None:
-    for column in ("TARGETID", *UTILITIES[strategy].columns):
+def _check_columns(types: dict[str, str], strategy: Strategy, name: str) -> None:
+    for column in ("TARGETID", *strategy.columns):
         if column not in types:
             raise InputError(
-                f"{name}: has no column {column}, which query.strategy={strategy.value} needs"
+                f"{name}: has no column {column}, which strategy {strategy.name} needs."
             )
     for column in INTEGERS:
         if column in types and "INT" not in types[column]:
-            raise InputError(f"{name}: column {column} is {types[column]} instead of an integer")
+            raise InputError(f"{name}: column {column} is {types[column]} instead of an integer.")
 
 
-def _compared_sql(types: dict[str, str], strategy: Strategy, sidecar: bool) -> str:
-    def known(column: str, otherwise: str = "NULL") -> str:
-        return f"s.{column}" if column in types else otherwise
+def _spectra_sql(
+    types: dict[str, str], strategy: Strategy, wanted: Sequence[str], sidecar: bool
+) -> str:
+    """The statement that creates ``spectra``."""
+
+    def known(column: str, kind: str = "INTEGER") -> str:
+        return f"s.{column}" if column in types else f"NULL::{kind}"
 
     def number(column: str) -> str:
         exact = f"s.{column}::DOUBLE"
-        # A share of votes such as 67/200 is not a float32; seven decimals give it back, so that
-        # Parquet and CSV of the same votes rank alike.
+        # A share of votes such as 67/200 is inexact in float32. Rounding to seven decimals
+        # restores it, so that Parquet and CSV files of the same votes give the same ranking.
         if column in VOTES and types[column] == "FLOAT":
             exact = f"round({exact}, 7)"
         return f"CASE WHEN isnan({exact}) THEN NULL ELSE {exact} END AS {column}"
 
-    utility = UTILITIES[strategy]
-    needed = " AND ".join(f"{column} IS NOT NULL" for column in utility.columns)
-    # Not a negative TARGETID (a sky fibre's) nor sky by its OBJTYPE.
-    science = f"s.TARGETID >= 0 AND coalesce({known('OBJTYPE')}::VARCHAR, '') <> 'SKY'"
+    science = f"coalesce({known('OBJTYPE', 'VARCHAR')}::VARCHAR, '') <> 'SKY'"
+    kinds = {"FILE": "VARCHAR", "BMU_DISTANCE": "FLOAT", "BMU_OUTLIER": "FLOAT"}
+    kept = [
+        f"{f'b.{c}' if sidecar and c in BMU_COLUMNS else known(c, kinds.get(c, 'INTEGER'))} AS {c}"
+        for c in FIXED_COLUMNS
+    ]
+    kept += [f's."{c}"' for c in wanted if c not in (*FIXED_COLUMNS, *strategy.columns)]
+    unwanted = ["usable", *(c for c in strategy.columns if c not in (*FIXED_COLUMNS, *wanted))]
+    usable = " AND ".join(["usable", *(f"{c} IS NOT NULL" for c in strategy.columns)])
+    status = "coalesce(s.STATUS::VARCHAR, '') = 'ok'" if "STATUS" in types else "true"
     join = "LEFT JOIN sidecar b ON s.FILE = b.FILE AND s.ROW = b.ROW" if sidecar else ""
     return f"""
-        CREATE TEMP TABLE compared AS
-        SELECT * EXCLUDE ({", ".join(utility.columns)}, usable, utility),
-            CASE WHEN usable THEN utility END AS utility,
-            usable AND utility IS NOT NULL AS answered
+        CREATE TEMP TABLE spectra AS
+        SELECT * EXCLUDE ({", ".join(unwanted)}),
+            CASE WHEN {usable} THEN round({strategy.utility()}, 12) END AS utility
         FROM (
-            SELECT *, CASE WHEN {needed} THEN round({utility.sql}, 12) END AS utility
-            FROM (
-                SELECT s.TARGETID AS target, {known("EXPID")} AS expid,
-                    {known("FILE", "NULL::VARCHAR")} AS file, {known("ROW")} AS row,
-                    s.source_part, s.source_row,
-                    {known("TILEID")} AS tile, {known("CAMERAS")} AS cameras,
-                    {"b.BMU" if sidecar else known("BMU")} AS bmu,
-                    {"b.BMU_DISTANCE" if sidecar else known("BMU_DISTANCE")} AS bmu_distance,
-                    {"b.BMU_OUTLIER" if sidecar else known("BMU_OUTLIER")} AS bmu_outlier,
-                    coalesce({known("STATUS", "'ok'")}::VARCHAR, '') = 'ok' AS usable,
-                    {science} AS science,
-                    {", ".join(map(number, utility.columns))}
-                FROM source s {join}
-            )
+            SELECT {", ".join(kept)}, s.source_part, s.source_row,
+                s.TARGETID >= 0 AND {science} AS science, {status} AS usable,
+                {", ".join(number(c) for c in strategy.columns if c not in FIXED_COLUMNS)}
+            FROM source s {join}
         )"""
 
 

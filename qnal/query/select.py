@@ -1,176 +1,94 @@
-"""Which spectra to inspect next: the reference notebook's query, step by step.
+"""Select the targets most worth inspecting from a table of scores.
 
-FORMATS.md section 8, with its traps mended: ties have a rule, empty cells count.
+The steps are those of the query notebook of the QuasarNET active-learning project, with two
+differences: ties are broken by a fixed rule, and empty SOM cells count. See docs/formats.md.
 """
 
-from collections.abc import Sequence
-from enum import StrEnum
 from pathlib import Path
-from typing import TypeVar
 
-import numpy as np
 import pyarrow as pa
 
-from qnal.errors import ConfigError, InputError
+from qnal.errors import InputError
 from qnal.query.funnel import Funnel
-from qnal.query.score_table import ScoreTable, opened
-from qnal.query.selection import Selection, UtilityHistogram
-from qnal.query.target_list import read_target_lists
-from qnal.query.utility import UTILITIES, Strategy
+from qnal.query.options import QueryOptions
+from qnal.query.score_table import ScoreTable, open_scores
+from qnal.query.selection import Selection
+from qnal.query.strategies.strategy import Strategy
 
-BINS = 66
-
-Mode = TypeVar("Mode", bound=StrEnum)
-
-
-class SomCounts(StrEnum):
-    """Which cells the percentile of occupations is taken over."""
-
-    all = "all"  # all cells of the SOM
-    notebook = "notebook"  # those up to the largest occupied one, as bincount sees them
-
-
-class CameraRule(StrEnum):
-    """Which targets are dropped for dead cameras."""
-
-    all = "all"  # those with a camera dead in all of their spectra
-    any = "any"  # those with a camera dead in any of their spectra
-    none = "none"
+BMU_TYPES = {"BMU": "INTEGER", "BMU_DISTANCE": "FLOAT", "BMU_OUTLIER": "FLOAT"}
 
 
 def select(
     scores: Path | pa.Table,
-    *,
-    n: int,
+    options: QueryOptions,
     bmu: Path | None = None,
-    strategy: Strategy | str = Strategy.vote_entropy,
-    som_percentile: float | None = 15.0,
     cells: int | None = None,
-    som_counts: SomCounts | str = SomCounts.all,
-    max_outlier: float | None = None,
-    camera: CameraRule | str = CameraRule.all,
-    exclude: Sequence[Path] = (),
-    bad_camera_targetids: Sequence[Path] = (),
-    keep_sky: bool = False,
-    spill: Path | None = None,
-    memory_limit: str = "4GB",
 ) -> Selection:
-    """The ``n`` targets about which the ensemble is the least sure.
+    """Select the targets with the highest utility.
 
     Args:
-        scores: folder of Parquet parts (FORMATS.md section 11), one Parquet or CSV file (section
-            7), or a table in memory. Columns it lacks are unknown, and what they decide is
-            skipped, with a note.
-        n: how many targets.
-        bmu: folder of Parquet parts FILE, ROW, BMU, BMU_DISTANCE, BMU_OUTLIER; goes before a
-            column BMU.
-        strategy: what to rank by.
-        som_percentile: keep spectra whose cell of the map holds more than this percentile of the
-            cells' occupations, counted over all spectra, sky and unanswered ones too; None
-            keeps all.
-        cells: how many cells the map has.
-        som_counts: the cells the percentile is over.
-        max_outlier: drop spectra whose outlier score is above this; None keeps all.
-        camera: which dead cameras drop a target.
-        exclude: lists of TARGETIDs not to select, as other campaigns inspect them.
-        bad_camera_targetids: lists of TARGETIDs known from elsewhere to have a dead camera.
-        keep_sky: whether sky fibres may be selected.
-        spill: folder for intermediate results larger than ``memory_limit``.
+        scores: folder of Parquet parts, one Parquet or CSV file (columns: docs/formats.md), or a
+            table in memory. Filters whose columns are missing are skipped and noted.
+        options: what to select.
+        bmu: folder of Parquet parts with FILE, ROW, BMU, BMU_DISTANCE and BMU_OUTLIER; takes
+            precedence over such columns in ``scores``.
+        cells: number of cells of the SOM.
 
     Raises:
-        ConfigError: a value that cannot be used.
-        InputError: scores or lists that cannot be used, no spectrum with a utility above 0, or no
-            spectrum left.
+        ConfigError: ``options`` need ``cells``, or ``memory_limit`` or ``temp_dir`` is unusable.
+        InputError: the scores or lists cannot be read, or no spectrum with a utility above 0 is
+            left.
     """
-    strategy = _one_of(Strategy, strategy, "query.strategy")
-    som_counts = _one_of(SomCounts, som_counts, "query.som_counts")
-    camera = _one_of(CameraRule, camera, "query.camera")
-    if n < 1:
-        raise ConfigError(f"query.n must be at least 1, not {n}")
-    if som_percentile is not None and not 0 <= som_percentile <= 100:
-        raise ConfigError(f"query.som_percentile must be from 0 to 100, not {som_percentile}")
-    bad_cameras = read_target_lists(bad_camera_targetids)
-    others = read_target_lists(exclude)
-    with opened(scores, bmu, strategy, spill, memory_limit) as table:
-        funnel = Funnel(table)
-        funnel.keep_answered()
-        _check_any(table, strategy)
-        if som_percentile is not None:
-            funnel.keep_common_cells(
-                som_percentile, cells, to_largest_occupied=som_counts is SomCounts.notebook
-            )
-        if max_outlier is not None:
-            funnel.drop_outliers(max_outlier)
-        if not keep_sky:
-            funnel.keep_science()
-        before = _histogram(table, strategy, funnel.current)
-        funnel.keep_best_rows()
-        after = _histogram(table, strategy, funnel.current)
-        if camera is not CameraRule.none or bad_camera_targetids:
-            columns = None if camera is CameraRule.none else camera.value
-            funnel.drop_dead_cameras(columns, bad_cameras if bad_camera_targetids else None)
-        if exclude:
-            funnel.drop_listed(others)
-        funnel.keep_first(n)
-        edges = np.linspace(0, UTILITIES[strategy].highest, BINS + 1)
+    filters = options.filters(cells)
+    columns = {column for step in filters for column in step.columns}
+    with open_scores(
+        scores, bmu, options.strategy, columns, options.temp_dir, options.memory_limit
+    ) as table:
+        _check_utility(table, options.strategy)
+        funnel = Funnel(table, options.strategy)
+        funnel.apply_all(filters)
+        funnel.select(options.n)
         return Selection(
             table=_selected_rows(table),
-            strategy=strategy,
-            funnel=[(step.value, count) for step, count in funnel.counts],
-            histogram=UtilityHistogram(edges, before, after),
-            notes=funnel.notes,
+            strategy=options.strategy,
+            funnel=funnel.counts,
+            histogram=funnel.histogram,
+            notes=funnel.candidates.notes,
         )
 
 
-def _one_of(modes: type[Mode], value: str, key: str) -> Mode:
-    try:
-        return modes(value)
-    except ValueError:
-        raise ConfigError(f"{key} must be one of {', '.join(modes)}, not {value}") from None
-
-
-def _check_any(table: ScoreTable, strategy: Strategy) -> None:
-    highest = table.value("SELECT max(utility) FROM compared WHERE answered")
+def _check_utility(table: ScoreTable, strategy: Strategy) -> None:
+    highest = table.value("SELECT max(utility) FROM spectra")
     if highest is None:
-        raise InputError(f"none of the {table.rows} spectra has an answer to be ranked by")
+        raise InputError(
+            f"{strategy.name} is unknown for all {table.rows} spectra; score them with stage=infer."
+        )
     if highest <= 0:
         raise InputError(
-            f"no spectrum has any {strategy.value}, as when the ensemble has one member or all "
-            "members agree: a ranking would be arbitrary"
+            f"{strategy.name} is 0 for every spectrum, so any ranking would be arbitrary; use more "
+            "members or another strategy, such as query=entropy."
         )
-
-
-def _histogram(table: ScoreTable, strategy: Strategy, spectra: str) -> np.ndarray:
-    width = UTILITIES[strategy].highest / BINS
-    counts = np.zeros(BINS, np.int64)
-    binned = f"greatest(0, least({BINS - 1}, floor(utility / {width!r})))::INTEGER"
-    rows = table.connection.execute(f"SELECT {binned}, count(*) FROM {spectra} GROUP BY 1")
-    for index, count in rows.fetchall():
-        counts[index] = count
-    return counts
 
 
 def _selected_rows(table: ScoreTable) -> pa.Table:
-    """RANK, UTILITY and N_TILES of the selected spectra, and all that is known of them."""
-    cells = {"BMU": "INTEGER", "BMU_DISTANCE": "FLOAT", "BMU_OUTLIER": "FLOAT"}
-    ours = {"RANK", "UTILITY", "N_TILES"} | (cells.keys() if table.has_sidecar else set())
-    theirs = ", ".join(f'theirs."{column}"' for column in table.columns if column not in ours)
-    cell = "".join(
-        f", selected.{column.lower()}::{kind} AS {column}"
-        for column, kind in cells.items()
-        if table.has_sidecar
-    )
-    tiles = "count(DISTINCT tile)" if "TILEID" in table.columns else "NULL"
+    """RANK, UTILITY and N_TILES of the selected spectra, then all columns of the scores."""
+    bmu_types = BMU_TYPES if table.has_sidecar else {}
+    columns = ["selected.rank::INTEGER AS RANK", "selected.utility AS UTILITY", "N_TILES"]
+    columns += [
+        f'source."{column}"'
+        for column in table.columns
+        if column not in {"RANK", "UTILITY", "N_TILES", *bmu_types}
+    ]
+    columns += [f"selected.{column}::{kind} AS {column}" for column, kind in bmu_types.items()]
+    tiles = "count(DISTINCT TILEID)" if "TILEID" in table.columns else "NULL"
     return table.connection.sql(
         f"""
-        SELECT selected.rank::INTEGER AS RANK, selected.utility AS UTILITY,
-            t.tiles::INTEGER AS N_TILES,
-            {theirs} {cell}
+        SELECT {", ".join(columns)}
         FROM selected
-        JOIN ({table.source_of("selected")}) theirs USING (source_part, source_row)
+        JOIN ({table.source_of("selected")}) source USING (source_part, source_row)
         JOIN (
-            SELECT target, {tiles} AS tiles FROM compared
-            WHERE target IN (SELECT target FROM selected) GROUP BY target
-        ) t ON t.target = selected.target
+            SELECT TARGETID, {tiles}::INTEGER AS N_TILES FROM spectra
+            WHERE TARGETID IN (SELECT TARGETID FROM selected) GROUP BY TARGETID
+        ) tiles ON tiles.TARGETID = selected.TARGETID
         ORDER BY selected.rank"""
     ).to_arrow_table()

@@ -1,4 +1,4 @@
-"""The selected targets, and the files they are handed to inspectors in."""
+"""The selected targets, and the files in which inspectors receive them."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,18 +10,19 @@ import pyarrow.csv
 from numpy.typing import NDArray
 
 from qnal.files import written_aside
+from qnal.query.strategies.strategy import Strategy
 from qnal.query.target_list import write_target_list
-from qnal.query.utility import Strategy
 
 
 @dataclass(frozen=True, eq=False)
 class UtilityHistogram:
-    """How the scores are distributed.
+    """Distribution of the utilities.
 
     Attributes:
-        edges: of the bins, from 0 to the highest utility possible, float64 [bins + 1].
-        before: spectra in each before the best row of each target is kept, int64 [bins].
-        after: targets in each after it, int64 [bins].
+        edges: edges of the bins, from 0 to the highest possible utility, float64 [bins + 1].
+        before: number of spectra per bin before the best spectrum of each target is chosen,
+            int64 [bins].
+        after: number of targets per bin after that, int64 [bins].
     """
 
     edges: NDArray[np.float64]
@@ -31,15 +32,16 @@ class UtilityHistogram:
 
 @dataclass(frozen=True, eq=False)
 class Selection:
-    """The answer of a query.
+    """The result of a query.
 
     Attributes:
-        table: a row a target, the highest utility first: RANK from 1, UTILITY, N_TILES (different
-            tiles it was observed on), and all columns of the scores for its best spectrum.
-        strategy: what UTILITY is.
-        funnel: name of each step taken and how many it left.
-        histogram: of the scores.
-        notes: what was skipped or stands out, a sentence each.
+        table: one row per target, highest utility first: RANK from 1, UTILITY, N_TILES (number of
+            tiles on which the target was observed), and all columns of the scores for the
+            target's best spectrum.
+        strategy: the strategy that defines UTILITY.
+        funnel: name of each step and the number of spectra or targets that it left.
+        histogram: distribution of the utilities.
+        notes: sentences about the query for the user, such as filters that were skipped.
     """
 
     table: pa.Table
@@ -53,41 +55,41 @@ class Selection:
 
     @property
     def targetids(self) -> NDArray[np.int64]:
-        """The selected TARGETIDs in order, shape [n]."""
+        """The selected TARGETIDs in order, int64 [n]."""
         return np.asarray(self.table["TARGETID"], np.int64)
 
     @property
-    def scores(self) -> NDArray[np.float64]:
-        """Their scores, shape [n], descending."""
+    def utilities(self) -> NDArray[np.float64]:
+        """The utilities of the selected targets, descending, float64 [n]."""
         return np.asarray(self.table["UTILITY"], np.float64)
 
     @property
     def cut(self) -> float:
-        """The utility of the last one selected."""
-        return float(self.scores[-1])
+        """The lowest utility selected."""
+        return float(self.utilities[-1])
 
     @property
     def on_several_tiles(self) -> int | None:
-        """How many were observed on more than one tile; None if tiles are unknown."""
+        """Number of targets observed on more than one tile; None if tiles are unknown."""
         tiles = self.table["N_TILES"]
         if tiles.null_count == len(tiles):
             return None
         return int(pc.sum(pc.greater(tiles, 1)).as_py())
 
     def write_targetids(self, path: Path) -> None:
-        """Write one TARGETID a line, in order, as ``prospect_pages --target_list`` reads it."""
+        """Write one TARGETID per line, as ``prospect_pages --target_list`` reads them."""
         write_target_list(path, self.targetids)
 
     def write_csv(self, path: Path) -> None:
-        """Write the table as CSV; integers are exact, unknown values empty."""
-        # Arrow would put the names of the columns in quotes.
+        """Write the table as CSV with exact integers; null values are empty."""
+        # pyarrow would quote the column names.
         options = pyarrow.csv.WriteOptions(include_header=False)
         with written_aside(path) as scratch, scratch.open("wb") as file:
             file.write((",".join(self.table.column_names) + "\n").encode())
             pyarrow.csv.write_csv(self.table, file, options)
 
     def write(self, folder: Path) -> tuple[Path, Path]:
-        """Write ``targetid_selection.txt`` and ``selection.csv`` into ``folder``."""
+        """Write ``targetid_selection.txt`` and ``selection.csv``; returns their paths."""
         paths = folder / "targetid_selection.txt", folder / "selection.csv"
         self.write_targetids(paths[0])
         self.write_csv(paths[1])

@@ -1,6 +1,6 @@
-"""Lists of targets as inspectors keep them: one TARGETID a line, ``#`` comments.
+"""Lists of targets: text files with one TARGETID per line and ``#`` comments.
 
-The format of ``prospect_pages --target_list`` (FORMATS.md section 10).
+This is the format of ``prospect_pages --target_list`` (docs/formats.md).
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,15 +16,15 @@ _INT64 = np.iinfo(np.int64)
 
 
 def read_target_list(path: Path) -> NDArray[np.int64]:
-    """TARGETIDs in the order of the file, shape [n]; never through a float.
+    """Read TARGETIDs in the order of the file, int64 [n], without loss of digits.
 
     Raises:
-        InputError: the file cannot be read, or a line is not one 64-bit integer.
+        InputError: the file cannot be read, or a line is not a 64-bit integer.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as a list of TARGETIDs ({error})") from error
+        raise InputError(f"{path}: cannot be read as a list of TARGETIDs ({error}).") from error
     targetids = []
     for number, line in enumerate(lines, start=1):
         text = line.partition("#")[0].strip()
@@ -32,17 +32,17 @@ def read_target_list(path: Path) -> NDArray[np.int64]:
             continue
         digits = text.removeprefix("-")
         if not (digits.isascii() and digits.isdigit() and _INT64.min <= int(text) <= _INT64.max):
-            raise InputError(f"{path}, line {number}: {text[:60]!r} is not one TARGETID")
+            raise InputError(f"{path}, line {number}: {text[:60]!r} is not a TARGETID.")
         targetids.append(int(text))
     return np.array(targetids, np.int64)
 
 
 def read_target_lists(paths: Sequence[Path]) -> NDArray[np.int64]:
-    """The TARGETIDs on any of several lists, each once."""
+    """The distinct TARGETIDs of several lists, sorted."""
     lists = [read_target_list(path) for path in paths]
     return np.unique(np.concatenate(lists)) if lists else np.empty(0, np.int64)
 
 
 def write_target_list(path: Path, targetids: Iterable[int]) -> None:
-    """Write TARGETIDs, one a line, in the order given."""
+    """Write one TARGETID per line, in the given order."""
     write_text(path, "".join(f"{int(targetid)}\n" for targetid in targetids))

@@ -1,13 +1,14 @@
 """A scores dataset on disk: one Parquet part per file of the pool, and BMUs beside the parts.
 
-```
-parts/NAME.parquet          the scores of one file (docs/scores.md)
-_dataset.json               what the dataset is: ensemble, thresholds, pool, the SOM of its BMUs
-_files.parquet              index of the parts
-_bmu/SOM/NAME.parquet       BMUs on one SOM: FILE, ROW, BMU, BMU_DISTANCE, BMU_OUTLIER
-_qso_qn/…                   QN_RR tables, on request
-_statistics/…               sums over the dataset (:mod:`qnal.scores.statistics`)
-```
+.. code-block:: text
+
+    parts/NAME.parquet          the scores of one file (docs/scores.md)
+    _dataset.json               what the dataset is: ensemble, thresholds, pool, the SOM of its BMUs
+    _files.parquet              index of the parts
+    _bmu/SOM/NAME.parquet       BMUs on one SOM: FILE, ROW, BMU, BMU_DISTANCE, BMU_OUTLIER
+    _qso_qn/…                   QN_RR tables, on request
+    _statistics/…               sums over the dataset (:mod:`qnal.scores.statistics`)
+
 NAME is the path of the input file within the pool. The metadata of a part says of which version of
 the input file it is, so that a part is the same bytes whenever and wherever it is made. Names that
 begin with an underscore are ignored by readers of Parquet datasets.

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from qnal.ensemble.votes import CLASSES
 from qnal.scores.statistics import COUNTS, MEASURES, Statistics
-from qnal.som.figures import som_map
+from qnal.som.figures import som_panels
 from qnal.som.som import SelfOrganizingMap
 from qnal.spectra.rebin import Status
 
@@ -59,7 +59,7 @@ def som_of_pool(statistics: Statistics, som: SelfOrganizingMap) -> Figure:
             name: cells[name].to_numpy(np.float64) / spectra
             for name in ("quasars", "outliers", "vote_entropy")
         }
-    return som_map(
+    return som_panels(
         som,
         spectra,
         quasars=share["quasars"],

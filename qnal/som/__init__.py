@@ -1,1 +1,1 @@
-"""The self-organising map: topology, fit, files, best-matching units, outlier score."""
+"""Self-organizing maps (SOMs): topology, fit, files, best-matching units (BMUs), outlier scores."""

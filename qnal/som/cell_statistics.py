@@ -1,28 +1,29 @@
-"""How the spectra that a map was fitted on lie on it: what is usual in each of its cells."""
+"""Cell statistics: the distribution over a SOM's cells of the spectra that it was fitted on."""
 
 import hashlib
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 MAD_TO_SIGMA = 1.4826
-# Spectra of the whole sample that each cell is given besides its own. Cells differ in how far their
-# spectra usually lie by more than those of a cell scatter, so one of its own says more about the
-# centre than all others; spreads differ less, and take more spectra to be known.
+# Weight of the whole sample in the statistics of a cell, as a number of spectra. Centres differ
+# between cells by more than the scatter within a cell, so the cell's own spectra dominate; spreads
+# differ less and need more spectra to be determined.
 CENTRE_PRIOR, SPREAD_PRIOR = 1, 10
 
 
 @dataclass(frozen=True, eq=False)
 class CellStatistics:
-    """Numbers of a sample of spectra on a map, frozen with it.
+    """Statistics of a sample of spectra on a SOM.
 
     Attributes:
-        count: spectra in each cell, int64 [cells].
-        centre: usual logarithm ln(1 + distance) of a cell's spectra from it, float64 [cells].
+        count: number of spectra per cell, int64 [cells].
+        centre: centre of ln(1 + distance from the BMU) in each cell, float64 [cells].
         spread: robust standard deviation of the same, float64 [cells].
-        quantization_error: mean distance of the spectra from their best cells.
-        topographic_error: share of them whose best two cells do not touch.
+        quantization_error: mean distance of the spectra from their BMUs.
+        topographic_error: fraction of the spectra whose two closest cells are not adjacent.
     """
 
     count: NDArray[np.int64]
@@ -39,12 +40,12 @@ class CellStatistics:
         cells: int,
         topographic_error: float,
     ) -> "CellStatistics":
-        """From the best cells of spectra, int32 [n], and their distances, float32 [n].
+        """Compute the statistics from BMUs, int32 [n], and distances from them, float32 [n].
 
-        A cell's centre is the median of its spectra, its spread 1.4826 times their median
-        deviation from the centre, each averaged with that of all spectra: a cell of few members
-        says little, one of none says nothing. Logarithms, because the distances in a cell are
-        nearly log-normal; of 1 + distance, because one of 0 is possible.
+        The centre of a cell is the median over its spectra, the spread 1.4826 times their median
+        absolute deviation from the centre. Both are weighted means with the value for all spectra,
+        because cells with few spectra determine them badly. Logarithms are used because distances
+        within a cell are nearly log-normal, and 1 + distance because a distance can be 0.
         """
         usable = bmu >= 0
         bmu, distance = bmu[usable], distance[usable]
@@ -55,9 +56,18 @@ class CellStatistics:
         mean = float(distance.mean(dtype=np.float64)) if len(distance) else float("nan")
         return cls(count, centre, MAD_TO_SIGMA * spread, mean, topographic_error)
 
+    def metrics(self) -> dict[str, float | int]:
+        """How well the SOM represents the sample, under the names of ``summary.json``."""
+        return {
+            "som_spectra": int(self.count.sum()),
+            "som_empty_cells": int((self.count == 0).sum()),
+            "quantization_error": self.quantization_error,
+            "topographic_error": self.topographic_error,
+        }
+
     @property
     def fingerprint(self) -> str:
-        """Hexadecimal SHA-256 of the numbers."""
+        """Hexadecimal SHA-256 of the statistics."""
         digest = hashlib.sha256()
         errors = np.array([self.quantization_error, self.topographic_error])
         for array in (self.count, self.centre, self.spread, errors):
@@ -67,16 +77,15 @@ class CellStatistics:
     def outlier_score(
         self, bmu: NDArray[np.int32], distance: NDArray[np.float32]
     ) -> NDArray[np.float32]:
-        """How much farther than is usual for its cell each spectrum lies from it.
+        """Distances from the BMU relative to the cell's centre, in units of its spread.
 
         Args:
-            bmu: best cells, int32 [n]; −1 for none.
-            distance: from them, float32 [n].
+            bmu: BMUs, int32 [n]; −1 for none.
+            distance: distances from them, float32 [n].
 
         Returns:
             Robust standard deviations of ln(1 + distance), float32 [n]: about 0 for a common
-            spectrum, above 5 for a strange one; NaN without a best cell, or where all spectra of
-            the sample were equally far.
+            spectrum, above 5 for an outlier; NaN without a BMU or where the spread is 0.
         """
         score = np.full(len(bmu), np.nan)
         usable = (bmu >= 0) & (self.spread[bmu] > 0)
@@ -89,11 +98,8 @@ class CellStatistics:
 def _shrunk_medians(
     values: NDArray[np.float64], cell: NDArray[np.int32], count: NDArray[np.int64], prior: int
 ) -> NDArray[np.float64]:
-    """Median of the values of each cell, averaged with ``prior`` times that of all [cells]."""
+    """Median per cell, shape [cells], averaged with the overall median of weight ``prior``."""
     if not len(values):
         return np.zeros(len(count))
-    ordered = np.append(values[np.lexsort((values, cell))], 0.0)
-    start = np.cumsum(count) - count
-    low, high = (np.minimum(start + k, len(values)) for k in ((count - 1) // 2, count // 2))
-    median = (ordered[low] + ordered[high]) / 2
-    return np.asarray((count * median + prior * np.median(values)) / (count + prior))
+    median = pd.Series(values).groupby(cell).median().reindex(range(len(count)), fill_value=0.0)
+    return np.asarray((count * median.to_numpy() + prior * np.median(values)) / (count + prior))

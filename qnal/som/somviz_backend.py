@@ -1,4 +1,4 @@
-"""SOMVIZ itself, where it is installed: a map fitted by the reference, as a cross-check."""
+"""Fit a SOM with the package SOMVIZ, as a cross-check of :mod:`qnal.som.batch_fit`."""
 
 import contextlib
 import io
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from qnal.errors import ConfigError
 from qnal.som.som import SelfOrganizingMap
 
-# What the reference's scripts fit their map with.
+# Settings of the QuasarNET active-learning scripts.
 PASSES, ETA = 200, 0.001
 
 
@@ -21,20 +21,25 @@ def fit_with_somviz(
     seed: int,
     grid: str | None = None,
 ) -> SelfOrganizingMap:
-    """A map that SOMVIZ fits online, in 200 passes of a tenth of the spectra.
+    """Fit a SOM by SOMVIZ's online updates, in 200 passes over a tenth of the spectra each.
+
+    It processes about 690 spectra per second.
 
     Args:
-        x: spectra, shape [n, npix]; about 690 of them a second are gone through.
+        x: spectra, shape [n, npix].
         shape: (rows, columns).
-        wrap: whether an axis wraps round.
+        wrap: whether the rows and the columns are periodic.
+        seed: seed of the fit.
+        grid: name of the spectra's wavelength grid, stored with the SOM.
 
     Raises:
         ConfigError: SOMVIZ is not installed.
     """
     som = _package()
-    signature = [-n if round_ else n for n, round_ in zip(shape, wrap, strict=True)]
+    # SOMVIZ marks periodic axes by a negative length.
+    signature = [-n if periodic else n for n, periodic in zip(shape, wrap, strict=True)]
     fitted = som.SelfOrganizingMap(som.Grid(*signature))
-    with contextlib.redirect_stdout(io.StringIO()):  # it prints a line a pass
+    with contextlib.redirect_stdout(io.StringIO()):  # SOMVIZ prints one line per pass
         fitted.fit(np.asarray(x, np.float64), maxiter=PASSES, eta=ETA, seed=seed)
     return SelfOrganizingMap(fitted._weights.T, shape, wrap, fitted._loss, seed, grid)
 

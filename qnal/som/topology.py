@@ -1,4 +1,4 @@
-"""The cells of a map, and how far apart they lie on it."""
+"""Topology of a SOM: positions of the cells and the distances between them."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,15 +6,15 @@ from numpy.typing import NDArray
 Shape = tuple[int, int]
 Wrap = tuple[bool, bool]
 
-ADJACENT = np.sqrt(2) + 1e-9  # a cell touches eight others, diagonals included
+ADJACENT = np.sqrt(2) + 1e-9  # a cell is adjacent to eight others, including diagonal ones
 
 
 def separations(shape: Shape, wrap: Wrap = (True, True)) -> NDArray[np.float64]:
-    """Euclidean distances between all cells of a rectangular map.
+    """Euclidean distances between the positions of all cells.
 
     Args:
         shape: (rows, columns); cell ``k`` is at row ``k // columns``, column ``k % columns``.
-        wrap: whether rows and columns close on themselves (both: a torus).
+        wrap: whether the rows and the columns are periodic (both: a torus).
 
     Returns:
         Array [cells, cells], in units of one cell.
@@ -30,9 +30,11 @@ def separations(shape: Shape, wrap: Wrap = (True, True)) -> NDArray[np.float64]:
 def neighbourhood(
     shape: Shape, wrap: Wrap, width: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """A Gaussian of the separation of two cells, as its factors for rows and for columns.
+    """Gaussian of the separation of two cells, as a product of factors for rows and columns.
 
     Args:
+        shape: (rows, columns).
+        wrap: whether the rows and the columns are periodic.
         width: standard deviation of the Gaussian, cells.
 
     Returns:
@@ -44,39 +46,45 @@ def neighbourhood(
     return rows, columns
 
 
-def spread_out(
+def smooth(
     values: NDArray[np.number], rows: NDArray[np.float64], columns: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Sums over all cells of their ``values``, weighted by a ``neighbourhood``.
+    """Sum the values of all cells, weighted by a :func:`neighbourhood`.
+
+    The sum is done along one axis after the other, which takes rows + columns terms per cell
+    instead of rows × columns.
 
     Args:
-        values: shape [cells, k].
+        values: values of the cells, shape [cells, k].
+        rows: factor for the rows, shape [rows, rows].
+        columns: factor for the columns, shape [columns, columns].
 
     Returns:
-        Array [cells, k]. One axis of the map after the other: rows + columns terms a cell
-        instead of rows × columns.
+        Array [cells, k].
     """
     cube = np.asarray(values, np.float64).reshape(len(rows), len(columns), -1)
-    spread = np.tensordot(rows, columns @ cube, 1)
-    return np.asarray(spread.reshape(values.shape), np.float64)
+    smoothed = np.tensordot(rows, columns @ cube, 1)
+    return np.asarray(smoothed.reshape(values.shape), np.float64)
 
 
-def _along(length: int, closed: bool) -> NDArray[np.int64]:
+def _along(length: int, periodic: bool) -> NDArray[np.int64]:
     """Distances along one axis, shape [length, length]."""
     along = np.abs(np.arange(length)[:, None] - np.arange(length))
-    return np.minimum(along, length - along) if closed else along
+    return np.minimum(along, length - along) if periodic else along
 
 
 def u_matrix(
     weights: NDArray[np.floating], shape: Shape, wrap: Wrap = (True, True)
 ) -> NDArray[np.float64]:
-    """Mean distance of each cell's spectrum from those of its (up to four) next cells.
+    """Mean distance of each cell's prototype from those of its (up to four) direct neighbours.
 
     Args:
-        weights: the cells' spectra, shape [cells, npix].
+        weights: prototype spectra of the cells, shape [cells, npix].
+        shape: (rows, columns).
+        wrap: whether the rows and the columns are periodic.
 
     Returns:
-        Array [rows, columns]: ridges separate regions of unlike spectra.
+        Array [rows, columns]; high values separate regions of dissimilar spectra.
 
     Source: Ultsch & Siemon 1990.
     """
@@ -86,7 +94,8 @@ def u_matrix(
         length = shape[axis]
         step = np.linalg.norm(np.roll(cube, -1, axis) - cube, axis=-1)
         exists = np.ones(length, bool)
-        # A ring of two has one neighbour twice, which the mean bears; a ring of one has none.
+        # On a periodic axis of length 2 a cell has the same neighbour twice, which does not change
+        # the mean; on one of length 1 it has none.
         exists[-1] = wrap[axis] and length > 1
         present = np.broadcast_to(exists[:, None] if axis == 0 else exists[None, :], shape)
         step = np.where(present, step, 0.0)

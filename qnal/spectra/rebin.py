@@ -115,7 +115,7 @@ class Rebinner:
 
         Returns:
             x: shape [rows, npix]; bins without data hold −mean/rms, as in QuasarNP; rows that are
-                not ``ok`` are 0.
+            not ``ok`` are 0.
             status: shape [rows], strings.
         """
         rows = len(self.ivar)

@@ -76,13 +76,18 @@ def find_coadds(value: str | Sequence[str] | None, key: str) -> list[SpectraFile
     roots = paths_of(value, key)
     if not roots:
         raise InputError(f"{key} is not set; give a folder of coadds, a file, a glob or a list.")
-    base = Path(os.path.commonpath([r if r.is_dir() else r.parent for r in roots]))
+    base = common_folder(roots)
     found: set[Path] = set()
     for root in roots:
         found.update(_walk(root) if root.is_dir() else [root])
     if not found:
         raise InputError(f"{key}={value}: no file called coadd-*.fits or coadd-*.fits.gz is in it.")
     return sorted(SpectraFile(path.relative_to(base).as_posix(), path) for path in found)
+
+
+def common_folder(roots: Sequence[Path]) -> Path:
+    """The folder to which the names of the files below some folders and files are relative."""
+    return Path(os.path.commonpath([r if r.is_dir() else r.parent for r in roots]))
 
 
 def expanded(paths: Sequence[Path]) -> list[Path]:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from qnal.config.schema import Config
 from qnal.ensemble.combination import CombinationRule
-from qnal.ensemble.stored import MemberFiles, find_members
+from qnal.ensemble.description import EnsembleDescription
+from qnal.ensemble.folder import EnsembleFolder
 from qnal.errors import ConfigError, InputError
 from qnal.files import written_aside
 from qnal.fingerprint import fingerprint
@@ -53,9 +54,10 @@ def infer(config: Config, job: Job) -> Summary:
             f"ensemble.path is not set and {config.work_dir}/{LATEST} names no ensemble; give a "
             "folder of members, or run stage=train first."
         )
-    found = find_members(path, config.ensemble.n)
+    ensemble = EnsembleFolder(path)
+    found = ensemble.description()
     try:
-        task = _task(config, found)
+        task = _task(config, ensemble.weight_files(config.ensemble.n), found)
         with job.recorder.run("infer", job.parent, {"qnal.stage": "infer"}) as run:
             run.config(to_dict(config))
             with locked(task, lambda at: say(f"another job is writing {at}; waiting for it")):
@@ -87,10 +89,10 @@ def _ordered(config: Config, files: list[SpectraFile]) -> list[SpectraFile]:
     return some[: config.infer.limit]
 
 
-def _task(config: Config, found: MemberFiles) -> ScoreTask:
+def _task(config: Config, files: dict[Path, str], found: EnsembleDescription) -> ScoreTask:
     options, thresholds = config.infer, config.ensemble.thresholds()
     names = tuple(config.lines.names), tuple(config.lines.bal)
-    weights = WeightFiles(found.files, found.checksums, *names)
+    weights = WeightFiles(tuple(files), tuple(files.values()), *names)
     networks = weights.networks()
     first, packing = networks[0], Packing.of(networks)
     check_min_lines(thresholds.min_lines, first)
@@ -99,12 +101,12 @@ def _task(config: Config, found: MemberFiles) -> ScoreTask:
     reading = Reading(first.grid, config.data.use_mask, options.sky, options.verify)
     precision = usable_precision(options.precision, options.backend)
     passes = Passes(options.backend, precision, options.batch_size, options.threads)
-    calibration = found.calibration(thresholds) if config.ensemble.calibrate else None
+    calibration = found.calibration_for(thresholds) if config.ensemble.calibrate else None
     rule = CombinationRule(thresholds, found.bal_trained, calibration)
 
     predictions = predictions_key(packing, reading, passes, thresholds.min_lines)
     paths = [relative_path(p, config.work) for p in absolute(config.data.pool)]
-    scores = dataset_key(predictions, found.checksums, rule, paths)
+    scores = dataset_key(predictions, weights.checksums, rule, paths)
     outputs = Outputs(
         ScoresFolder(folder_for(config.work, "scores", fingerprint(scores))),
         PredictionCache(
@@ -226,7 +228,9 @@ def _record(job: Job, run: Run, task: ScoreTask, outcome: PoolOutcome) -> dict[s
     return pool_metrics(found)
 
 
-def _notes(config: Config, task: ScoreTask, found: MemberFiles, outcome: PoolOutcome) -> list[str]:
+def _notes(
+    config: Config, task: ScoreTask, found: EnsembleDescription, outcome: PoolOutcome
+) -> list[str]:
     notes = [] if task.outputs.som else ["No SOM given; the BMU columns are null."]
     if config.ensemble.calibrate and found.is_calibrated and not task.rule.calibration:
         notes.append(

@@ -1,55 +1,42 @@
-"""stage=query: the spectra most worth inspecting."""
+"""stage=query: select the targets most worth inspecting."""
 
 import math
+from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
+from typing import Any
 
 from qnal.config.schema import Config
-from qnal.errors import ConfigError, InputError
+from qnal.errors import ConfigError, QnalError
 from qnal.progress import say
-from qnal.query.figures import entropy_histogram, funnel, gallery
+from qnal.query.figures import funnel, utility_histogram
+from qnal.query.gallery import gallery, read_selected
+from qnal.query.options import QueryOptions
 from qnal.query.select import select
 from qnal.query.selection import Selection
 from qnal.scores.dataset import ScoresFolder
-from qnal.spectra.grid import Grid, named_grid
-from qnal.spectra.readers.desi import read_coadd
-from qnal.spectra.spectra_file import SpectraFile, find_coadds, paths_of
+from qnal.spectra.grid import named_grid
+from qnal.spectra.spectra_file import paths_of
 from qnal.stages import Job
 from qnal.stages.work_folder import LATEST, given_or_latest, set_latest, to_dict
 from qnal.summary import Summary
 from qnal.tracking import Run
 
-GALLERY = 6  # spectra shown in the picture
+GALLERY = 6  # spectra in the gallery
 
 
 def query(config: Config, job: Job) -> Summary:
-    """Rank, filter and write out the targets for inspection."""
-    options = config.query
-    path = given_or_latest(config, options.scores, "query.scores", "scores")
+    """Rank and filter the scored spectra, and write the selected targets."""
+    path = given_or_latest(config, config.query.scores, "query.scores", "scores")
     if path is None:
         raise ConfigError(
             f"query.scores is not set and {config.work_dir}/{LATEST} names no scores; give a "
             "scores dataset or a table, or run stage=infer first."
         )
-    parts, bmu, cells, pool = _scores(config, path)
-    incomplete = _unscored(path)
+    scores = _Scores.at(path, config)
     with job.recorder.run("query", job.parent, {"qnal.stage": "query"}) as run:
         run.config(to_dict(config))
-        selection = select(
-            parts,
-            n=options.n,
-            bmu=bmu,
-            strategy=options.strategy,
-            som_percentile=options.som_percentile,
-            cells=cells,
-            som_counts=options.som_counts,
-            max_outlier=options.max_outlier,
-            camera=options.camera,
-            exclude=paths_of(options.exclude, "query.exclude"),
-            bad_camera_targetids=paths_of(options.bad_cameras, "query.bad_cameras"),
-        )
-        notes = [*incomplete, *selection.notes]
+        selection = select(scores.parts, _options(config), scores.bmu, scores.cells)
+        notes = [*scores.notes, *selection.notes]
         targets, table = selection.write(job.folder)
         metrics = {
             "selected": len(selection),
@@ -60,9 +47,9 @@ def query(config: Config, job: Job) -> Summary:
         run.dictionary({"funnel": selection.funnel, "notes": notes}, "funnel.json")
         run.file(targets)
         run.file(table)
-        run.figure(entropy_histogram(selection), job.folder / "entropy.png")
+        run.figure(utility_histogram(selection), job.folder / "utility.png")
         run.figure(funnel(selection), job.folder / "funnel.png")
-        _record_gallery(selection, pool, config, job, run)
+        _record_gallery(selection, scores, config, job, run)
         set_latest(config.work, "selection", table)
     return Summary(
         "query",
@@ -74,44 +61,74 @@ def query(config: Config, job: Job) -> Summary:
     )
 
 
-def _scores(config: Config, path: Path) -> tuple[Path, Path | None, int | None, object]:
-    """Where scores and best cells are, how many cells the map has, and the pool they are of."""
-    if path.is_file():  # a table of the reference's columns
-        return path, None, math.prod(config.som.shape), None
-    folder = ScoresFolder(path)
-    description = folder.description()
-    som, pool = description.som, description.pool
-    if som is None:
-        return folder.parts, None, None, pool
-    return folder.parts, folder.bmus(som.fingerprint), som.cells, pool
+def _options(config: Config) -> QueryOptions:
+    settings = config.query
+    return QueryOptions(
+        n=settings.n,
+        strategy=settings.created_strategy(),
+        som_percentile=settings.som_percentile,
+        som_counts=settings.som_counts,
+        max_outlier=settings.max_outlier,
+        camera=settings.camera,
+        exclude=paths_of(settings.exclude, "query.exclude"),
+        bad_cameras=paths_of(settings.bad_cameras, "query.bad_cameras"),
+        memory_limit=settings.memory_limit,
+        temp_dir=None if settings.temp_dir is None else Path(settings.temp_dir).expanduser(),
+    )
 
 
-def _unscored(path: Path) -> list[str]:
-    """A note if files of the pool have no scores."""
-    if path.is_file():
-        return []
-    folder = ScoresFolder(path)
-    files, scored = folder.description().files, len(list(folder.parts.rglob("*.parquet")))
-    if scored >= files:
-        return []
-    return [f"{files - scored} of the pool's {files} files are not scored; run stage=infer again."]
+@dataclass(frozen=True)
+class _Scores:
+    """The scores to query.
+
+    Attributes:
+        parts: a table, or the folder of a dataset's parts.
+        bmu: folder of their BMUs; None where there are none beside the scores.
+        cells: number of cells of the SOM; None if there is no SOM.
+        notes: sentences for the user.
+        pool, grid: of the spectra; None for a table.
+    """
+
+    parts: Path
+    bmu: Path | None
+    cells: int | None
+    notes: list[str]
+    pool: Any = None
+    grid: str | None = None
+
+    @classmethod
+    def at(cls, path: Path, config: Config) -> "_Scores":
+        """The scores dataset or table at a path; a table's SOM has the shape ``som.shape``."""
+        if path.is_file():
+            return cls(path, None, math.prod(config.som.shape), [])
+        folder = ScoresFolder(path)
+        description = folder.description()
+        files, scored = description.files, len(list(folder.parts.rglob("*.parquet")))
+        missing = f"{files - scored} of the pool's {files} files have no scores; run stage=infer."
+        som = description.som
+        return cls(
+            folder.parts,
+            folder.bmus(som.fingerprint) if som else None,
+            som.cells if som else None,
+            [missing] if scored < files else [],
+            description.pool,
+            description.grid,
+        )
 
 
-def _record_gallery(selection: Selection, pool: object, config: Config, job: Job, run: Run) -> None:
-    """A picture of the first spectra; without their files the query is as good."""
-    if pool is None or "FILE" not in selection.table.column_names:
+def _record_gallery(
+    selection: Selection, scores: _Scores, config: Config, job: Job, run: Run
+) -> None:
+    """Record a figure of the first selected spectra, if they can be read."""
+    if scores.pool is None or scores.grid is None:
         return
-    first = selection.table.slice(0, GALLERY).to_pylist()
-    grid = named_grid(config.network.grid)
     try:
-        files = {file.name: file for file in find_coadds(pool, "data.pool")}  # type: ignore[arg-type]
-        spectra = [_spectrum(files[row["FILE"]], row["ROW"], grid, config) for row in first]
-    except (InputError, KeyError) as error:
-        say(f"no picture of the selected spectra: {error}")
+        grid = named_grid(scores.grid)
+        spectra, failed = read_selected(selection, scores.pool, grid, config.data.use_mask, GALLERY)
+    except QnalError as error:
+        say(f"no gallery of the selected spectra: {error}")
         return
-    run.figure(gallery(first, spectra, grid.wave), job.folder / "selected_spectra.png")
-
-
-def _spectrum(file: SpectraFile, row: int, grid: Grid, config: Config) -> np.ndarray:
-    spectrum: np.ndarray = read_coadd(file, grid, config.data.use_mask).x[row]
-    return spectrum
+    for sentence in failed:
+        say(f"not in the gallery: {sentence}")
+    if spectra:
+        run.figure(gallery(spectra, grid.wave), job.folder / "selected_spectra.png")

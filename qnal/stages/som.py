@@ -1,69 +1,65 @@
-"""stage=som: the map that tells common spectra from rare ones."""
+"""stage=som: fit the SOM by which the query drops rare spectra."""
 
-import zlib
+import hashlib
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from qnal.config.schema import Config, SomBackend
-from qnal.ensemble.labelled_set import LabelledSet
+from qnal.ensemble.folder import EnsembleFolder
 from qnal.errors import InputError, QnalError
 from qnal.fingerprint import fingerprint
 from qnal.labels.label import is_quasar
 from qnal.progress import progress, say
-from qnal.som.figures import som_loss, som_map, som_prototypes
+from qnal.som.figures import som_figures
 from qnal.som.som import SelfOrganizingMap
 from qnal.som.somviz_backend import fit_with_somviz
+from qnal.spectra.file_sample import sample_files
 from qnal.spectra.grid import Grid, named_grid
-from qnal.spectra.readers.desi import read_coadd
-from qnal.spectra.rebin import Status
-from qnal.spectra.sample import SpectraSample
-from qnal.spectra.spectra_file import SpectraFile, find_coadds
+from qnal.spectra.spectra_file import find_coadds
 from qnal.stages import Job
 from qnal.stages.inputs import labelled_set, pool, with_survey
-from qnal.stages.work_folder import folder_for, set_latest, to_dict
+from qnal.stages.work_folder import folder_for, given_or_latest, set_latest, to_dict
 from qnal.summary import Number, Summary
 
 FILES = ("weights.npy", "loss.npy", "cell_statistics.npz", "som.json")
-FIT = 2  # raised when the same options give another map
+FIT_VERSION = 2  # bump this number when the same settings give another SOM
 
 
 def som(config: Config, job: Job) -> Summary:
-    """Fit a map on the pool, or on ``som.spectra``, unless the same one is there."""
+    """Fit a SOM to a sample of the pool or of ``som.spectra``, unless it exists already."""
     config = with_survey(config)
-    options = config.som
-    given = options.spectra is not None
-    files = find_coadds(options.spectra, "som.spectra") if given else pool(config)
-    grid = named_grid(config.network.grid)
-    made_from = {
-        "backend": options.backend,
-        "fit": FIT,
-        "shape": list(options.shape),
-        "wrap": options.wrap,
-        "epochs": options.epochs,
-        "sample": options.sample,
-        "seed": config.seed,
-        "grid": grid.name,
-        "use_mask": config.data.use_mask,
-        "files": [(f.name, f.path.stat().st_size, f.path.stat().st_mtime_ns) for f in files],
-    }
-    folder = folder_for(config.work, "soms", fingerprint(made_from))
+    grid = som_grid(config)
+    given = config.som.spectra is not None
+    files = find_coadds(config.som.spectra, "som.spectra") if given else pool(config)
+    stats = [(file.name, file.path.stat()) for file in files]
+    versions = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
+    folder = folder_for(config.work, "soms", som_fingerprint(config, grid, versions))
     failed: list[str] = []
     with job.recorder.run("som", job.parent, {"qnal.stage": "som"}) as run:
         run.config(to_dict(config))
         if (folder / "som.json").exists():
-            say(f"the map is there already, in {folder}")
+            say(f"using the SOM fitted before, {folder}")
             fitted = SelfOrganizingMap.load(folder)
         else:
-            x, failed = _sample(files, grid, config)
-            fitted = _fit(x, config).with_statistics(x)
+            with progress("reading spectra", len(files)) as advance:
+                x, failed = sample_files(
+                    files, grid, config.som.sample, config.seed, use_mask=config.data.use_mask,
+                    strict=config.infer.strict, progress=advance,
+                )  # fmt: skip
+            _check_enough(x, len(files), failed)
+            fitted = _fit(x, grid, config).with_statistics(x)
             fitted.save(folder)
         set_latest(config.work, "som", folder)
-        metrics = _metrics(fitted) | {"som_files_failed": len(failed)}
+        metrics: dict[str, Number] = {"som_cells": fitted.cells}
+        if fitted.statistics is not None:
+            metrics |= fitted.statistics.metrics()
+        metrics["som_files_failed"] = len(failed)
         run.metrics(metrics)
         run.curves({"quantization_error_by_pass": [float(v) for v in fitted.loss]})
-        for name, figure in _figures(fitted, grid, config).items():
+        for name, figure in som_figures(fitted, grid.wave, _labelled(config, grid)).items():
             run.figure(figure, job.folder / name)
         for name in FILES:
             run.file(folder / name, "som")
@@ -71,91 +67,86 @@ def som(config: Config, job: Job) -> Summary:
     return Summary("som", status, run.id, {"som": str(folder)}, metrics, failed=failed)
 
 
-def _metrics(som: SelfOrganizingMap) -> dict[str, Number]:
-    """How well the map represents the spectra it was fitted on."""
-    metrics: dict[str, Number] = {"som_cells": som.cells}
-    if som.statistics is not None:
-        metrics["som_spectra"] = int(som.statistics.count.sum())
-        metrics["som_empty_cells"] = int((som.statistics.count == 0).sum())
-        metrics["quantization_error"] = som.statistics.quantization_error
-        metrics["topographic_error"] = som.statistics.topographic_error
-    return metrics
+def som_grid(config: Config) -> Grid:
+    """The grid of the ensemble that will score the pool, if there is one, else ``network.grid``."""
+    given = config.ensemble.path
+    path = given_or_latest(config, given, "ensemble.path", "ensemble")
+    if path is not None:
+        try:
+            stored = EnsembleFolder(path).read(config.lines.names, config.lines.bal, n=1)
+            return stored.networks[0].grid
+        except InputError as error:
+            if given is not None:
+                raise
+            say(f"{error} Using network.grid={config.network.grid}.")
+    return named_grid(config.network.grid)
 
 
-def _figures(som: SelfOrganizingMap, grid: Grid, config: Config) -> dict[str, Figure]:
-    """What the map looks like, and where the labelled spectra lie on it."""
-    counts = None if som.statistics is None else som.statistics.count
-    labelled = _labelled(config, grid)
-    if labelled is None:
-        cells = som_map(som, counts)
-    else:
-        bmu, _ = som.find_bmu(labelled.x)
-        number = np.bincount(bmu, minlength=som.cells)
-        quasars = np.bincount(bmu, is_quasar(labelled.column("LABEL")), som.cells)
-        share = np.divide(quasars, number, where=number > 0, out=np.full(som.cells, np.nan))
-        cells = som_map(som, counts, labelled=number, quasars=share, quasars_by="labelled as")
-    return {
-        "som.png": cells,
-        "som_prototypes.png": som_prototypes(som, grid.wave, counts),
-        "som_loss.png": som_loss(som),
+def som_fingerprint(config: Config, grid: Grid, files: Sequence[tuple[str, int, int]]) -> str:
+    """Fingerprint of all that determines the SOM; it contains no path.
+
+    Args:
+        config: the configuration.
+        grid: grid of the spectra.
+        files: name within the pool, size and modification time (ns) of each file.
+    """
+    options = config.som
+    made_from: dict[str, Any] = {
+        "version": FIT_VERSION,
+        "shape": list(options.shape),
+        "epochs": options.epochs,
+        "sample": options.sample,
+        "seed": config.seed,
+        "grid": grid.name,
+        "files": [list(file) for file in files],
     }
+    # Settings at these values are left out, so that fingerprints do not change when a setting is
+    # added.
+    if options.backend is not SomBackend.qnal:
+        made_from["backend"] = str(options.backend)
+    if not options.wrap:
+        made_from["wrap"] = False
+    if not config.data.use_mask:
+        made_from["use_mask"] = False
+    if grid.name == "custom":
+        made_from["wave"] = hashlib.sha256(grid.wave.tobytes()).hexdigest()
+    return fingerprint(made_from)
 
 
-def _labelled(config: Config, grid: Grid) -> LabelledSet | None:
-    """The labelled spectra where there are some; a map does not need them."""
-    sources = (config.data.desi, config.data.boss)
-    if all(s.spectra is None or s.truth is None for s in sources):
-        return None
-    try:
-        return labelled_set(config, grid)
-    except QnalError as error:
-        say(f"the labelled spectra are not shown on the map: {error}")
-        return None
+def _check_enough(x: NDArray[np.float32], files: int, failed: Sequence[str]) -> None:
+    if len(x) < 2:
+        first = f"; the first file that failed: {failed[0]}" if failed else "."
+        raise InputError(
+            f"a SOM needs at least 2 usable spectra, but {files} files have {len(x)}{first}"
+        )
 
 
-def _fit(x: NDArray[np.float32], config: Config) -> SelfOrganizingMap:
-    rows, columns = config.som.shape
-    wrap = (config.som.wrap, config.som.wrap)
-    if config.som.backend is SomBackend.somviz:
-        return fit_with_somviz(x, (rows, columns), wrap, config.seed, config.network.grid)
-    with progress("fitting the map", config.som.epochs) as advance:
+def _fit(x: NDArray[np.float32], grid: Grid, config: Config) -> SelfOrganizingMap:
+    options = config.som
+    rows, columns = options.shape
+    wrap = (options.wrap, options.wrap)
+    if options.backend is SomBackend.somviz:
+        return fit_with_somviz(x, (rows, columns), wrap, config.seed, grid.name)
+    with progress("fitting the SOM", options.epochs) as advance:
         return SelfOrganizingMap.fit(
             x,
             (rows, columns),
             seed=config.seed,
-            epochs=config.som.epochs,
+            epochs=options.epochs,
             wrap=wrap,
-            grid=config.network.grid,
+            grid=grid.name,
             progress=lambda _, loss: advance(1, f"quantization error {loss:.3f}"),
         )
 
 
-def _sample(
-    files: list[SpectraFile], grid: Grid, config: Config
-) -> tuple[NDArray[np.float32], list[str]]:
-    """A seeded sample of the usable spectra of all files, and the files that could not be read.
-
-    Every spectrum gets a random number from the seed and its file's name, and those with the
-    smallest are kept.
-    """
-    kept = SpectraSample(config.som.sample, len(grid))
-    failed = []
-    with progress("reading spectra", len(files)) as advance:
-        for file in files:
-            advance(1, file.name)
-            try:
-                coadd = read_coadd(file, grid, config.data.use_mask)
-            except InputError as error:
-                if config.infer.strict:
-                    raise
-                failed.append(str(error))
-                continue
-            rng = np.random.default_rng([config.seed, zlib.crc32(file.name.encode())])
-            ok = np.asarray(coadd.table["STATUS"]) == Status.OK
-            kept.offer(coadd.x[ok], rng.random(len(ok))[ok])
-    if len(kept) < 2:
-        raise InputError(
-            f"a map needs at least 2 usable spectra, and {len(files)} files have {len(kept)}"
-            + (f"; the first that failed: {failed[0]}" if failed else ".")
-        )
-    return kept.spectra(), failed
+def _labelled(config: Config, grid: Grid) -> tuple[NDArray[Any], NDArray[np.bool_]] | None:
+    """The labelled spectra and whether each is a quasar; None if there are none to be read."""
+    sources = (config.data.desi, config.data.boss)
+    if all(source.spectra is None or source.truth is None for source in sources):
+        return None
+    try:
+        labelled = labelled_set(config, grid)
+    except QnalError as error:
+        say(f"the figures of the SOM do not show the labelled spectra: {error}")
+        return None
+    return labelled.x, np.asarray(is_quasar(labelled.column("LABEL")))

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
+from qnal.config.plugin import check_settings, unknown_key
 from qnal.config.schema import Config, Stage
-from qnal.config.validation import check_settings, keys, unknown_key, validated
+from qnal.config.validation import keys, validated
 from qnal.errors import ConfigError
 from qnal.executors.local import Serial
 from qnal.spectra.mock.config import MockConfig

@@ -3,9 +3,10 @@ import pandas as pd
 import pytest
 
 from qnal.ensemble.evaluation.out_of_bag import OutOfBag
+from qnal.ensemble.member_record import MemberRecord
 from qnal.labels.label import Label
 
-THREADS = 1  # as conf/train has it, for all tests that share this process
+THREADS = 1  # the value in conf/train, for all tests in one process
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -16,8 +17,8 @@ def same_threads():
 
 
 @pytest.fixture(scope="package")
-def judged():
-    """A labelled set, and what twelve over-confident members say of it out of bag."""
+def evaluated():
+    """A labelled set, and the out-of-bag predictions of twelve over-confident members."""
     rng = np.random.default_rng(11)
     rows, members = 600, 12
     label = rng.choice(5, rows, p=[0.2, 0.2, 0.25, 0.3, 0.05])
@@ -46,3 +47,25 @@ def judged():
         np.where(absent, np.nan, a) for a in (1 / (1 + np.exp(-logit)), z_best, bal)
     )
     return table, OutOfBag(deciding.astype(np.float32), z_best, bal.astype(np.float32))
+
+
+@pytest.fixture(scope="session")
+def a_record():
+    """Records to store beside members that were not trained."""
+
+    def make(member):
+        return MemberRecord(
+            member=member,
+            seed=[1, member],
+            attempt=0,
+            threads=1,
+            group=1,
+            versions={"numpy": "2.0"},
+            epochs=2,
+            bag_rows=10,
+            oob_rows=1,
+            loss=[2.0, 1.0],
+            oob={"completeness": 0.5, "purity": None},
+        )
+
+    return make

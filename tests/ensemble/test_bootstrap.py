@@ -16,7 +16,7 @@ def test_no_exposure_of_an_out_of_bag_target_is_in_the_bag(targetid, kind, seed)
     oob = out_of_bag(targetid, bag)
     assert ((bag >= 0) & (bag < len(targetid))).all()
     assert not set(targetid[bag]) & set(targetid[oob])
-    # Every other target is in the bag, and rows are in order.
+    # Rows of all targets outside the bag, in ascending order.
     assert set(targetid[bag]) | set(targetid[oob]) == set(targetid)
     assert (np.diff(oob) > 0).all()
 
@@ -29,7 +29,7 @@ def test_targets_come_with_all_their_exposures(targetid, seed):
     drawn = 0
     for target in targets:
         of_target = np.unique(times[targetid == target])
-        assert len(of_target) == 1  # all exposures as often
+        assert len(of_target) == 1  # all exposures are drawn equally often
         drawn += of_target[0]
     assert drawn == len(targets)
 

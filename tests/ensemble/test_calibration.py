@@ -1,6 +1,4 @@
-"""The map itself, and where it is used."""
-
-import json
+"""Calibration of confidences, and its use in scores and stored ensembles."""
 
 import numpy as np
 import pandas as pd
@@ -11,11 +9,10 @@ from hypothesis.extra.numpy import arrays
 
 import qnal
 from qnal.ensemble.calibration import Calibration
+from qnal.ensemble.description import CalibrationRecord, EnsembleDescription
 from qnal.ensemble.folder import EnsembleFolder
-from qnal.ensemble.stored import read_ensemble
 from qnal.ensemble.votes import MemberPredictions, Thresholds, score_columns, soft_classes
 from qnal.errors import InputError
-from qnal.lines import QUASARNET_BAL_LINES, QUASARNET_LINES
 
 HALF = Calibration(0.5, 0.3, 0.01, 0.98)
 maps = st.builds(
@@ -58,7 +55,7 @@ def test_nan_stays_and_certainty_does_not():
         {"slope": "a", "offset": 0},
     ],
 )
-def test_what_is_no_increasing_map(wrong):
+def test_parameters_of_no_increasing_function(wrong):
     with pytest.raises((ValueError, TypeError)):
         Calibration.of(wrong)
 
@@ -79,24 +76,23 @@ def test_votes_stay_and_soft_outputs_change():
 
 
 @pytest.fixture
-def folder(tmp_path, random_network, out_of_bag_table):
+def folder(tmp_path, random_network, out_of_bag_table, a_record):
     folder = EnsembleFolder(tmp_path / "ensemble")
     for k in range(2):
-        record = {"member": k, "seed": [0, k], "attempt": 0}
-        folder.add(random_network(k, layers=1, filters=2), out_of_bag_table, record)
+        folder.add(random_network(k, layers=1, filters=2), out_of_bag_table, a_record(k))
     return folder
 
 
 def stored(folder, parameters):
-    folder.finish({"calibration": parameters and {"parameters": parameters}})
-    return read_ensemble(folder.path, QUASARNET_LINES, QUASARNET_BAL_LINES)
+    folder.write(EnsembleDescription(calibration=CalibrationRecord(parameters)))
+    return folder.description()
 
 
 def test_stored_with_the_ensemble(folder, spectra):
-    assert stored(folder, None).calibration(Thresholds()) is None
-    assert stored(folder, HALF.parameters()).calibration(Thresholds()) == HALF
-    # With other min_lines another line's confidence decides.
-    assert stored(folder, HALF.parameters()).calibration(Thresholds(min_lines=2)) is None
+    assert stored(folder, None).calibration_for(Thresholds()) is None
+    assert stored(folder, HALF.parameters()).calibration_for(Thresholds()) == HALF
+    # With another min_lines, the confidence of another line decides.
+    assert stored(folder, HALF.parameters()).calibration_for(Thresholds(min_lines=2)) is None
     calibrated, plain = (
         qnal.load_ensemble(folder.path, backend="numpy", calibrate=on) for on in (True, False)
     )
@@ -107,13 +103,11 @@ def test_stored_with_the_ensemble(folder, spectra):
     with_it, without = (e.score(*given, pandas=True) for e in (calibrated, plain))
     pd.testing.assert_series_equal(with_it["VOTE_ENTROPY"], without["VOTE_ENTROPY"])
     assert (with_it["P_NOT"] != without["P_NOT"]).all()
-    # It stays until the end of another training, not only to its start.
-    folder.start({"fingerprint": "abc"}, pd.DataFrame({"TARGETID": [7]}))
-    assert folder.calibration() == {"parameters": HALF.parameters()}
+    # It is kept when training goes on, until the next evaluation.
+    folder.start(EnsembleDescription(fingerprint="abc"), pd.DataFrame({"TARGETID": [7]}))
+    assert folder.description().calibration_for(Thresholds()) == HALF
 
 
-def test_a_damaged_one_is_no_silent_fallback(folder):
+def test_damaged_parameters_are_an_error(folder):
     with pytest.raises(InputError, match="its calibration cannot be used"):
-        stored(folder, {"slope": -2, "offset": 0}).calibration(Thresholds())
-    folder.finish({"calibration": None})
-    assert json.loads((folder.path / "ensemble.json").read_text())["calibration"] is None
+        stored(folder, {"slope": -2, "offset": 0}).calibration_for(Thresholds())

@@ -1,4 +1,4 @@
-"""The labelled set: what is joined, left out, drawn, and in which order."""
+"""Labelled set: joins, rows left out, random draws, and the order of rows."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -95,7 +95,7 @@ def test_absurd_spectra_and_unusable_ones_are_counted(
     survey: tuple[Path, Path], coadd_parts: Parts
 ) -> None:
     parts = coadd_parts(rows=4)
-    # A jump by 1e4 rms takes a bin of nearly no weight.
+    # A jump by 1e4 rms takes a bin with a tiny weight.
     parts.hdus["B_FLUX"][0, 100:103], parts.hdus["B_IVAR"][0, 100:103] = 1e9, 1e-12
     for camera in "BRZ":
         parts.hdus[f"{camera}_IVAR"][2] = 0
@@ -113,7 +113,7 @@ def test_fingerprint_is_that_of_the_content(survey: tuple[Path, Path]) -> None:
     assert desi(survey).fingerprint() == first
     assert desi(survey, use_mask=False).fingerprint() == first  # no pixel is masked
     again = desi(survey)
-    again.table["SNR"] += 1  # known by the spectra, so it says nothing more
+    again.table["SNR"] += 1  # it follows from the spectra, so it is not part of the fingerprint
     assert again.fingerprint() == first
     survey[1].write_text(survey[1].read_text().replace(",2.5,4,QSO", ",2.6,4,QSO"))
     assert desi(survey).fingerprint() != first
@@ -138,7 +138,7 @@ def test_one_random_exposure_of_each_target() -> None:
         assert one.counts == {"single_exposure_left_out": 40}
         assert np.array_equal(one.x[:, 0] % 10, one.column("TARGETID"))
         assert (np.diff(one.x[:, 0]) > 0).all()
-    # Every exposure has the same chance: 60 draws expected, standard deviation 7.
+    # Exposures are equally likely: 60 draws expected, with a standard deviation of 7.
     times = np.bincount(np.concatenate([one.x[:, 0] for one in drawn]).astype(int), minlength=50)
     assert 30 < times.min() <= times.max() < 95
     again = one_exposure_each(labelled, np.random.default_rng(0))

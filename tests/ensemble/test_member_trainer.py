@@ -1,6 +1,5 @@
-"""Member k is what it is, whatever else is trained: bit for bit."""
+"""Member k is the same bit for bit, whatever other members are trained and where."""
 
-import json
 import subprocess
 import sys
 
@@ -12,12 +11,8 @@ from filelock import FileLock, Timeout
 from qnal.ensemble.bootstrap import Bootstrap, out_of_bag
 from qnal.ensemble.folder import EnsembleFolder
 from qnal.ensemble.labelled_set import LabelledSet
-from qnal.ensemble.member_trainer import (
-    DivergedError,
-    MemberRecipe,
-    MemberTrainer,
-    groups,
-)
+from qnal.ensemble.member_trainer import DivergedError, MemberTrainer, groups
+from qnal.ensemble.recipe import MemberRecipe
 from qnal.ensemble.votes import Thresholds
 from qnal.errors import ConfigError
 from qnal.labels.label import Label
@@ -25,6 +20,8 @@ from qnal.network.hyperparameters import Hyperparameters
 from qnal.network.structure import Structure
 from qnal.spectra.grid import named_grid
 from qnal.threads import use_threads
+
+pytestmark = pytest.mark.process
 
 THREADS = 1
 
@@ -49,7 +46,7 @@ def a_labelled_set():
 
 
 def a_trainer(path, **options):
-    """Also run in a fresh process, by its source."""
+    """Also called in a fresh process, from the source of this module."""
     hyperparameters = {"epochs": 2, "min_steps": 0, "batch_size": 8, "amsgrad": True}
     hyperparameters |= options.pop("schedule", {})
     structure = Structure(
@@ -76,25 +73,24 @@ def content(trainer, k):
 def both(tmp_path_factory):
     """Members 0 and 1, trained in order."""
     trainer = a_trainer(tmp_path_factory.mktemp("both"))
-    records = [trainer.train(k) for k in (0, 1)]
-    return trainer, records
+    return trainer, [trainer.train([k])[k] for k in (0, 1)]
 
 
-def test_whatever_was_trained_before_in_the_process(both, tmp_path):
+def test_order_of_training_does_not_matter(both, tmp_path):
     first, _ = both
-    alone = a_trainer(tmp_path)
-    alone.train(1)
-    assert content(alone, 1) == content(first, 1)
-    alone.train(0)
-    assert content(alone, 0) == content(first, 0)
-    assert content(alone, 0)[0] != content(alone, 1)[0]
+    other = a_trainer(tmp_path)
+    other.train([1])
+    assert content(other, 1) == content(first, 1)
+    other.train([0])
+    assert content(other, 0) == content(first, 0)
+    assert content(other, 0)[0] != content(other, 1)[0]
 
 
 def test_in_a_fresh_process(both, tmp_path):
     trainer, _ = both
     script = (
         f"import runpy, pathlib; names = runpy.run_path({__file__!r});"
-        f"names['a_trainer'](pathlib.Path({str(tmp_path)!r})).train(1)"
+        f"names['a_trainer'](pathlib.Path({str(tmp_path)!r})).train([1])"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -103,82 +99,80 @@ def test_in_a_fresh_process(both, tmp_path):
         assert (members / f"0001{end}").read_bytes() == expected
 
 
-def test_record_and_out_of_bag_answers(both):
+def test_record_and_out_of_bag_predictions(both):
     trainer, records = both
     labelled = a_labelled_set()
     targetid = labelled.column("TARGETID")
     for k, record in enumerate(records):
-        assert record["member"] == k and record["seed"] == [91701, k] and record["attempt"] == 0
-        assert len(record["loss"]) == record["epochs"] == 2
+        assert (record.member, record.seed, record.attempt) == (k, [91701, k], 0)
+        assert len(record.loss) == record.epochs == 2
         assert record == trainer.folder.record(k)
         table = trainer.folder.out_of_bag(k)
         lines = np.sort(table.filter(regex="^C_").to_numpy(), axis=1)
-        for wanted in (1, 2):
-            decided = trainer.folder.out_of_bag(k, min_lines=wanted)["DECIDING"]
-            np.testing.assert_array_equal(decided, lines[:, -wanted])
+        for min_lines in (1, 2):
+            deciding = trainer.folder.out_of_bag(k, min_lines)["DECIDING"]
+            np.testing.assert_array_equal(deciding, lines[:, -min_lines])
         np.testing.assert_array_equal(table["DECIDING"], lines[:, -1])
-        assert record["oob_rows"] == len(table)
+        assert record.oob_rows == len(table)
         rows = table["INDEX"].to_numpy()
         assert (targetid[rows] == table["TARGETID"]).all()
-        # All exposures of a target, or none.
+        # Either all exposures of a target are out of bag, or none.
         assert set(targetid[rows]).isdisjoint(np.delete(targetid, rows))
         assert ((table["DECIDING"] >= 0) & (table["DECIDING"] <= 1)).all()
         in_bag = np.delete(np.arange(len(targetid)), rows)
         np.testing.assert_array_equal(out_of_bag(targetid, in_bag), rows)
 
 
-def test_a_finished_member_is_not_trained_again(both, monkeypatch):
+def test_a_trained_member_is_not_trained_again(both, monkeypatch):
     trainer, records = both
-    monkeypatch.setattr(trainer, "_attempt", None)
-    assert trainer.train(1) == records[1]
+    monkeypatch.setattr(trainer.trainer, "fit_group", None)
+    assert trainer.train([1]) == {1: records[1]}
 
 
-def test_a_member_is_claimed_by_a_lock(tmp_path, monkeypatch):
-    trainer = a_trainer(tmp_path)
-    seen = []
+def test_members_are_claimed_by_locks(tmp_path, monkeypatch):
+    trainer = a_trainer(tmp_path, group=2)
+    fit_group, claimed = trainer.trainer.fit_group, []
 
-    def attempt(members, *_):
-        for member in members:
+    def fit(initial):
+        for k in (4, 5):
             with pytest.raises(Timeout):
-                FileLock(trainer.folder.lock(member), is_singleton=False).acquire(timeout=0)
-        seen.extend(members)
-        return {member: {"member": member} for member in members}
+                FileLock(trainer.folder.lock(k), is_singleton=False).acquire(timeout=0)
+            claimed.append(k)
+        return fit_group(initial)
 
-    monkeypatch.setattr(trainer, "_attempt", attempt)
-    trainer.train(4)
-    assert seen == [4]
-    assert list(trainer.train_group([6, 5])) == [6, 5]
-    assert seen == [4, 6, 5]
+    monkeypatch.setattr(trainer.trainer, "fit_group", fit)
+    assert list(trainer.train([5, 4])) == [5, 4]
+    assert claimed == [4, 5]
+    for k in (4, 5):  # free again
+        FileLock(trainer.folder.lock(k), is_singleton=False).acquire(timeout=0).lock.release()
 
 
-def test_members_trained_together_are_those_trained_alone(both, tmp_path):
-    """But for rounding; a member of the group that is there already is kept."""
+def test_members_trained_together_equal_those_trained_alone(both, tmp_path):
+    """Up to rounding; a member of the group that is trained already is kept."""
     single, records = both
     trainer = a_trainer(tmp_path, group=3)
-    trainer.train(2)
+    trainer.train([2])
     there = content(trainer, 2)
-    told = []
-    together = trainer.train_group([2, 0, 1], lambda *what: told.append(what[:3]))
+    together = trainer.train([2, 0, 1])
     assert list(together) == [2, 0, 1] and content(trainer, 2) == there
-    assert sorted(told) == [(k, done, 2) for k in (0, 1) for done in (1, 2)]
     for k in (0, 1):
-        assert together[k]["group"] == 3 and records[k]["group"] == 1
+        assert together[k].group == 3 and records[k].group == 1
         for name in ("member", "seed", "attempt", "threads", "epochs", "bag_rows", "oob_rows"):
-            assert together[k][name] == records[k][name]
-        np.testing.assert_allclose(together[k]["loss"], records[k]["loss"], rtol=1e-5)
+            assert getattr(together[k], name) == getattr(records[k], name)
+        np.testing.assert_allclose(together[k].loss, records[k].loss, rtol=1e-5)
         ours, theirs = (t.folder.out_of_bag(k)["DECIDING"] for t in (trainer, single))
         np.testing.assert_allclose(ours, theirs, atol=1e-3)
 
 
-def test_company_does_not_matter(tmp_path):
+def test_other_members_of_the_group_do_not_matter(tmp_path):
     alone, first, last = (a_trainer(tmp_path / name, group=3) for name in ("a", "b", "c"))
-    alone.train(5)
-    first.train_group([5, 3])
-    last.train_group([3, 4, 5])
+    alone.train([5])
+    first.train([5, 3])
+    last.train([3, 4, 5])
     assert content(alone, 5) == content(first, 5) == content(last, 5)
     assert content(first, 3) == content(last, 3)
-    with pytest.raises(ValueError, match=r"members \[0, 3\] are not of one group of 3"):
-        a_trainer(tmp_path / "d", group=3).train_group([0, 3])
+    with pytest.raises(ValueError, match=r"members \[0, 6\] do not belong to one group of 3"):
+        first.train([0, 6])
 
 
 def test_groups_follow_from_the_numbers():
@@ -186,31 +180,32 @@ def test_groups_follow_from_the_numbers():
     assert groups([4, 9], 1) == [(4,), (9,)]
 
 
-def test_one_that_diverges_does_not_disturb_its_group(tmp_path, monkeypatch):
-    """Member 1's first attempt starts from NaN: it is tried once more, member 0 is not."""
-    trainer, calm = (a_trainer(tmp_path / name, group=2) for name in ("spoiled", "calm"))
-    calm.train(0)
+def test_a_diverging_member_does_not_affect_its_group(tmp_path, monkeypatch):
+    """Member 1's first attempt starts from NaN: it is trained once more, member 0 is not."""
+    trainer, undisturbed = (a_trainer(tmp_path / name, group=2) for name in ("nan", "finite"))
+    undisturbed.train([0])
     fit_group, attempts = trainer.trainer.fit_group, []
 
-    def spoiled(starts, on_epoch):
-        attempts.append(len(starts))
-        if len(starts) == 2:
-            starts[1].network.head_bias[:] = np.nan
-        return fit_group(starts, on_epoch)
+    def fit(initial):
+        attempts.append(sorted(initial))
+        if len(initial) == 2:
+            initial[1].network.head_bias[:] = np.nan
+        return fit_group(initial)
 
-    monkeypatch.setattr(trainer.trainer, "fit_group", spoiled)
-    records = trainer.train_group([0, 1])
-    assert attempts == [2, 1]
-    assert [records[k]["attempt"] for k in (0, 1)] == [0, 1]
-    assert content(trainer, 0)[0] == content(calm, 0)[0]
+    monkeypatch.setattr(trainer.trainer, "fit_group", fit)
+    records = trainer.train([0, 1])
+    assert attempts == [[0, 1], [1]]
+    assert [records[k].attempt for k in (0, 1)] == [0, 1]
+    assert content(trainer, 0)[0] == content(undisturbed, 0)[0]
 
 
-def test_diverged_members_are_tried_once_more_and_then_named(tmp_path):
+def test_members_that_diverge_twice_are_reported(tmp_path):
     labelled = a_labelled_set()
     labelled.x[:] = np.nan
     trainer = a_trainer(tmp_path, labelled=labelled)
-    with pytest.raises(DivergedError, match="member 3 has no finite loss in 2 attempts"):
-        trainer.train(3)
+    error = trainer.train([3])[3]
+    assert isinstance(error, DivergedError)
+    assert str(error).startswith("member 3 has no finite loss in 2 attempts")
     assert trainer.folder.record(3) is None and not trainer.folder.weights(3).exists()
 
 
@@ -221,14 +216,31 @@ def test_a_finite_loss_does_not_hide_weights_that_are_not(random_network):
     assert not network.is_finite()
 
 
-def test_every_target_in_the_bag(tmp_path):
-    """One target: nothing is out of bag, and that is no error."""
+def test_a_bag_with_all_targets(tmp_path):
+    """With a single target, nothing is out of bag; all metrics are undefined."""
     labelled = a_labelled_set()
     labelled.table["TARGETID"] = 7
-    trainer = a_trainer(tmp_path, labelled=labelled, hyperparameters={"epochs": 1})
-    record = trainer.train(0)
-    assert record["oob_rows"] == 0 and len(trainer.folder.out_of_bag(0)) == 0
-    assert json.loads(json.dumps(record))["oob"]["completeness"] is None
+    trainer = a_trainer(tmp_path, labelled=labelled, schedule={"epochs": 1})
+    record = trainer.train([0])[0]
+    assert record.oob_rows == 0 and len(trainer.folder.out_of_bag(0)) == 0
+    assert set(record.oob.values()) == {None}
+
+
+def test_out_of_bag_metrics_use_the_high_z_of_the_thresholds(both, tmp_path):
+    """The labelled set that workers read does not have the split; weights do not depend on it."""
+    _, records = both
+    unsplit = a_labelled_set()
+    quasar = unsplit.table["LABEL"] >= Label.QSO_LZ
+    unsplit.table.loc[quasar, "LABEL"] = Label.QSO_LZ
+    split = a_labelled_set()
+    high = quasar & (split.table["Z"] >= 2.1)
+    split.table.loc[quasar, "LABEL"] = np.where(high[quasar], Label.QSO_HZ, Label.QSO_LZ)
+    (first, second) = (
+        a_trainer(tmp_path / name, labelled=labelled).train([0])[0]
+        for name, labelled in (("unsplit", unsplit), ("split", split))
+    )
+    assert first == second
+    assert first.sha256 == records[0].sha256
 
 
 def test_another_number_of_threads_is_refused():

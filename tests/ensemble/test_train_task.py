@@ -1,4 +1,4 @@
-"""Members are the same bit for bit wherever they are trained, and whichever worker is lost."""
+"""Members are the same bit for bit with every executor, and whichever worker is killed."""
 
 import os
 import runpy
@@ -17,49 +17,54 @@ import pytest
 
 from qnal.ensemble.bootstrap import Bootstrap
 from qnal.ensemble.folder import EnsembleFolder
-from qnal.ensemble.labelled_set import LabelledSet
-from qnal.ensemble.member_trainer import DivergedError, MemberRecipe
-from qnal.ensemble.train_task import TrainTask
+from qnal.ensemble.recipe import MemberRecipe
+from qnal.ensemble.train_task import TrainTask, train_members
 from qnal.ensemble.votes import Thresholds
+from qnal.errors import InputError
 from qnal.executors.dask import dask
 from qnal.executors.local import LocalProcesses, Serial
-from qnal.executors.tasks import completed
+from qnal.network.hyperparameters import Hyperparameters
 from qnal.network.structure import Structure
-from qnal.network.training import Hyperparameters
 from qnal.spectra.grid import named_grid
+
+pytestmark = pytest.mark.process
 
 A_MEMBER = runpy.run_path(str(Path(__file__).with_name("test_member_trainer.py")))
 
 
-def a_work(root: Path, labelled: LabelledSet | None = None) -> TrainTask:
+def a_task(root: Path, **labels: float) -> TrainTask:
     structure = Structure(
-        named_grid("log"), ("LYA", "CIV(1548)"), ("CIV(1548)",), layers=2, filters=8, units=5
+        named_grid("log"), ("LYA", "CIV(1548)"), ("CIV(1548)",), layers=1, filters=2, units=3
     )
-    # Long enough to be killed in the middle.
-    schedule = Hyperparameters(epochs=100, min_steps=0, batch_size=8)
+    hyperparameters = Hyperparameters(epochs=60, min_steps=0, batch_size=16)
     recipe = MemberRecipe(
-        structure, schedule, Thresholds(), Bootstrap.targets, 91701, A_MEMBER["THREADS"]
+        structure, hyperparameters, Thresholds(), Bootstrap.targets, 91701, A_MEMBER["THREADS"]
     )
-    (labelled or A_MEMBER["a_labelled_set"]()).write(root / "labelled")
+    labelled = A_MEMBER["a_labelled_set"]()
+    if "x" in labels:
+        labelled.x[:] = labels["x"]
+    labelled.write(root / "labelled")
     return TrainTask(recipe, root / "labelled", EnsembleFolder(root / "ensemble"))
 
 
-def units(*members: int) -> list[tuple[int]]:
-    return [(k,) for k in members]
+def trained(task: TrainTask, members: list[int], executor) -> list[int]:
+    """Train members; returns those that were reported, sorted."""
+    records = []
+    train_members(task, members, executor, records.append)
+    assert all(record == task.folder.record(record.member) for record in records)
+    return sorted(record.member for record in records)
 
 
-def content(work: TrainTask) -> dict[str, bytes]:
-    return {p.name: p.read_bytes() for p in (work.folder.path / "members").glob("0*")}
+def content(task: TrainTask) -> dict[str, bytes]:
+    return {p.name: p.read_bytes() for p in (task.folder.path / "members").glob("0*")}
 
 
 @pytest.fixture(scope="module")
 def serial(tmp_path_factory):
-    """What one process makes of it, one member after the other."""
-    work = a_work(tmp_path_factory.mktemp("serial"))
-    outcomes = list(completed(Serial, work, units(0, 1, 2)))
-    assert [unit for unit, _ in outcomes] == [(0,), (1,), (2,)]
-    assert all(found == {k: work.folder.record(k)} for (k,), found in outcomes)
-    return content(work)
+    """Files of members that were trained in one process, one after the other."""
+    task = a_task(tmp_path_factory.mktemp("serial"))
+    assert trained(task, [0, 1, 2], Serial) == [0, 1, 2]
+    return content(task)
 
 
 def holder(lock: Path) -> int | None:
@@ -72,16 +77,16 @@ def holder(lock: Path) -> int | None:
 
 
 @contextmanager
-def killing_one(work: TrainTask) -> Iterator[list[int]]:
-    """Kill a process in the midst of a member, once; yields who was killed."""
+def killing_one(task: TrainTask) -> Iterator[list[int]]:
+    """Kill a process that is training a member, once; yields its number."""
     killed: list[int] = []
     over = Event()
 
     def watch() -> None:
-        while not killed and not over.wait(0.005):
-            for k in work.folder.in_training():
-                pid = holder(work.folder.lock(k))
-                if pid and not killed:
+        while not killed and not over.wait(0.002):
+            for lock in (task.folder.path / "members").glob(".*.lock"):
+                pid = holder(lock)
+                if pid and not killed and not lock.with_name(f"{lock.stem[1:]}.json").exists():
                     os.kill(pid, signal.SIGKILL)
                     killed.append(pid)
 
@@ -93,25 +98,18 @@ def killing_one(work: TrainTask) -> Iterator[list[int]]:
 
 
 def test_order_and_threads(serial, tmp_path):
-    work = a_work(tmp_path)
-    assert len(dict(completed(partial(ThreadPoolExecutor, 2), work, units(2, 0, 1)))) == 3
-    assert content(work) == serial
-    assert not work.folder.in_training()
-
-
-def test_one_process(serial, tmp_path):
-    work = a_work(tmp_path)
-    assert len(dict(completed(partial(LocalProcesses, 1), work, units(0, 1, 2)))) == 3
-    assert content(work) == serial
+    task = a_task(tmp_path)
+    assert trained(task, [2, 0, 1], partial(ThreadPoolExecutor, 2)) == [0, 1, 2]
+    assert content(task) == serial
 
 
 def test_two_processes_one_of_which_is_killed(serial, tmp_path):
-    work = a_work(tmp_path)
-    dict(completed(Serial, work, units(0)))  # an ensemble of one, which is then extended
-    with killing_one(work) as killed:
-        results = dict(completed(partial(LocalProcesses, 2), work, units(1, 2)))
-    assert killed and killed != [os.getpid()] and sorted(results) == [(1,), (2,)]
-    assert content(work) == serial
+    task = a_task(tmp_path)
+    trained(task, [0], Serial)  # an ensemble of one member, which is then extended
+    with killing_one(task) as killed:
+        assert trained(task, [1, 2], partial(LocalProcesses, 2)) == [1, 2]
+    assert killed and killed != [os.getpid()]
+    assert content(task) == serial
 
 
 @pytest.fixture
@@ -144,17 +142,23 @@ def scheduler(tmp_path):
 
 def test_dask_workers_one_of_which_is_killed(serial, tmp_path, scheduler):
     address, workers = scheduler
-    work = a_work(tmp_path)
-    with killing_one(work) as killed:
-        results = dict(completed(partial(dask, address), work, units(0, 1, 2)))
+    task = a_task(tmp_path)
+    with killing_one(task) as killed:
+        assert trained(task, [0, 1, 2], partial(dask, address)) == [0, 1, 2]
     (victim,) = [worker for worker in workers if worker.pid in killed]
     assert victim.wait(5) == -signal.SIGKILL
-    assert sorted(results) == [(0,), (1,), (2,)]
-    assert content(work) == serial
+    assert content(task) == serial
 
 
-def test_members_that_diverged_are_told_apart(tmp_path):
-    labelled = A_MEMBER["a_labelled_set"]()
-    labelled.x[:] = float("nan")
-    ((_, found),) = completed(Serial, a_work(tmp_path, labelled), units(3))
-    assert isinstance(found[3], DivergedError)
+def test_diverged_members_are_reported_one_by_one(serial, tmp_path):
+    task = a_task(tmp_path, x=float("nan"))
+    failures = {}
+    with pytest.raises(InputError, match="no member could be trained: member 3 has no finite loss"):
+        train_members(task, [3, 4], Serial, on_failure=failures.__setitem__)
+    assert sorted(failures) == [3, 4] and failures[4].startswith("member 4 has no finite loss")
+    # With a member that was trained before, failures are only reported.
+    for name, data in serial.items():
+        if name.startswith("0000"):
+            (task.folder.path / "members" / name).write_bytes(data)
+    train_members(task, [5], Serial, on_failure=failures.__setitem__)
+    assert sorted(failures) == [3, 4, 5]

@@ -4,7 +4,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from qnal.ensemble.information import entropy, mutual_information
 from qnal.ensemble.votes import (
     MemberPredictions,
     Thresholds,
@@ -43,10 +42,11 @@ def test_min_lines(min_lines, deciding):
         np.array([[0.6, 0.97, 0.1]]), np.array([[1.0, 2.0, 3.0]]), np.array([2.0]),
         np.array([[0.4]]),
     )  # fmt: skip
-    said = gather([line, line], Thresholds(min_lines=min_lines))
-    np.testing.assert_array_equal(said.deciding, np.float32([[deciding, deciding]]))
-    np.testing.assert_array_equal(said.z_best, [[2, 2]])
-    assert said.confidence.shape == said.z.shape == (1, 3, 2) and said.bal.shape == (1, 1, 2)
+    predictions = gather([line, line], Thresholds(min_lines=min_lines))
+    np.testing.assert_array_equal(predictions.deciding, np.float32([[deciding, deciding]]))
+    np.testing.assert_array_equal(predictions.z_best, [[2, 2]])
+    assert predictions.confidence.shape == predictions.z.shape == (1, 3, 2)
+    assert predictions.bal.shape == (1, 1, 2)
 
 
 def test_shares_by_hand():
@@ -77,8 +77,8 @@ def test_consensus_by_hand(z, vote, expected, spread):
     assert scatter[0] == pytest.approx(1.4826 * spread)
 
 
-def said(deciding, z_best, bal=None):
-    """Answers of members with two lines that say the same."""
+def predicted(deciding, z_best, bal=None):
+    """Predictions of members with two lines."""
     deciding, z_best = np.array(deciding, np.float32), np.array(z_best, float)
     confidence = np.stack([deciding, deciding / 2], axis=1)
     z = np.stack([z_best, z_best + 1], axis=1)
@@ -93,7 +93,7 @@ def columns(predictions, thresholds=None, bal_trained=True):
 
 def test_scores_by_hand():
     bal = np.array([[[0.2, 0.4, 0.6, 0.8]]], np.float32)
-    c = columns(said([[0.96, 0.98, 0.5, 1.0]], [[2.0, 2.2, 2.4, 2.6]], bal))
+    c = columns(predicted([[0.96, 0.98, 0.5, 1.0]], [[2.0, 2.2, 2.4, 2.6]], bal))
     by_hand = {
         "C_NOT": 0.25,
         "C_QSO_LZ": 0.25,
@@ -121,28 +121,28 @@ def test_scores_by_hand():
 
 
 def test_untrained_bal_head_is_null():
-    assert columns(said([[0.9]], [[1.0]]), bal_trained=False)["C_BAL"] is None
+    assert columns(predicted([[0.9]], [[1.0]]), bal_trained=False)["C_BAL"] is None
 
 
 def test_linear_heads_may_leave_0_to_1():
-    c = columns(said([[1.3, -0.2]], [[1.0, 1.0]]))
+    c = columns(predicted([[1.3, -0.2]], [[1.0, 1.0]]))
     assert c["P_NOT"] == c["P_QSO_LZ"] == 0.5 and c["C_QSO_LZ"] == 0.5
     assert c["MUTUAL_INFO"][0] == pytest.approx(LN2)
 
 
 def test_agreement_has_no_entropy_and_certainty_no_information():
-    sure = columns(said([[1.0, 1.0]], [[1.0, 1.0]]))
+    sure = columns(predicted([[1.0, 1.0]], [[1.0, 1.0]]))
     assert sure["VOTE_ENTROPY"] == sure["ENTROPY"] == sure["MUTUAL_INFO"] == 0
-    torn = columns(said([[1.0, 1.0, 0.0]], [[1.0, 3.0, 3.0]]))
+    torn = columns(predicted([[1.0, 1.0, 0.0]], [[1.0, 3.0, 3.0]]))
     for name in ("VOTE_ENTROPY", "ENTROPY", "MUTUAL_INFO"):
         assert torn[name][0] == pytest.approx(LN3, abs=1e-6)
-    # All unsure in the same way: much entropy, but nothing that more networks could tell.
-    unsure = columns(said([[0.5, 0.5, 0.5]], [[1.0, 1.0, 1.0]]))
+    # All unsure in the same way: much entropy, but no disagreement.
+    unsure = columns(predicted([[0.5, 0.5, 0.5]], [[1.0, 1.0, 1.0]]))
     assert unsure["ENTROPY"][0] == pytest.approx(LN2) and unsure["MUTUAL_INFO"][0] < 1e-7
 
 
 @st.composite
-def many_answers(draw):
+def random_predictions(draw):
     rows, members = draw(st.integers(1, 6)), draw(st.integers(1, 8))
     shape = (rows, members)
     deciding = draw(arrays(np.float32, shape, elements=st.floats(0, 1, width=32)))
@@ -150,11 +150,11 @@ def many_answers(draw):
     return deciding, z_best
 
 
-@given(many_answers(), st.data())
+@given(random_predictions(), st.data())
 @settings(max_examples=60, deadline=None)
-def test_properties(given_answers, data):
-    deciding, z_best = given_answers
-    predictions = said(deciding, z_best)
+def test_properties(drawn, data):
+    deciding, z_best = drawn
+    predictions = predicted(deciding, z_best)
     c = columns(predictions)
     for kind in "CP":
         total = sum(c[f"{kind}_{name}"].astype(float) for name in ("NOT", "QSO_LZ", "QSO_HZ"))
@@ -165,16 +165,9 @@ def test_properties(given_answers, data):
     # Z is some member's own redshift.
     assert (z_best.astype(np.float32) == c["Z"][:, None]).any(axis=1).all()
     order = data.draw(st.permutations(range(deciding.shape[1])))
-    other = columns(said(deciding[:, order], z_best[:, order]))
+    other = columns(predicted(deciding[:, order], z_best[:, order]))
     for name, values in c.items():
         np.testing.assert_allclose(other[name], values, rtol=1e-6, atol=1e-6)
-
-
-def test_one_definition_of_entropy():
-    from qnal.query import utility
-
-    assert utility.entropy is entropy
-    assert utility.mutual_information is mutual_information
 
 
 def test_column_names():

@@ -54,6 +54,7 @@ def test_slurm_is_needed_for_slurm(monkeypatch, tmp_path):
         made(partial(slurm, **JOB))
 
 
+@pytest.mark.process
 def test_a_unit_that_kills_dask_workers_is_given_up(monkeypatch, tmp_path):
     monkeypatch.syspath_prepend(Path(__file__).parent)
     from units_of_work import Squares

@@ -18,6 +18,8 @@ from qnal.errors import ConfigError
 from qnal.executors.local import LocalProcesses, Serial, local, local_workers
 from qnal.executors.tasks import LOSSES, LostError, completed, made
 
+pytestmark = pytest.mark.process
+
 HERE = Path(__file__).parent
 TWO = partial(LocalProcesses, 2)
 

@@ -51,6 +51,7 @@ def scored(ensemble, coadd):
     return ensemble.score(coadd)
 
 
+@pytest.mark.process
 def test_importing_qnal_is_light():
     script = (
         "import sys, qnal; heavy = {'tensorflow', 'numpy', 'mlflow', 'hydra', 'pyarrow'};"

@@ -16,6 +16,8 @@ from qnal.network.network import OffsetActivation, Padding
 from qnal.network.precision import Precision
 from qnal.spectra.grid import named_grid
 
+pytestmark = pytest.mark.process
+
 
 @pytest.fixture(scope="module")
 def trained(peer_networks):

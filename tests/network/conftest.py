@@ -3,7 +3,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-THREADS = 1  # as conf/train has it, for all tests that share this process
+THREADS = 1  # the value in conf/train, for all tests in one process
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -15,13 +15,13 @@ def same_threads() -> None:
 
 @pytest.fixture(scope="session")
 def spectra() -> np.ndarray:
-    """Numbers in the shape of five renormalised spectra on the log grid."""
+    """Random numbers in the shape of five spectra on the log grid."""
     return np.random.default_rng(5).normal(size=(5, 443)).astype(np.float32)
 
 
 @pytest.fixture(scope="session")
 def quasarnet_of_keras() -> Callable:
-    """The reference's network as Keras builds it: norms and Lambdas are named by Keras itself."""
+    """QuasarNET built with Keras, which names batch norms and Lambda layers itself."""
     from qnal.tf import keras
 
     def build(
@@ -51,7 +51,7 @@ def quasarnet_of_keras() -> Callable:
             outputs.append(la.Concatenate(name=f"conc_box_{i}")([box, shift]))
         model = keras.Model(inputs, outputs)
         rng = np.random.default_rng(boxes + layers)
-        # Biases and norms as after some training; variances stay positive.
+        # Random biases and norms, with positive variances.
         model.set_weights(
             [w + rng.uniform(0, 0.3, w.shape) * (w.ndim == 1) for w in model.get_weights()]
         )
@@ -61,8 +61,8 @@ def quasarnet_of_keras() -> Callable:
 
 
 @pytest.fixture(scope="session")
-def keras_answer() -> Callable:
-    """A Keras model's answer in our shape, [rows, heads, 2, boxes]."""
+def keras_output() -> Callable:
+    """Output of a Keras model, reshaped to [rows, heads, 2, boxes]."""
 
     def answer(model, x):
         said = model(x[:, :, None], training=False)

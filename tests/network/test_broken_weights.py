@@ -1,4 +1,4 @@
-"""Whatever is wrong with a weight file, one sentence names the file."""
+"""Damaged weight files are refused with one sentence that names the file."""
 
 import io
 import json
@@ -107,10 +107,10 @@ def put(name, array):
         ("conv_2/conv_2/bias:0", np.ones(4, "f4"), "conv_2/bias has 4 values, not 3"),
         ("conv_2/conv_2/bias:0", None, "layer conv_2 has no bias"),
         ("conv_2/conv_2/bias:0", np.array([1, np.nan, 1], "f4"), "not finite"),
-        ("conv_2/conv_2/bias:0", np.array([b"a", b"b", b"c"]), "decimal numbers"),
+        ("conv_2/conv_2/bias:0", np.array([b"a", b"b", b"c"]), "array of floats"),
         ("conv_1", None, "layer conv_1 has no weights"),
         ("fc_common/fc_common/kernel:0", np.ones((7, 4), "f4"), "does not fit spectra of 443"),
-        ("fc_common/fc_common/kernel:0", np.ones((0, 4), "f4"), "holds none"),
+        ("fc_common/fc_common/kernel:0", np.ones((0, 4), "f4"), "has no values"),
         ("fc_box_3/fc_box_3/kernel:0", np.ones((4, 12), "f4"), "fc_box_3/bias has 13"),
         ("fc_box_3/fc_box_3/kernel:0", np.ones((5, 13), "f4"), "kernels of shape .* for 4 units"),
         ("fc_box_3", None, "layer fc_box_3 has no weights"),
@@ -131,7 +131,7 @@ def test_wrong_arrays(whole, tmp_path, name, array, sentence):
 
 
 def configured(change):
-    """Change the description in a file by a function of its list of layers."""
+    """Change the description in a file with a function of its list of layers."""
 
     def rewrite(file):
         config = json.loads(file.attrs["model_config"])
@@ -160,7 +160,7 @@ def setting(layer, key, value):
         (without("conv_1", "conv_2"), "0 convolutions and 3 batch norms"),
         (without("batch_normalization_3"), "2 convolutions and 2 batch norms"),
         (without("fc_offset_2"), "fc_box_2 but no fc_offset_2"),
-        (without("lambda_3"), "in different ways"),
+        (without("lambda_3"), "different offset activations"),
         (without(*(f"fc_box_{i}" for i in range(7))), "no head"),
         (setting("conv_1", "padding", "causal"), "padding 'causal'"),
         (setting("conv_1", "padding", "auto"), "padding 'auto'"),

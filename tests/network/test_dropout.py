@@ -15,7 +15,7 @@ def kept(rate, shape, seeds, layer=0, layers=2):
 def test_values_are_dropped_at_the_rate_and_independently(rate, row):
     keep = kept(rate, (1, 400, *row), [[1, 2]]).reshape(-1)
     sigma = np.sqrt(rate * (1 - rate) / keep.size)
-    # A step's own rate is a whole number of 256ths.
+    # The rate of a step is a multiple of 1/256.
     assert abs(keep.mean() - (1 - rate)) < 5 * sigma + 1 / 256
     # Values that share 32 random bits are independent.
     quads = keep[: keep.size // 4 * 4].reshape(-1, 4)
@@ -24,7 +24,7 @@ def test_values_are_dropped_at_the_rate_and_independently(rate, row):
 
 
 def test_over_the_steps_the_rate_is_exact():
-    """The rate lies between 51/256 and 52/256; either alone would be off by 0.002."""
+    """0.2 lies between 51/256 and 52/256; either of them alone would be off by 0.002."""
     rate = 51.5 / 256
     steps = [kept(rate, (1, 10, 100, 30), [[5, step]]).mean() for step in range(200)]
     error = np.std(steps) / np.sqrt(len(steps))
@@ -58,7 +58,7 @@ def test_rate_0_keeps_all():
 def test_bits_are_split_mix():
     """The first numbers of Java's SplittableRandom and of Vigna's splitmix64.c for seed 1234567."""
     gamma = 0x9E3779B97F4A7C15
-    # splitmix64.c adds gamma before it mixes, so its first number is our second.
+    # splitmix64.c adds gamma before it mixes, so its first number is the second one here.
     words = split_mix(4, tf.constant(1234567, tf.int64)).numpy()
     expected = [6457827717110365317, 3203168211198807973, 9817491932198370423]
     assert words[1:].tolist() == expected

@@ -21,7 +21,7 @@ def loss(p, y, offset=0.0, target=0.0, dtype=np.float64):
         ([0.5, 0.25], [1, 0], 0.5, 0.3, 0.693147 + 0.287682 + 0.04),
         # no box: the mean of −ln(1−p), and no offset
         ([0.5, 0.25], [0, 0], 0.5, 0.3, (0.693147 + 0.287682) / 2),
-        # three wrong boxes share one weight
+        # three wrong boxes share a weight of 1
         ([0.9, 0.1, 0.2, 0.3], [1, 0, 0, 0], 0, 0, 0.105361 + (0.105361 + 0.223144 + 0.356675) / 3),
         # clipped at 1e-7: 2 · 16.118096
         ([0, 1], [1, 0], 0, 0, 32.236191),
@@ -60,7 +60,7 @@ def test_gradient_by_finite_differences():
 
 
 def test_each_head_is_the_keras_formulation():
-    """Busca & Balland's equation 1 as a Keras loss of one head sees it, in float32."""
+    """Equation 1 of Busca & Balland as a Keras loss of one head, in float32."""
     logits, boxes, offsets = drawn(2, np.float32)
     output = 1 / (1 + np.exp(-4 * logits))  # some saturated
     output[0, 0, 0, :2] = 0, 1

@@ -8,7 +8,7 @@ MEMBERS, WEIGHTS = 2, 50
 
 
 def gradients(step):
-    """They die away, so that the largest second moment is not the latest."""
+    """Decreasing gradients, so that the largest second moment is not the latest one."""
     rng = np.random.default_rng(step)
     return tf.constant(rng.normal(size=(MEMBERS, WEIGHTS)) * 0.8**step, tf.float32)
 
@@ -30,7 +30,7 @@ def test_optimizer_is_keras_optimizer(amsgrad):
 
 @pytest.mark.parametrize("amsgrad", [False, True], ids=["adam", "amsgrad"])
 def test_a_member_that_rests_has_its_own_count(amsgrad):
-    """Member 1 rests at every other step, whose gradients are NaN."""
+    """Member 1 is inactive in every other step, in which its gradients are NaN."""
     both, alone = tf.Variable(tf.ones([2, WEIGHTS])), tf.Variable(tf.ones([1, WEIGHTS]))
     of_two, of_one = Adam(both, 1e-2, amsgrad), Adam(alone, 1e-2, amsgrad)
     for step in range(6):

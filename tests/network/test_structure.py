@@ -20,7 +20,7 @@ def structure(**options):
 
 @pytest.mark.parametrize(("layers", "parameters"), [(4, 520_882), (6, 591_482)])
 def test_trainable_parameters(layers, parameters):
-    """FORMATS.md section 5, on the log grid with 7 heads."""
+    """Numbers of weights on the log grid with 7 heads (docs/formats.md)."""
     network = structure(layers=layers).initial(np.random.default_rng(0))
     size = sum(
         array.size
@@ -51,7 +51,7 @@ def test_too_deep_without_padding():
 
 
 def test_zeros_give_halves():
-    """An untrained network sees nothing in nothing: all sigmoids are at 0."""
+    """For a spectrum of zeros, an untrained network gives sigmoids of 0."""
     network = structure(filters=4).initial(np.random.default_rng(0))
     said = apply_numpy(network, np.zeros((2, 443)))
     np.testing.assert_allclose(said[:, :, 0], 0.5)

@@ -25,7 +25,7 @@ def test_by_hand():
     assert t.boxes.shape == t.offsets.shape == (1, 3, 13) and t.weights.shape == (1, 3)
     np.testing.assert_array_equal(t.boxes[0, 0], np.eye(13)[6])
     np.testing.assert_allclose(t.offsets[0, 0, 6], 0.5, atol=1e-6)
-    assert t.boxes[0, 1].sum() == 0 and t.weights[0, 1] == 1  # Halpha has left the grid
+    assert t.boxes[0, 1].sum() == 0 and t.weights[0, 1] == 1  # Halpha is outside the grid
     # CIV(1548) of the BAL head at 8551.05 Å, pixel 364.048: 10.3332 of 13 boxes.
     np.testing.assert_array_equal(t.boxes[0, 2], np.eye(13)[10])
     wave = 1548.2049 * 6714.4 / 1215.67
@@ -60,7 +60,7 @@ def test_decoding_gives_back_the_redshift(z, boxes, grid):
     t = of(Label.QSO_HZ, z, 1, named_grid(grid), ("LYA", "CIII(1909)"), (), boxes)
     assert (t.boxes.sum(axis=2) <= 1).all() and (t.offsets >= 0).all() and (t.offsets <= 1).all()
     output = np.stack([t.boxes, t.offsets], axis=2)
-    said = decode(output, lines=("LYA", "CIII(1909)"), bal_lines=(), grid=named_grid(grid))
+    decoded = decode(output, lines=("LYA", "CIII(1909)"), bal_lines=(), grid=named_grid(grid))
     inside = t.boxes.sum(axis=2)[0] == 1
-    np.testing.assert_allclose(said.z[0][inside], z, atol=1e-5)
+    np.testing.assert_allclose(decoded.z[0][inside], z, atol=1e-5)
     assert inside[0] == (REST_WAVELENGTH["LYA"] * (1 + z) >= 3600)

@@ -11,6 +11,8 @@ from qnal.network.training import Trainer
 from qnal.network.weights import write_network
 from qnal.tf import keras, tf
 
+pytestmark = pytest.mark.process
+
 K = keras.ops
 ROWS, HEADS, BOXES = 16, 7, 13
 NO_EPOCHS_ADDED = {"min_steps": 0, "dropout": 0.0, "batch_size": ROWS}
@@ -45,7 +47,7 @@ def head_loss(y_true, y_pred):
 
 @pytest.fixture(scope="module")
 def keras_fitted(labelled, tmp_path_factory):
-    """Keras's own training of the same network: fit(), dropout off, one batch an epoch."""
+    """Training of the same network by Keras: fit(), without dropout, one batch per epoch."""
 
     def fit(network, epochs, learning_rate, amsgrad):
         path = tmp_path_factory.mktemp("initial") / "net.h5"
@@ -76,9 +78,9 @@ def keras_fitted(labelled, tmp_path_factory):
 
 @pytest.mark.parametrize("kind", list(OffsetActivation))
 def test_a_step_is_keras_step(random_network, labelled, keras_fitted, kind):
-    """From equal weights, on one batch; norms' averages and weights of both must move alike."""
+    """Equal initial weights and one batch give equal weights and moving averages."""
     rate = 1e-3
-    # A convolution's bias does nothing before a batch norm, and we train none.
+    # The bias of a convolution has no effect before a batch norm, and qnal does not train it.
     network = random_network(layers=2, filters=6, units=8, offset_activation=kind)
     no_bias = tuple(replace(conv, bias=conv.bias * 0) for conv in network.convs)
     network = replace(network, convs=no_bias, dense_bias=network.dense_bias * 0)
@@ -94,13 +96,13 @@ def test_a_step_is_keras_step(random_network, labelled, keras_fitted, kind):
                 continue
             moved = np.abs(theirs - before[layer][name]).max()
             assert moved > 0.5 * rate, f"{layer}/{name} did not move"
-            # Adam's first step magnifies rounding in gradients near its ε.
+            # The first step of Adam magnifies rounding errors of gradients near its epsilon.
             np.testing.assert_allclose(array, theirs, rtol=1e-6, atol=1e-2 * rate)
             assert np.median(np.abs(array - theirs)) < 1e-4 * rate
 
 
 def test_moving_averages_by_hand(random_network, labelled):
-    """One step: 0.99 of the old and 0.01 of the batch's mean and biased variance."""
+    """After one step: 0.99 of the old values plus 0.01 of the batch's mean and biased variance."""
     network = random_network(layers=1, filters=4, units=8)
     ours, _ = fitted(network, labelled, epochs=1)
     x, _ = labelled
@@ -117,7 +119,7 @@ def test_moving_averages_by_hand(random_network, labelled):
 
 
 def test_bfloat16_is_float32_but_for_rounding(random_network, labelled):
-    """Losses over some steps, and weights that are float32's, not rounded to 8 bits."""
+    """Losses are close to those of float32, and weights are not rounded to 8 bits."""
     network = random_network(layers=2, filters=16, units=8)
     (ours, rounded), (theirs, exact) = (
         fitted(network, labelled, epochs=10, learning_rate=1e-3, precision=precision)
@@ -136,10 +138,8 @@ def test_bfloat16_is_float32_but_for_rounding(random_network, labelled):
 @pytest.mark.parametrize("width", [9, 10, 11])
 @pytest.mark.parametrize("padding", [Padding.same, Padding.valid])
 @pytest.mark.parametrize("stride", [1, 2, 3])
-def test_other_shapes_of_convolutions_answer_as_numpy(
-    random_network, labelled, width, padding, stride
-):
-    """The training step sees a batch; with the batch's averages in its norms numpy agrees."""
+def test_other_shapes_of_convolutions_equal_numpy(random_network, labelled, width, padding, stride):
+    """The training step equals numpy with the batch's mean and variance in the norms."""
     network = random_network(
         layers=3, filters=5, units=8, width=width, stride=stride, padding=padding
     )
@@ -170,7 +170,7 @@ def test_weights_of_0_teach_nothing(random_network, labelled):
     x, t = labelled
     _, losses = fitted(network, (x, Targets(t.boxes, t.offsets, 0 * t.weights)), epochs=1)
     assert losses == [0.0]
-    # Rows of weight 0 are counted in the mean.
+    # Rows of weight 0 count in the denominator of the mean.
     half = t.weights * 0
     half[: ROWS // 2] = 1
     _, some = fitted(network, (x, Targets(t.boxes, t.offsets, half)), epochs=1)

@@ -1,12 +1,15 @@
-"""Members fitted together are those fitted one by one, but for rounding."""
+"""Networks fitted together equal those fitted one by one, up to rounding."""
 
 import numpy as np
 import pytest
 
-from qnal.network.hyperparameters import Hyperparameters, Start
+from qnal.network.fit_state import InitialState
+from qnal.network.hyperparameters import Hyperparameters
 from qnal.network.precision import Precision
 from qnal.network.targets import Targets
 from qnal.network.training import Trainer
+
+pytestmark = pytest.mark.process
 
 ROWS, HEADS, BOXES = 60, 7, 13
 BAGS = (60, 45, 33)  # the last batches have 12, 13 and 1 rows; the third member has most epochs
@@ -21,26 +24,26 @@ def labelled():
     return x, Targets(boxes, rng.random((ROWS, HEADS, BOXES)).astype(np.float32), weights)
 
 
-def starts(random_network, spoiled=None):
+def initial_states(random_network, spoiled=None):
     given = []
     for k, rows in enumerate(BAGS):
         network = random_network(k, layers=3, filters=6, units=8)
         if k == spoiled:
             network.head_bias[:] = np.nan
         bag = np.random.default_rng(k).integers(ROWS, size=rows)
-        given.append(Start(network, bag, np.random.default_rng(100 + k)))
+        given.append(InitialState(network, bag, np.random.default_rng(100 + k)))
     return given
 
 
 def fitted(random_network, labelled, group, spoiled=None, **options):
-    given = starts(random_network, spoiled)
+    given = initial_states(random_network, spoiled)
     hyperparameters = Hyperparameters(
         **{"epochs": 3, "min_steps": 11, "batch_size": 16, "amsgrad": True, "reg_conv": 1e-3}
         | options
     )
     trainer = Trainer(given[0].network, hyperparameters, *labelled, group)
     if group == 1:
-        return [trainer.fit(start.network, start.rows, start.rng) for start in given]
+        return [trainer.fit(state.network, state.rows, state.rng) for state in given]
     return list(trainer.fit_group(dict(enumerate(given))).values())
 
 
@@ -58,16 +61,16 @@ def assert_alike(ours, theirs, atol):
 
 
 @pytest.mark.parametrize("group", [3, 5], ids=["full", "not full"])
-def test_a_group_is_its_members(random_network, labelled, one_by_one, group):
-    """Bags of three sizes, so other last batches and numbers of epochs; equal dropout bits."""
+def test_a_group_gives_the_networks_fitted_alone(random_network, labelled, one_by_one, group):
+    """Bags of three sizes give different last batches and numbers of epochs."""
     together = fitted(random_network, labelled, group)
     assert [len(losses) for _, losses in together] == [3, 4, 4]
-    # A weight of tiny gradient may step the other way under Adam, by its rate of 2e-4 a step.
+    # With Adam, a weight with a tiny gradient can step the other way, by 2e-4 per step.
     assert_alike(together, one_by_one, atol=4e-4)
 
 
-def test_a_member_does_not_depend_on_its_company(random_network, labelled):
-    """Bit for bit: a member that diverges at once beside it changes nothing."""
+def test_a_member_does_not_depend_on_the_others(random_network, labelled):
+    """Bit for bit, also if another member diverges."""
     well = fitted(random_network, labelled, 3)
     beside = fitted(random_network, labelled, 3, spoiled=1)
     assert np.isnan(beside[1][1]).tolist() == [True]
@@ -84,23 +87,23 @@ def test_a_group_in_bfloat16(random_network, labelled, one_by_one):
         np.testing.assert_allclose(losses, exact, rtol=0.01)
 
 
-def test_epochs_are_told_by_member(random_network, labelled):
-    given = starts(random_network)
+def test_on_epoch_is_called_per_member(random_network, labelled):
+    given = initial_states(random_network)
     trainer = Trainer(
         given[0].network, Hyperparameters(epochs=2, min_steps=0, batch_size=16), *labelled, 3
     )
-    told = []
+    calls = []
     fits = trainer.fit_group(
-        dict(enumerate(given)), lambda k, done, loss: told.append((k, done, loss))
+        dict(enumerate(given)), lambda k, done, loss: calls.append((k, done, loss))
     )
     expected = {
         (k, e + 1, loss) for k, (_, losses) in fits.items() for e, loss in enumerate(losses)
     }
-    assert set(told) == expected and len(told) == 6
+    assert set(calls) == expected and len(calls) == 6
 
 
-def test_a_place_that_the_group_has_not(random_network, labelled):
-    given = starts(random_network)
+def test_slot_outside_the_group(random_network, labelled):
+    given = initial_states(random_network)
     trainer = Trainer(given[0].network, Hyperparameters(), *labelled, 2)
-    with pytest.raises(ValueError, match=r"places \[0, 2\] are not all in a group of 2"):
+    with pytest.raises(ValueError, match=r"slots \[0, 2\] are not all in a group of 2"):
         trainer.fit_group({0: given[0], 2: given[2]})

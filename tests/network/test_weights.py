@@ -19,7 +19,7 @@ def some_lines(heads):
 
 
 def renamed(path, out, names):
-    """A copy of a weight file with some layers called otherwise, as other versions call them."""
+    """A copy of a weight file with other names of some layers, as other versions have them."""
     with h5py.File(path) as old, h5py.File(out, "w") as new:
         text = old.attrs["model_config"]
         new.attrs["model_config"] = re.sub(
@@ -43,14 +43,14 @@ def renamed(path, out, names):
         {"offset": "sigmoid"},
         {"offset": "linear"},
         {"pixels": 458},
-        {"layers": 5, "pixels": 458},  # fits both grids but for the input layer
+        {"layers": 5, "pixels": 458},  # the weights fit both grids; the input layer fits one
         {"rescaling": "layer"},
     ],
     ids=str,
 )
 @pytest.mark.parametrize("ending", [".h5", ".keras"])
 def test_second_keras_network_of_a_process(
-    tmp_path, quasarnet_of_keras, keras_answer, options, ending
+    tmp_path, quasarnet_of_keras, keras_output, options, ending
 ):
     first, second = quasarnet_of_keras(**options), quasarnet_of_keras(**options)
     norms = [layer.name for layer in second.layers if "batch_norm" in layer.name]
@@ -70,9 +70,9 @@ def test_second_keras_network_of_a_process(
     assert {c.stride for c in network.convs} == {options.get("stride", 2)}
     assert (network.lines, network.bal_lines) == some_lines(heads)
     x = np.random.default_rng(0).normal(size=(3, options.get("pixels", 443))).astype(np.float32)
-    said = apply_numpy(network, x)
-    assert said.std() > 0.05  # not saturated
-    np.testing.assert_allclose(said, keras_answer(second, x), rtol=1e-5, atol=1e-5)
+    output = apply_numpy(network, x)
+    assert output.std() > 0.05  # not saturated
+    np.testing.assert_allclose(output, keras_output(second, x), rtol=1e-5, atol=1e-5)
 
 
 def test_numbered_from_0_or_from_1(tmp_path, random_network, spectra):
@@ -104,7 +104,7 @@ def test_own_file_gives_back_every_bit(tmp_path, random_network, kind, grid):
         bal_lines=(),
     )  # fmt: skip
     write_network(network, tmp_path / "0000.h5")
-    # The names in the file win over the configured ones.
+    # Names in the file take precedence over the configured ones.
     assert_same(read_network(tmp_path / "0000.h5", *NAMES), network)
 
 
@@ -122,7 +122,7 @@ def test_number_of_heads_must_be_that_of_the_lines(tmp_path, quasarnet_of_keras)
 
 
 def test_keras_file_is_read_as_data(tmp_path, quasarnet_of_keras, random_network):
-    """Whatever code a Lambda layer holds, it is not even looked at."""
+    """Code in a Lambda layer is not read."""
     path = tmp_path / "net.keras"
     quasarnet_of_keras(layers=1, heads=7).save(path)
     clean = read_network(path, *NAMES)

@@ -21,7 +21,7 @@ def layers_and_grid(request):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_quasarnp_answers_the_same(tmp_path, random_network, layers_and_grid, kind):
+def test_quasarnp_gives_the_same_output(tmp_path, random_network, layers_and_grid, kind):
     quasarnp = pytest.importorskip("quasarnp.io", reason="the package quasarnp is not installed")
     layers, grid = layers_and_grid
     network = random_network(layers, grid, layers=layers, offset_activation=kind)
@@ -30,14 +30,14 @@ def test_quasarnp_answers_the_same(tmp_path, random_network, layers_and_grid, ki
         model, wave = quasarnp.load_model(str(tmp_path / "net_0.h5"))
     np.testing.assert_array_equal(wave, network.grid.wave)
     x = np.random.default_rng(0).normal(size=(4, len(network.grid)))
-    said = np.stack(model.predict(x[:, :, None]), axis=1).reshape(4, 7, 2, 13)
+    output = np.stack(model.predict(x[:, :, None]), axis=1).reshape(4, 7, 2, 13)
     ours = apply_numpy(network, x)
-    assert said.std() > 0.05
-    np.testing.assert_allclose(said, ours, rtol=0, atol=1e-5)
+    assert output.std() > 0.05
+    np.testing.assert_allclose(output, ours, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", list(OffsetActivation))
-def test_keras_answers_the_same(tmp_path, random_network, layers_and_grid, kind, keras_answer):
+def test_keras_gives_the_same_output(tmp_path, random_network, layers_and_grid, kind, keras_output):
     from qnal.tf import keras
 
     layers, grid = layers_and_grid
@@ -46,13 +46,13 @@ def test_keras_answers_the_same(tmp_path, random_network, layers_and_grid, kind,
     model = keras.saving.load_model(tmp_path / "net_0.h5", compile=False)
     x = np.random.default_rng(0).normal(size=(4, len(network.grid))).astype(np.float32)
     np.testing.assert_allclose(
-        keras_answer(model, x), apply_numpy(network, x), rtol=1e-5, atol=1e-5
+        keras_output(model, x), apply_numpy(network, x), rtol=1e-5, atol=1e-5
     )
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_layout_group_by_group(tmp_path, random_network, layers_and_grid, kind):
-    """FORMATS.md section 6: what QuasarNP 0.2 looks for, under the names it looks for."""
+    """Names of groups and attributes that QuasarNP 0.2 reads (docs/formats.md)."""
     layers, grid = layers_and_grid
     network = random_network(layers, grid, layers=layers, offset_activation=kind)
     write_network(network, tmp_path / "net_0.h5")
@@ -77,16 +77,16 @@ def test_layout_group_by_group(tmp_path, random_network, layers_and_grid, kind):
                 }
         assert {k for k in weights if len(weights[k])} == set(expected)
         for layer, arrays in expected.items():
-            # QuasarNP takes LAYER/LAYER/VARIABLE and cuts the last two characters off.
+            # QuasarNP reads LAYER/LAYER/VARIABLE without its last two characters.
             assert list(weights[layer]) == [layer]
             assert set(weights[layer][layer]) == set(arrays)
             for name, array in arrays.items():
                 stored = weights[layer][layer][name]
                 assert stored.dtype == np.float32
                 np.testing.assert_array_equal(stored[()], array)
-        # An unnumbered batch norm would make it count from 0.
+        # With an unnumbered batch norm it would count from 0.
         assert "batch_normalization" not in weights
-        # The empty group of this very name turns its rescaling on, and no other does.
+        # An empty group of this name turns on the rescaling.
         assert ("lambda" in weights) == (kind is OffsetActivation.rescaled_sigmoid)
         assert "lambda" not in weights or len(weights["lambda"]) == 0
         np.testing.assert_array_equal(file["model_grid"][:], network.grid.wave)

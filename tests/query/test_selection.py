@@ -4,8 +4,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from qnal.query.options import QueryOptions
 from qnal.query.select import select
 from qnal.query.target_list import read_target_list
+
+
+def query(scores, bmu=None, cells=None, **options):
+    return select(scores, QueryOptions(**options), bmu, cells)
+
 
 LARGE = 39627758518773697
 
@@ -23,7 +29,7 @@ def selection():
             "DESI_TARGET": pa.array([None, 2**62, 1, 1], pa.int64()),
         }
     )
-    return select(table, n=2)
+    return query(table, n=2)
 
 
 def test_summary(selection):
@@ -31,7 +37,7 @@ def test_summary(selection):
     assert selection.targetids.tolist() == [LARGE + 1, LARGE]
     assert selection.table["N_TILES"].to_pylist() == [1, 2]
     assert selection.on_several_tiles == 1
-    assert selection.cut == selection.scores[-1]
+    assert selection.cut == selection.utilities[-1]
 
 
 def test_histogram(selection):
@@ -39,7 +45,7 @@ def test_histogram(selection):
     assert histogram.edges[0] == 0 and histogram.edges[-1] == pytest.approx(np.log(3))
     assert (histogram.before.sum(), histogram.after.sum()) == (4, 3)
     assert histogram.before[0] == 1  # the one all members agree about
-    counted, _ = np.histogram([0.0, *selection.scores], histogram.edges)
+    counted, _ = np.histogram([0.0, *selection.utilities], histogram.edges)
     np.testing.assert_array_equal(histogram.after, counted)
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from qnal.query.options import QueryOptions
 from qnal.query.select import select
 from qnal.scores.dataset import ScoresFolder, bmu_table
 from qnal.scores.file_index import VoteCounts
@@ -65,7 +66,7 @@ def test_as_the_reference_writes_it(tmp_path):
         f"{LARGE},7,,0.335,0.665,0,2024",
     ]
     assert pd.read_csv(path)["TARGETID"].dtype == np.int64
-    assert select(path, n=2, som_percentile=None).targetids.tolist() == [6, LARGE]
+    assert select(path, QueryOptions(n=2, som_percentile=None)).targetids.tolist() == [6, LARGE]
 
 
 def test_without_a_som(tmp_path):

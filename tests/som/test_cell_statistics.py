@@ -24,9 +24,9 @@ def test_centre_and_spread_by_hand():
     log = np.array([1.0, 2.0, 4.0, 6.0, np.nan])
     statistics = CellStatistics.of(bmu, np.expm1(log), cells=3, topographic_error=0.0)
     assert statistics.count.tolist() == [3, 1, 0]
-    # All four have median 3, which counts once; cell 0 has 2, cell 1 has 6.
+    # The median of all four, 3, has weight 1; the medians of cells 0 and 1 are 2 and 6.
     np.testing.assert_allclose(statistics.centre, [(3 * 2 + 3) / 4, (6 + 3) / 2, 3])
-    # Deviations from there 1.25, 0.25, 1.75 and 1.5; their median counts ten times.
+    # The deviations are 1.25, 0.25, 1.75 and 1.5; their median has weight 10.
     spread = [(3 * 1.25 + 10 * 1.375) / 13, (1.5 + 10 * 1.375) / 11, 1.375]
     np.testing.assert_allclose(statistics.spread, MAD_TO_SIGMA * np.array(spread))
     assert statistics.quantization_error == pytest.approx(np.expm1(log[:4]).mean())
@@ -48,12 +48,12 @@ def test_score_grows_with_distance(statistics):
         assert (np.diff(score) > 0).all()
 
 
-def test_the_same_distance_is_judged_by_the_cell(statistics):
+def test_scores_are_relative_to_the_cell(statistics):
     far, near = statistics.outlier_score(np.array([0, 1], np.int32), np.full(2, 20, np.float32))
     assert abs(far) < 1 < 5 < near
 
 
-def test_cells_of_few_members_are_judged_by_all(statistics):
+def test_cells_with_few_spectra_use_the_whole_sample(statistics):
     few, none = statistics.outlier_score(np.array([2, 3], np.int32), np.full(2, 8, np.float32))
     assert few == pytest.approx(none, abs=0.3)
 

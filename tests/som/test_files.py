@@ -21,8 +21,8 @@ def somviz_folder(folder, cells):
 
 
 def test_round_trip(som, tmp_path):
-    som.save(tmp_path / "map")
-    loaded = SelfOrganizingMap.load(tmp_path / "map")
+    som.save(tmp_path / "som")
+    loaded = SelfOrganizingMap.load(tmp_path / "som")
     np.testing.assert_array_equal(loaded.weights, som.weights)
     np.testing.assert_array_equal(loaded.loss, som.loss)
     assert loaded.weights.dtype == np.float32
@@ -33,21 +33,21 @@ def test_round_trip(som, tmp_path):
         "log",
     )
     assert loaded.fingerprint == som.fingerprint
-    assert sorted(p.name for p in (tmp_path / "map").iterdir()) == [
+    assert sorted(p.name for p in (tmp_path / "som").iterdir()) == [
         "loss.npy",
         "som.json",
         "weights.npy",
     ]
 
 
-def test_sample_goes_along(som, tmp_path):
+def test_statistics_are_stored(som, tmp_path):
     x = np.random.default_rng(1).normal(size=(50, 10))
     known = som.with_statistics(x)
     known.save(tmp_path)
     loaded = SelfOrganizingMap.load(tmp_path)
     assert loaded.statistics.fingerprint == known.statistics.fingerprint
     assert loaded.statistics.topographic_error == som.topographic_error(x)
-    assert loaded.fingerprint == som.fingerprint  # best cells do not depend on it
+    assert loaded.fingerprint == som.fingerprint  # the BMUs do not depend on the statistics
     np.testing.assert_array_equal(
         loaded.outlier_score(*loaded.find_bmu(x)), known.outlier_score(*som.find_bmu(x))
     )
@@ -56,29 +56,21 @@ def test_sample_goes_along(som, tmp_path):
     assert not (tmp_path / "cell_statistics.npz").exists()
 
 
-def test_maps_without_a_sample_load(som, tmp_path):
-    som.save(tmp_path)
-    about = json.loads((tmp_path / "som.json").read_text())
-    del about["cell_statistics"]  # as an earlier version wrote it
-    (tmp_path / "som.json").write_text(json.dumps(about))
-    assert SelfOrganizingMap.load(tmp_path).statistics is None
-
-
-def test_a_sample_of_another_map_is_refused(som, tmp_path):
+def test_statistics_of_another_som_are_refused(som, tmp_path):
     random = np.random.default_rng(1)
     for name in ("one", "other"):
         som.with_statistics(random.normal(size=(50, 10))).save(tmp_path / name)
     (tmp_path / "one" / "cell_statistics.npz").replace(tmp_path / "other" / "cell_statistics.npz")
-    with pytest.raises(InputError, match=r"cell_statistics\.npz: the numbers are not those"):
+    with pytest.raises(InputError, match=r"cell_statistics\.npz: does not match the fingerprint"):
         SelfOrganizingMap.load(tmp_path / "other")
-    with pytest.raises(InputError, match=r"cell_statistics\.npz: not the numbers of a map"):
+    with pytest.raises(InputError, match=r"cell_statistics\.npz: holds no cell statistics"):
         SelfOrganizingMap.load(tmp_path / "one")
     (tmp_path / "one" / "cell_statistics.npz").write_bytes(b"nonsense")
-    with pytest.raises(InputError, match=r"cell_statistics\.npz: not the numbers of a map"):
+    with pytest.raises(InputError, match=r"cell_statistics\.npz: holds no cell statistics"):
         SelfOrganizingMap.load(tmp_path / "one")
 
 
-def test_fingerprint_tells_maps_apart(som):
+def test_fingerprint_depends_on_weights_shape_and_wrap(som):
     twisted = SelfOrganizingMap(som.weights, (3, 2), som.wrap)
     torus = SelfOrganizingMap(som.weights, som.shape, (True, True))
     assert len({som.fingerprint, twisted.fingerprint, torus.fingerprint}) == 3
@@ -93,21 +85,21 @@ def test_somviz_square_torus(tmp_path):
 
 def test_somviz_of_another_shape(tmp_path):
     folder = somviz_folder(tmp_path, 10)
-    with pytest.raises(InputError, match=r"weights\.npy: 10 cells are not a square map"):
+    with pytest.raises(InputError, match=r"weights\.npy: 10 cells are not a square"):
         SelfOrganizingMap.load(folder)
     assert SelfOrganizingMap.load(folder, (2, 5), (False, True)).shape == (2, 5)
-    with pytest.raises(InputError, match=r"weights\.npy: 10 cells are not the 3x3"):
+    with pytest.raises(InputError, match=r"weights\.npy: 10 cells do not have the shape 3x3"):
         SelfOrganizingMap.load(folder, (3, 3))
 
 
-def test_what_is_not_a_map_is_named(som, tmp_path):
-    with pytest.raises(InputError, match=r"weights\.npy: no such file"):
+def test_broken_files_are_named(som, tmp_path):
+    with pytest.raises(InputError, match=r"weights\.npy: there is no such file"):
         SelfOrganizingMap.load(tmp_path)
     (tmp_path / "weights.npy").write_bytes(b"nonsense")
-    with pytest.raises(InputError, match=r"weights\.npy: not an array"):
+    with pytest.raises(InputError, match=r"weights\.npy: is not an array"):
         SelfOrganizingMap.load(tmp_path)
     np.save(tmp_path / "weights.npy", np.array([{"a": 1}]), allow_pickle=True)
-    with pytest.raises(InputError, match=r"weights\.npy: not an array"):
+    with pytest.raises(InputError, match=r"weights\.npy: is not an array"):
         SelfOrganizingMap.load(tmp_path)
     np.save(tmp_path / "weights.npy", np.zeros(4))
     with pytest.raises(InputError, match="2-dimensional"):
@@ -116,10 +108,10 @@ def test_what_is_not_a_map_is_named(som, tmp_path):
 
 def test_som_json_must_fit(som, tmp_path):
     som.save(tmp_path)
-    with pytest.raises(InputError, match=r"som\.json: the map's shape is \(2, 3\), not \(3, 2\)"):
+    with pytest.raises(InputError, match=r"som\.json: shape is \(2, 3\), not \(3, 2\)"):
         SelfOrganizingMap.load(tmp_path, (3, 2))
     np.save(tmp_path / "weights.npy", som.weights + 1)
-    with pytest.raises(InputError, match=r"weights\.npy: the weights are not those"):
+    with pytest.raises(InputError, match=r"weights\.npy: does not match the fingerprint"):
         SelfOrganizingMap.load(tmp_path)
     som.save(tmp_path)
     about = json.loads((tmp_path / "som.json").read_text())
@@ -127,5 +119,5 @@ def test_som_json_must_fit(som, tmp_path):
     with pytest.raises(InputError, match=r"som\.json: format version 2"):
         SelfOrganizingMap.load(tmp_path)
     (tmp_path / "som.json").write_text("{}")
-    with pytest.raises(InputError, match=r"som\.json: not the description of a map"):
+    with pytest.raises(InputError, match=r"som\.json: is not the description of a SOM"):
         SelfOrganizingMap.load(tmp_path)

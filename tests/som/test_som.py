@@ -12,7 +12,7 @@ def spectra(golden):
 
 @pytest.fixture(params=["torus", "plane"])
 def peer(request, golden):
-    """SOMVIZ's map and its best cells."""
+    """A SOM of SOMVIZ and its BMUs."""
     file = np.load(golden / "somviz.npz")
     signature = file[f"{request.param}/shape"]
     shape, wrap = tuple(map(int, np.abs(signature))), tuple(map(bool, signature < 0))
@@ -27,7 +27,7 @@ def direct(x, weights):
 
 
 @pytest.mark.parametrize("precision", [np.float32, np.float64])
-def test_best_cells_are_somviz(peer, spectra, precision):
+def test_bmus_are_those_of_somviz(peer, spectra, precision):
     som, bmu = peer
     found, distance = som.find_bmu(spectra.astype(precision))
     np.testing.assert_array_equal(found, bmu)
@@ -45,7 +45,7 @@ def test_first_cell_on_ties():
     assert not distance.any()
 
 
-def test_near_ties_beyond_float32_are_decided_right():
+def test_near_ties_beyond_float32_are_resolved():
     random = np.random.default_rng(2)
     centre = 1e3 * random.normal(size=50)  # |x|² is 5e7, where float32 has steps of 4
     weights = centre + 1e-4 * random.normal(size=(20, 50))
@@ -70,7 +70,7 @@ def test_unusable_spectra_keep_their_place(peer, spectra):
     np.testing.assert_array_equal(np.delete(found, [4, 9]), np.delete(bmu, [4, 9]))
 
 
-def test_no_spectra_and_vast_ones(peer, spectra):
+def test_no_spectra_and_very_large_values(peer, spectra):
     som, bmu = peer
     assert som.find_bmu(spectra[:0])[0].shape == (0,)
     vast = SelfOrganizingMap(som.weights * 1e25, som.shape)  # squares are beyond float32
@@ -102,7 +102,7 @@ def test_fit_follows_from_its_seed(spectra):
 
 
 def test_fit_orders_a_ring():
-    """A closed curve on a ring-shaped map: neighbours on one are neighbours on the other."""
+    """A closed curve is represented by a ring of cells in the order of the curve."""
     angle = np.linspace(0, 2 * np.pi, 400, endpoint=False)
     circle = np.stack([np.cos(angle), np.sin(angle)], axis=1)
     som = SelfOrganizingMap.fit(circle, (1, 24), seed=3)
@@ -113,24 +113,24 @@ def test_fit_orders_a_ring():
 def test_topographic_error_by_hand():
     weights = np.array([[0.0], [9.0], [1.0], [10.0]])
     plane = SelfOrganizingMap(weights, (1, 4), (False, False))
-    x = np.array([[0.1], [9.6], [6.0]])  # best two cells: 0, 2 / 3, 1 / 1, 3
+    x = np.array([[0.1], [9.6], [6.0]])  # two closest cells: 0, 2 / 3, 1 / 1, 3
     assert plane.topographic_error(x) == 1.0
     assert plane.topographic_error(np.array([[5.1]])) == 0.0  # cells 1 and 2
 
 
-def test_topographic_error_of_a_known_lattice():
-    """Cells of a 4 × 4 plane at their own places; points between cells that touch, and not."""
+def test_topographic_error_of_known_prototypes():
+    """Prototypes at the positions of the cells of a 4 × 4 plane, and spectra between them."""
     row, column = np.divmod(np.arange(16.0), 4)
     weights = np.stack([row, column], axis=1)
     plane = SelfOrganizingMap(weights, (4, 4), (False, False))
     between = np.array([[0.4, 0.0], [1.4, 1.4], [2.9, 3.0], [2.2, 1.0]])
     assert plane.topographic_error(between) == 0.0
-    # Two cells change places: the second best cell of a point near one of them is far off.
+    # Two cells are exchanged: a spectrum near one of them has its second closest cell far away.
     moved = weights.copy()
     moved[[0, 15]] = weights[[15, 0]]
     torn = SelfOrganizingMap(moved, (4, 4), (False, False))
     assert torn.topographic_error(np.array([[0.1, 0.4], [1.6, 1.6], [3.0, 2.9], [1.2, 2.0]])) == 0.5
-    # On a torus the corners touch.
+    # On a torus the corners are adjacent.
     assert SelfOrganizingMap(moved, (4, 4)).topographic_error(np.array([[0.1, 0.4]])) == 1.0
     ends = np.array([[0.0], [5.0], [9.0], [1.0]])
     assert (
@@ -140,7 +140,7 @@ def test_topographic_error_of_a_known_lattice():
 
 
 def test_a_torus_has_no_edges(peer, spectra):
-    """Rolled along both axes it is the same map: cells move along, nothing else changes."""
+    """A SOM rolled along both axes has the same topology: only the indices of the cells change."""
     som = SelfOrganizingMap(peer[0].weights, peer[0].shape)
     cube = som.weights.reshape(*som.shape, -1)
     rolled = SelfOrganizingMap(np.roll(cube, (2, 3), (0, 1)).reshape(som.weights.shape), som.shape)
@@ -152,13 +152,13 @@ def test_a_torus_has_no_edges(peer, spectra):
     assert rolled.topographic_error(spectra) == som.topographic_error(spectra)
 
 
-def test_best_cells_of_shuffled_spectra(peer, spectra):
+def test_bmus_of_shuffled_spectra(peer, spectra):
     som, bmu = peer
     order = np.random.default_rng(4).permutation(len(spectra))
     np.testing.assert_array_equal(som.find_bmu(spectra[order])[0], bmu[order])
 
 
-def test_sample_of_the_fit(peer, spectra):
+def test_statistics_of_the_fit(peer, spectra):
     som = peer[0].with_statistics(spectra)
     assert som.statistics.quantization_error == pytest.approx(som.quantization_error(spectra))
     assert som.statistics.topographic_error == som.topographic_error(spectra)
@@ -173,7 +173,7 @@ def test_fit_refuses(spectra):
     holed[3, 3] = np.nan
     with pytest.raises(InputError, match=f"1 of {len(spectra)} spectra"):
         SelfOrganizingMap.fit(holed, (3, 3), seed=1)
-    with pytest.raises(InputError, match="a map needs spectra"):
+    with pytest.raises(InputError, match="a SOM is fitted to spectra"):
         SelfOrganizingMap.fit(spectra[:0], (3, 3), seed=1)
     with pytest.raises(ConfigError, match=r"som\.shape 0x3"):
         SelfOrganizingMap.fit(spectra, (0, 3), seed=1)

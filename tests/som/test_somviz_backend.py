@@ -1,4 +1,4 @@
-"""The package itself: skipped where it is not installed."""
+"""The fit with the package SOMVIZ, if it is installed."""
 
 import importlib.util
 
@@ -13,13 +13,13 @@ SPECTRA = np.random.default_rng(0).normal(size=(60, 20))
 
 
 @pytest.mark.skipif(INSTALLED, reason="SOMVIZ is installed")
-def test_a_sentence_names_the_extra():
+def test_missing_package_is_explained():
     with pytest.raises(ConfigError, match=r"qnal\[somviz\]"):
         fit_with_somviz(SPECTRA, (3, 4), (True, True), seed=1)
 
 
 @pytest.mark.skipif(not INSTALLED, reason="SOMVIZ is not installed (it is not on PyPI)")
-def test_its_own_best_cells_are_ours():
+def test_bmus_are_those_of_the_package():
     from somviz.som import Grid
     from somviz.som import SelfOrganizingMap as Peer
 

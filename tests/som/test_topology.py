@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from qnal.som.topology import neighbourhood, separations, spread_out, u_matrix
+from qnal.som.topology import neighbourhood, separations, smooth, u_matrix
 
 
 @pytest.mark.parametrize("name", ["torus", "plane"])
@@ -24,7 +24,7 @@ def test_separations_wrap_axis_by_axis():
 def test_neighbourhood_is_a_gaussian_of_the_separation(wrap):
     values = np.random.default_rng(1).normal(size=(20, 3))
     gaussian = np.exp(-0.5 * (separations((4, 5), wrap) / 1.3) ** 2)
-    spread = spread_out(values, *neighbourhood((4, 5), wrap, 1.3))
+    spread = smooth(values, *neighbourhood((4, 5), wrap, 1.3))
     np.testing.assert_allclose(spread, gaussian @ values)
 
 

@@ -72,7 +72,8 @@ def test_workers_end_with_a_killed_job_and_the_same_command_goes_on(
     job = [*tiny, "stage=train", f"work_dir={tmp_path}"]
 
     def in_training():
-        return any(tmp_path.glob("ensembles/*/members/.*.progress"))
+        locks = tmp_path.glob("ensembles/*/members/.[0-9]*.lock")
+        return any(not lock.with_name(f"{lock.stem[1:]}.json").exists() for lock in locks)
 
     local = ["executor=local", "executor.max_workers=2"]
     workers = killed_when([*job, *local], in_training, alone=True)

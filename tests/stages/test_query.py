@@ -1,13 +1,15 @@
-"""The query stage: on the peers' table, and where there is nothing to rank."""
+"""The query stage, on the table of the notebook's query and where there is nothing to rank."""
 
 import csv
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 
-def test_the_notebooks_answer_from_the_references_table(peer_data, qnal_job, tmp_path):
+def test_notebook_selection_from_a_table(peer_data, qnal_job, tmp_path):
     golden = peer_data / "golden"
     expected = np.load(golden / "query_expected.npz")
     bmu = np.loadtxt(golden / "query_table.csv", delimiter=",", skiprows=1, usecols=6)
@@ -56,7 +58,7 @@ def test_no_entropy_anywhere_is_refused(qnal_job, tmp_path):
     assert not (tmp_path / "job" / "targetid_selection.txt").exists()
 
 
-def test_fewer_than_asked_for_is_said(qnal_job, tmp_path):
+def test_fewer_than_asked_for_is_noted(qnal_job, tmp_path):
     scores = table(tmp_path / "scores.csv", [(0.5, 0.5, 0), (1, 0, 0), (0.4, 0.4, 0.2)])
     code, summary = qnal_job(
         tmp_path / "job", "stage=query", f"query.scores={scores}", f"work_dir={tmp_path}",
@@ -64,9 +66,9 @@ def test_fewer_than_asked_for_is_said(qnal_job, tmp_path):
     )  # fmt: skip
     assert code == 0
     assert summary["metrics"]["selected"] == 2
-    assert any("1 others have no score" in note for note in summary["notes"])
+    assert any("1 others have utility 0" in note for note in summary["notes"])
     listed = Path(summary["paths"]["targetids"]).read_text().split()
-    # The certain one in between is not there to fill up the list.
+    # The target with utility 0 does not fill up the list.
     assert [int(t) for t in listed] == [2**53 + 5, 2**53 + 1]
 
 
@@ -79,3 +81,32 @@ def test_a_table_without_scores_is_refused(qnal_job, tmp_path, content):
     )  # fmt: skip
     assert code == 1
     assert "scores.csv" in summary["error"]
+
+
+def test_memory_limit_and_folder_are_keys(qnal_job, tmp_path):
+    scores = table(tmp_path / "scores.csv", [(0.5, 0.5, 0), (1, 0, 0)])
+    arguments = (
+        "stage=query", f"query.scores={scores}", f"work_dir={tmp_path}", "tracking=none",
+        "query.som_percentile=null", "query.n=1",
+    )  # fmt: skip
+    code, summary = qnal_job(tmp_path / "a", *arguments, "query.memory_limit=4 apples")
+    assert code == 1
+    assert summary["error"].startswith("query.memory_limit=4 apples cannot be used")
+    code, summary = qnal_job(tmp_path / "b", *arguments, f"query.temp_dir={tmp_path / 'none'}")
+    assert code == 1
+    assert "there is no such folder" in summary["error"]
+    folder = f"query.temp_dir={tmp_path}"
+    code, _ = qnal_job(tmp_path / "c", *arguments, "query.memory_limit=200MB", folder)
+    assert code == 0
+
+
+def test_tensorflow_is_not_imported(tmp_path):
+    scores = table(tmp_path / "scores.csv", [(0.5, 0.5, 0), (1, 0, 0)])
+    arguments = ["qnal", "stage=query", f"query.scores={scores}", f"work_dir={tmp_path}"]
+    code = (
+        f"import sys; sys.argv = {[*arguments, 'tracking=none']}; from qnal.cli import main\n"
+        "try: main()\n"
+        "except SystemExit as end: print(end.code, 'tensorflow' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "0 False"

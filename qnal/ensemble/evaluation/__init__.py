@@ -1,1 +1,1 @@
-"""How good an ensemble is on labelled spectra its members have not seen, and its calibration."""
+"""Evaluation of an ensemble on labelled spectra that are out of bag, and its calibration."""

@@ -1,38 +1,39 @@
-"""Fitting a calibration so that the out-of-bag mean can be believed, and judging it honestly.
+"""Fit of a calibration to out-of-bag predictions, evaluated by cross-fitting.
 
-Averaging moves probabilities towards the middle, so what makes each member calibrated does not
-make their mean so. Fitted is therefore the likelihood of the mean of the mapped confidences.
+Averaging moves probabilities towards the middle, so the mean of calibrated members is not
+calibrated. What is maximised is therefore the likelihood of the mean of the calibrated confidences.
 """
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from qnal.ensemble.calibration import Calibration, logit, sigmoid
+from qnal.ensemble.calibration import Calibration, clipped_logit
+from qnal.ensemble.description import CalibrationRecord
 from qnal.ensemble.evaluation.out_of_bag import OutOfBag
 from qnal.ensemble.evaluation.reliability import Metrics, probability_scores
 from qnal.ensemble.votes import Thresholds
 from qnal.labels.label import Label, is_quasar
 
 FOLDS = 5
-TARGETS_NEEDED = 10  # quasars, and others, without which two parameters mean nothing
-PRIOR_WIDTH = 2.0  # of ln slope and offset about 0: a few spectra that part cleanly prove little
-DIGITS = 6  # of the parameters, which so do not depend on rounding errors
+TARGETS_NEEDED = 10  # number of quasars, and of other targets, that a fit takes
+PRIOR_WIDTH = 2.0  # of ln slope and offset, about 0; it bounds the slope if the classes separate
+DIGITS = 6  # significant digits of the parameters, so that they do not depend on rounding errors
 
 
 @dataclass(frozen=True)
 class CalibrationFit:
-    """A calibration, and what it does to spectra that it was not fitted on.
+    """A calibration, and its effect on spectra that it was not fitted on.
 
     Attributes:
-        calibration: None where there is none to be used; ``why_not`` says why.
-        cross_fitted: class probabilities of each spectrum by a calibration fitted without its
-            target, shape [rows, 3]; NaN where there is no answer, a BAD label, or no fit at all.
-        before, after: scores without and with it, on the rows of ``cross_fitted``.
-        spectra, targets, members: how many it was fitted on, and from how many members' answers.
+        calibration: the calibration; None if it is not to be used.
+        why_not: the reason if it is not to be used.
+        cross_fitted: class probabilities of each spectrum, calibrated by a fit without its target,
+            shape [rows, 3]; NaN without a prediction, for BAD labels, or without any fit.
+        before, after: scores without calibration and cross-fitted.
+        spectra, targets, members: numbers that it was fitted on.
     """
 
     calibration: Calibration | None
@@ -44,36 +45,37 @@ class CalibrationFit:
     targets: int
     members: int
 
-    def stored(self) -> dict[str, Any]:
-        """What ``ensemble.json`` says of it."""
-        return {
-            "parameters": self.calibration and self.calibration.parameters(),
-            "why_not": self.why_not,
-            "spectra": self.spectra,
-            "targets": self.targets,
-            "members": self.members,
-            "folds": FOLDS,
-            "before": self.before,
-            "cross_fitted": self.after,
-        }
+    def record(self) -> CalibrationRecord:
+        """The section of ``ensemble.json`` on the calibration."""
+        return CalibrationRecord(
+            parameters=self.calibration.parameters() if self.calibration else None,
+            why_not=self.why_not,
+            spectra=self.spectra,
+            targets=self.targets,
+            members=self.members,
+            folds=FOLDS,
+            before=self.before,
+            cross_fitted=self.after,
+        )
 
 
 def fit_calibration(
     training_set: pd.DataFrame, oob: OutOfBag, thresholds: Thresholds
 ) -> CalibrationFit:
-    """The calibration of an ensemble by its out-of-bag answers.
+    """Fit the calibration of an ensemble to its out-of-bag predictions.
 
-    It is judged by cross-fitting: targets are dealt to :data:`FOLDS` folds, and each fold is
-    mapped by what the others give. Where that does not improve the likelihood, or where there are
-    fewer than :data:`TARGETS_NEEDED` quasars or others, there is no calibration.
+    It is evaluated by cross-fitting: the targets are divided into :data:`FOLDS` folds, and each
+    fold is calibrated by a fit to the others. The ensemble gets no calibration if cross-fitting
+    does not improve the likelihood, or if there are fewer than :data:`TARGETS_NEEDED` quasars or
+    fewer than that other targets.
 
     Args:
         training_set: TARGETID and LABEL of each row; BAD labels are left out.
-        oob: the members' answers on these rows.
-        thresholds: what they are judged with.
+        oob: out-of-bag predictions for these rows.
+        thresholds: ``min_lines`` and ``high_z`` of the soft class probabilities.
     """
     label, targetid = training_set["LABEL"].to_numpy(), training_set["TARGETID"].to_numpy()
-    use = np.flatnonzero((label != Label.BAD) & oob.answered.any(axis=1))
+    use = np.flatnonzero((label != Label.BAD) & oob.available.any(axis=1))
     label, targetid, quasar = label[use], targetid[use], is_quasar(label[use])
     predictions = oob.rows(use)
     cross_fitted = np.full((len(oob.deciding), 3), np.nan)
@@ -82,8 +84,8 @@ def fit_calibration(
     fewest = min(len(np.unique(targetid[quasar == kind])) for kind in (True, False))
     if fewest < TARGETS_NEEDED:
         why_not = (
-            f"it takes {TARGETS_NEEDED} quasars and {TARGETS_NEEDED} others with out-of-bag "
-            f"answers; of one kind there are {fewest}"
+            f"a fit takes {TARGETS_NEEDED} quasars and {TARGETS_NEEDED} other targets with "
+            f"out-of-bag predictions; there are only {fewest} of one kind"
         )
         nothing = dict.fromkeys(before)
         return CalibrationFit(None, why_not, cross_fitted, before, nothing, *numbers)
@@ -96,7 +98,7 @@ def fit_calibration(
     cross_fitted[use] = found
     after = probability_scores(label, found)
     if not _improved(before, after):
-        why_not = "it would not improve the likelihood of spectra that it was not fitted on"
+        why_not = "it does not improve the likelihood of spectra that it was not fitted on"
         return CalibrationFit(None, why_not, cross_fitted, before, after, *numbers)
     calibration = fit_platt(predictions.deciding, quasar)
     calibration = replace(calibration, min_lines=thresholds.min_lines)
@@ -109,9 +111,9 @@ def _improved(before: Metrics, after: Metrics) -> bool:
 
 
 def deal(targetid: NDArray[np.int64], quasar: NDArray[np.bool_]) -> NDArray[np.intp]:
-    """Folds of the rows, shape [rows]: all rows of a target in one, quasars evenly spread.
+    """Fold of each row, shape [rows]: one fold per target, with quasars evenly distributed.
 
-    Always the same for the same targets, in whatever order.
+    Folds depend on the set of targets only, not on their order.
     """
     _, first, index = np.unique(targetid, return_index=True, return_inverse=True)
     shuffled = np.random.default_rng(0).permutation(len(first))
@@ -122,22 +124,23 @@ def deal(targetid: NDArray[np.int64], quasar: NDArray[np.bool_]) -> NDArray[np.i
 
 
 def fit_platt(deciding: NDArray[np.floating], quasar: NDArray[np.bool_]) -> Calibration:
-    """The calibration whose mean over the members makes the labels likeliest.
+    """Maximum a posteriori fit of a calibration to the mean over the members.
 
-    The bounds follow from how many there are of either kind, after Laplace's rule: after n others
-    none of which was a quasar, the next one is with a probability of 1/(n + 2).
+    The bounds follow from Laplace's rule of succession: after n trials without a success, the
+    probability of a success is 1/(n + 2).
 
     Args:
-        deciding: confidences, shape [rows, members], NaN where a member may not answer; each row
-            has at least one answer.
+        deciding: confidences, shape [rows, members]; NaN without a prediction, but each row has
+            at least one prediction.
         quasar: which rows are quasars, shape [rows].
     """
     from scipy.optimize import minimize
+    from scipy.special import expit
 
-    answered = ~np.isnan(deciding)
-    count = answered.sum(axis=1)
-    start = np.cumsum(count) - count  # of each row in what follows, all answers one after another
-    t = logit(deciding[answered])
+    available = ~np.isnan(deciding)
+    count = available.sum(axis=1)
+    start = np.cumsum(count) - count  # first prediction of each row in the flattened array
+    t = clipped_logit(deciding[available])
     lowest = 1 / (float((~quasar).sum()) + 2)
     highest = 1 - 1 / (float(quasar.sum()) + 2)
 
@@ -145,9 +148,9 @@ def fit_platt(deciding: NDArray[np.floating], quasar: NDArray[np.bool_]) -> Cali
         return np.add.reduceat(values, start) / count
 
     def loss(parameters: NDArray) -> tuple[float, NDArray]:
-        """−ln likelihood − ln prior, and its derivatives by ln slope and offset."""
+        """−ln posterior, and its derivatives with respect to ln slope and offset."""
         slope, offset = np.exp(parameters[0]), parameters[1]
-        s = sigmoid(slope * t + offset)
+        s = expit(slope * t + offset)
         p = lowest + (highest - lowest) * mean(s)
         value = -np.log(np.where(quasar, p, 1 - p)).sum()
         by_p = np.where(quasar, -1 / p, 1 / (1 - p)) * (highest - lowest)

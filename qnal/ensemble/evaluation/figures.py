@@ -1,7 +1,4 @@
-"""Pictures of a training run, and what the out-of-bag ones share.
-
-All are drawn with matplotlib's objects, without pyplot's global state.
-"""
+"""Figures of a training run: loss curves and out-of-bag redshifts."""
 
 from collections.abc import Sequence
 
@@ -9,34 +6,27 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from qnal.ensemble.evaluation.metrics import GOOD_DZ
+from qnal.figure_style import FAINT, LINES, new_figure
 from qnal.labels.label import is_quasar
 
-FOUND, MISSED, FAINT = "#1f5a8c", "#d1495b", "#8a939c"
-COMPLETE, PURE = "#1f5a8c", "#c8702d"  # lighter and darker also in grey
-INK, RULE = "#22262e", "#e3e6ea"
+FOUND, MISSED = "#1f5a8c", "#d1495b"
 PLAIN = FuncFormatter(lambda value, _: f"{value:g}")
-MANY = 20  # members whose curves are drawn one by one without much overlap
+MANY = 20  # number of curves from which they are drawn more faintly
 
 
 def panels(width: float, height: float, columns: int = 1) -> tuple[Figure, list[Axes]]:
-    """A figure of panels side by side, in inches, without frames."""
-    figure = Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=0.08))
-    made = figure.subplots(1, columns, squeeze=False)[0]
-    for axes in made:
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.spines[["left", "bottom"]].set_color(FAINT)
-        axes.tick_params(color=FAINT, labelsize=9)
-        axes.grid(color=RULE, lw=0.6)
-        axes.set_axisbelow(True)
-    return figure, list(made)
+    """A figure of ``width`` × ``height`` inches with a row of panels that have grid lines."""
+    figure, axes = new_figure(width, height, columns=columns)
+    for panel in axes:
+        panel.grid(color=LINES, lw=0.6)
+    return figure, axes
 
 
 def loss_curves(losses: Sequence[Sequence[float]]) -> Figure:
-    """Training loss by epoch, a line a member."""
+    """Training loss by epoch, one line per member."""
     figure, (axes,) = panels(6.4, 4)
     opacity = np.clip(MANY / max(len(losses), 1), 0.15, 0.6)
     for loss in losses:
@@ -51,11 +41,11 @@ def loss_curves(losses: Sequence[Sequence[float]]) -> Figure:
     return figure
 
 
-def out_of_bag_redshifts(training_set: pd.DataFrame, answer: pd.DataFrame) -> Figure:
-    """Out-of-bag redshift against the inspectors', for the confident quasars."""
-    use = is_quasar(training_set["LABEL"].to_numpy()) & (answer["MEMBERS"].to_numpy() > 0)
-    z, found = training_set["Z"].to_numpy()[use], answer["QUASAR"].to_numpy()[use]
-    dz = (answer["Z"].to_numpy()[use] - z) / (1 + z)
+def out_of_bag_redshifts(training_set: pd.DataFrame, combined: pd.DataFrame) -> Figure:
+    """Redshift error out of bag by labelled redshift, for the labelled quasars."""
+    use = is_quasar(training_set["LABEL"].to_numpy()) & (combined["MEMBERS"].to_numpy() > 0)
+    z, found = training_set["Z"].to_numpy()[use], combined["QUASAR"].to_numpy()[use]
+    dz = (combined["Z"].to_numpy()[use] - z) / (1 + z)
     figure, (axes,) = panels(7.2, 4)
     for mask, colour, name in ((found, FOUND, "found"), (~found, MISSED, "missed")):
         axes.scatter(z[mask], dz[mask], s=8, color=colour, alpha=0.6, lw=0, rasterized=True,

@@ -1,4 +1,4 @@
-"""The members' answers on the labelled spectra that they have not seen, side by side."""
+"""Out-of-bag predictions: for each labelled spectrum, those of the members not trained on it."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,17 +10,19 @@ from numpy.typing import ArrayLike, NDArray
 from qnal.ensemble.calibration import Calibration
 from qnal.ensemble.votes import CLASSES, Thresholds, consensus_z, votes
 
-ABSENT = -1  # the vote of a member that may not answer
+ABSENT = -1  # vote of a member whose bag contains the target
 
 
 @dataclass(frozen=True)
 class OutOfBag:
-    """Answers of members that were trained on no exposure of the target, NaN for the others.
+    """Predictions of several members for the labelled spectra.
+
+    A member's predictions for targets of which its bag contains an exposure are NaN.
 
     Attributes:
         deciding: confidence that decides the vote, shape [rows, members], float32.
-        z_best: redshift by the most confident line, same shape.
-        bal: confidence of the BAL head, same shape; NaN throughout where there is none.
+        z_best: redshift by the most confident line, shape [rows, members].
+        bal: confidence of the BAL head, shape [rows, members]; all NaN without a BAL head.
     """
 
     deciding: NDArray[np.float32]
@@ -29,11 +31,12 @@ class OutOfBag:
 
     @classmethod
     def of(cls, members: Iterable[pd.DataFrame], rows: int) -> "OutOfBag":
-        """From one table a member, with INDEX (row of the training set), DECIDING, Z_BEST and BAL.
+        """Collect the predictions of several members.
 
         Args:
-            members: the tables; BAL may be absent.
-            rows: length of the training set.
+            members: one table per member, with columns INDEX (row of the labelled set), DECIDING,
+                Z_BEST and optionally BAL.
+            rows: length of the labelled set.
         """
         parts = []
         for table in members:
@@ -50,44 +53,44 @@ class OutOfBag:
         return cls(np.stack(deciding, axis=1), np.stack(z_best, axis=1), np.stack(bal, axis=1))
 
     @property
-    def answered(self) -> NDArray[np.bool_]:
-        """Which members may answer for which spectra, shape [rows, members]."""
+    def available(self) -> NDArray[np.bool_]:
+        """Which members have a prediction for which spectra, shape [rows, members]."""
         return ~np.isnan(self.deciding)
 
     def rows(self, which: NDArray) -> "OutOfBag":
-        """The answers on some spectra (indices or a mask)."""
+        """The predictions for some spectra (indices or a mask)."""
         return OutOfBag(self.deciding[which], self.z_best[which], self.bal[which])
 
     def votes(self, thresholds: Thresholds) -> NDArray[np.int8]:
-        """Votes of the members, :data:`ABSENT` where one may not answer, shape [rows, members]."""
+        """Votes of the members, :data:`ABSENT` without a prediction, shape [rows, members]."""
         vote = votes(self.deciding, self.z_best, thresholds)
-        vote[~self.answered] = ABSENT
+        vote[~self.available] = ABSENT
         return vote
 
-    def answer(self, thresholds: Thresholds) -> pd.DataFrame:
-        """The majority vote of the members that may answer.
+    def combined(self, thresholds: Thresholds) -> pd.DataFrame:
+        """The ensemble's out-of-bag prediction: the majority vote of the available members.
 
         Returns:
-            One row a spectrum: MEMBERS (how many answered), SHARE (of them that vote quasar),
-            QUASAR (more than half do; of a tie, whether their mean confidence is above a half,
-            which is the class of the larger mean soft probability), Z (NaN where no member may
-            answer), CLASS (of :data:`~qnal.ensemble.votes.CLASSES`, by QUASAR and Z; empty where
-            no member may answer) and C_BAL (mean confidence of the BAL head).
+            One row per spectrum, with columns MEMBERS (number of members with a prediction), SHARE
+            (share of them that vote quasar), QUASAR (see :func:`majority`), Z (NaN without a
+            prediction), CLASS (one of :data:`~qnal.ensemble.votes.CLASSES`, by QUASAR and Z; empty
+            without a prediction) and C_BAL (mean confidence of the BAL head).
         """
-        answered, vote = self.answered, self.votes(thresholds)
-        count = answered.sum(axis=1)
-        share = over((vote > 0).sum(axis=1), count)
-        mean_confidence = over(np.nansum(self.deciding, axis=1, dtype=np.float64), count)
-        quasar = majority(share, mean_confidence)
+        available, vote = self.available, self.votes(thresholds)
+        count = available.sum(axis=1)
+        share = ratio((vote > 0).sum(axis=1), count)
         z = np.full(len(vote), np.nan)
         for size in np.unique(count[count > 0]):
-            of_size = np.flatnonzero(count == size)  # rows that as many members answer for
-            picked = answered[of_size]
-            shape = (len(of_size), size)
-            z[of_size], _ = consensus_z(
-                self.z_best[of_size][picked].reshape(shape), vote[of_size][picked].reshape(shape)
+            same_count = np.flatnonzero(count == size)
+            picked = available[same_count]
+            shape = (len(same_count), size)
+            z[same_count], _ = consensus_z(
+                self.z_best[same_count][picked].reshape(shape),
+                vote[same_count][picked].reshape(shape),
             )
+        quasar = majority(share, self.mean_confidence())
         kind = np.where(quasar, np.where(z >= thresholds.high_z, 2, 1), 0)
+        has_bal = not np.isnan(self.bal).all()
         return pd.DataFrame(
             {
                 "MEMBERS": count,
@@ -95,47 +98,58 @@ class OutOfBag:
                 "QUASAR": quasar,
                 "Z": z,
                 "CLASS": np.where(count > 0, np.array(CLASSES)[kind], ""),
-                "C_BAL": over(np.nansum(self.bal, axis=1, dtype=np.float64), count)
-                if not np.isnan(self.bal).all()
-                else np.nan,
+                "C_BAL": _mean(self.bal, count) if has_bal else np.nan,
             }
         )
+
+    def mean_confidence(self) -> NDArray[np.float64]:
+        """Mean deciding confidence of the available members, shape [rows]."""
+        return _mean(self.deciding, self.available.sum(axis=1))
 
     def probabilities(
         self, thresholds: Thresholds, calibration: Calibration | None = None
     ) -> NDArray[np.float64]:
-        """Mean soft class probabilities of the members that may answer, shape [rows, 3].
+        """Mean soft class probabilities of the available members, shape [rows, 3].
 
-        NaN where none may. :func:`~qnal.ensemble.votes.soft_classes` defines a member's.
+        NaN without a prediction. :func:`~qnal.ensemble.votes.soft_classes` defines those of one
+        member.
         """
         low, high = self.soft_quasar(thresholds, calibration)
-        count = self.answered.sum(axis=1)
-        return with_rest(over(low.sum(axis=1), count), over(high.sum(axis=1), count))
+        count = self.available.sum(axis=1)
+        return with_rest(ratio(low.sum(axis=1), count), ratio(high.sum(axis=1), count))
 
     def soft_quasar(
         self, thresholds: Thresholds, calibration: Calibration | None = None
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Each member's probability of QSO_LZ and of QSO_HZ, shape [rows, members].
+        """Each member's probabilities of QSO_LZ and of QSO_HZ, shape [rows, members].
 
-        0 where a member may not answer.
+        They are 0 without a prediction.
         """
         c = np.clip(self.deciding.astype(np.float64), 0, 1)
-        c = np.where(self.answered, c if calibration is None else calibration(c), 0)
+        c = np.where(self.available, c if calibration is None else calibration(c), 0)
         high = self.z_best >= thresholds.high_z
         return np.where(high, 0, c), np.where(high, c, 0)
 
 
 def majority(share: NDArray, mean_confidence: NDArray) -> NDArray[np.bool_]:
-    """Whether a majority says quasar; few may answer, so ties are common, and no votes for NOT."""
+    """Whether more than half of the members vote quasar, shape [rows].
+
+    Few members have a prediction for a spectrum, so ties are common: they are decided by whether
+    the mean confidence is above 0.5, that is, by the larger mean soft probability.
+    """
     return (share > 0.5) | ((share == 0.5) & (mean_confidence > 0.5))
 
 
 def with_rest(low: NDArray, high: NDArray) -> NDArray[np.float64]:
-    """Probabilities of NOT, QSO_LZ and QSO_HZ from those of the latter two, one axis more."""
+    """Probabilities of NOT, QSO_LZ and QSO_HZ, along a new last axis, from those of the quasars."""
     return np.stack([np.maximum(1 - low - high, 0), low, high], axis=-1)
 
 
-def over(total: ArrayLike, count: ArrayLike) -> NDArray[np.float64]:
-    """``total / count``, NaN where that is 0."""
+def ratio(total: ArrayLike, count: ArrayLike) -> NDArray[np.float64]:
+    """``total / count``, NaN where ``count`` is 0."""
     total, count = np.asarray(total), np.asarray(count)
     return np.divide(total, count, out=np.full(np.shape(total), np.nan), where=count > 0)
+
+
+def _mean(values: NDArray, count: NDArray) -> NDArray[np.float64]:
+    return ratio(np.nansum(values, axis=1, dtype=np.float64), count)

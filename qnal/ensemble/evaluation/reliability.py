@@ -1,4 +1,4 @@
-"""How far probabilities can be believed: likelihood, Brier score, calibration error."""
+"""Reliability of probabilities: likelihood, Brier score, calibration error, diagram."""
 
 import numpy as np
 import pandas as pd
@@ -7,11 +7,9 @@ from numpy.typing import NDArray
 from qnal.ensemble.votes import CLASSES
 from qnal.labels.label import Label, is_quasar
 
-SMALLEST = (
-    1e-7  # a probability of 0 for what is true counts as this; of 1 for what is not, as 1 less
-)
-BINS = 15  # of equal width from 0 to 1, as Guo et al. 2017 have them
-PER_BIN = 30  # spectra, for which a diagram has another bin
+SMALLEST = 1e-7  # probabilities are clipped to [1e-7, 1 − 1e-7] before the logarithm
+BINS = 15  # bins of equal width from 0 to 1, as in Guo et al. 2017
+PER_BIN = 30  # number of spectra per bin of a reliability diagram
 Metrics = dict[str, float | None]
 
 
@@ -23,20 +21,20 @@ def true_class(label: NDArray[np.integer]) -> NDArray[np.intp]:
 
 
 def probability_scores(label: NDArray[np.integer], probabilities: NDArray[np.floating]) -> Metrics:
-    """Scores of soft class probabilities; BAD labels and rows without an answer are left out.
+    """Scores of soft class probabilities; rows with a BAD label or NaN are left out.
 
-    ``nll``, ``brier`` and ``ece`` are of the probability of a quasar, 1 − P(NOT): the mean
-    −ln P(what is true); the mean (P − truth)²; and Σ n_b/n |mean P − share of quasars| over
-    :data:`BINS` bins b of equal width. ``class_nll`` is the mean −ln of the probability of the
-    true of the three classes, ``class_brier`` the mean of the squared error summed over the
-    classes, ``class_ece`` the mean over the classes of their ``ece``. With nothing to judge they
-    are None.
+    ``nll`` (negative log-likelihood), ``brier`` (Brier score) and ``ece`` (expected calibration
+    error) score the probability of a quasar, 1 − P(NOT). Their ``class_`` variants score all three
+    classes: ``class_nll`` by the probability of the true class, ``class_brier`` by the squared
+    error summed over the classes, and ``class_ece`` by the mean of the calibration errors of the
+    classes. All are None if no row is left.
 
     Args:
         label: :class:`Label`, shape [rows].
-        probabilities: of NOT, QSO_LZ, QSO_HZ, shape [rows, 3]; NaN in rows without an answer.
+        probabilities: probabilities of NOT, QSO_LZ and QSO_HZ, shape [rows, 3]; NaN without a
+            prediction.
 
-    Source: Brier 1950; Guo et al. 2017, arXiv:1706.04599; Kull et al. 2019, arXiv:1910.12656.
+    Sources: Brier 1950; Guo et al. 2017, arXiv:1706.04599; Kull et al. 2019, arXiv:1910.12656.
     """
     use = (label != Label.BAD) & ~np.isnan(probabilities[:, 0])
     names = ("nll", "brier", "ece")
@@ -57,13 +55,13 @@ def probability_scores(label: NDArray[np.integer], probabilities: NDArray[np.flo
 
 
 def binary_nll(p: NDArray[np.floating], truth: NDArray[np.floating]) -> NDArray[np.float64]:
-    """−ln P(what is true) of each row; ``truth`` is 1 or 0."""
+    """−ln of the probability of the true outcome, per row; ``truth`` is 1 or 0."""
     p = np.clip(p.astype(np.float64), SMALLEST, 1 - SMALLEST)
     return -np.where(truth > 0, np.log(p), np.log1p(-p))
 
 
 def calibration_error(p: NDArray[np.floating], truth: NDArray[np.floating]) -> float:
-    """Σ n_b/n |mean P − share of true| over :data:`BINS` bins of equal width."""
+    """Expected calibration error, Σ n_b/n ``|mean p − share|``, over :data:`BINS` bins b."""
     bin_ = _bin(p, BINS)
     difference = np.bincount(bin_, p, BINS) - np.bincount(bin_, truth, BINS)
     return float(np.abs(difference).sum() / len(p))
@@ -72,11 +70,15 @@ def calibration_error(p: NDArray[np.floating], truth: NDArray[np.floating]) -> f
 def reliability_table(
     label: NDArray[np.integer], probabilities: NDArray[np.floating]
 ) -> pd.DataFrame:
-    """What a reliability diagram shows, in fewer bins where there are few spectra.
+    """Data of a reliability diagram, with fewer bins for small sets.
+
+    Args:
+        label, probabilities: see :func:`probability_scores`.
 
     Returns:
-        A row a bin that is not empty, of the probability of a quasar (WHAT is ``QSO``) and of its
-        two classes: LOW, HIGH, SPECTRA, MEAN_P, TRUE (how many are of the class), SHARE.
+        One row per non-empty bin, for the probability of a quasar (WHAT is ``QSO``) and of either
+        redshift class: LOW and HIGH (limits of the bin), SPECTRA, MEAN_P (mean probability), TRUE
+        (number of spectra of the class) and SHARE (TRUE / SPECTRA).
     """
     use = (label != Label.BAD) & ~np.isnan(probabilities[:, 0])
     label, probabilities = label[use], probabilities[use]

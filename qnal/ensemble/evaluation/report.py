@@ -1,6 +1,4 @@
-"""The out-of-bag report: how good an ensemble is, whether its probabilities can be believed, and
-whether it has members enough. Numbers, tables and pictures, of spectra that were not seen.
-"""
+"""Out-of-bag report of an ensemble: metrics, calibration, tables and figures."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,14 +20,14 @@ from qnal.ensemble.votes import CLASSES, Thresholds
 
 @dataclass(frozen=True)
 class Report:
-    """What a training run says of its ensemble.
+    """How good an ensemble is on labelled spectra that are out of bag.
 
     Attributes:
-        metrics: numbers; None where undefined.
-        by_size: mean of some of them over random ensembles, by name and number of members.
-        tables: by file name.
-        figures: functions that draw them, by file name.
-        fit: the calibration, and how it was found.
+        metrics: metrics by name; None where undefined.
+        by_size: means of metrics over random ensembles, by name and number of members.
+        tables: tables by file name.
+        figures: functions that draw the figures, by file name.
+        fit: the fit of the calibration.
     """
 
     metrics: Metrics
@@ -40,53 +38,52 @@ class Report:
 
 
 def out_of_bag_report(training_set: pd.DataFrame, oob: OutOfBag, thresholds: Thresholds) -> Report:
-    """Judge an ensemble by its members' out-of-bag answers.
+    """Evaluate an ensemble by its out-of-bag predictions.
 
     Args:
-        training_set: SOURCE, TARGETID, SNR, LABEL, Z and BAL of each row.
-        oob: the members' answers on them.
+        training_set: SOURCE, TARGETID, SNR, LABEL, Z and BAL of each labelled spectrum.
+        oob: out-of-bag predictions for these spectra.
         thresholds: when a member votes quasar.
     """
-    answer = oob.answer(thresholds)
-    plain = oob.probabilities(thresholds)
+    combined = oob.combined(thresholds)
+    uncalibrated = oob.probabilities(thresholds)
     fit = fit_calibration(training_set, oob, thresholds)
     cross_fitted = not np.isnan(fit.cross_fitted).all()
-    kinds = {"": plain} | ({"calibrated_": fit.cross_fitted} if cross_fitted else {})
-    metrics = evaluate(training_set, answer, kinds)
+    kinds = {"": uncalibrated} | ({"calibrated_": fit.cross_fitted} if cross_fitted else {})
+    metrics = evaluate(training_set, combined, kinds)
     metrics["calibrated"] = int(fit.calibration is not None)
     label = training_set["LABEL"].to_numpy()
-    threshold = by_threshold(training_set, oob, thresholds)
-    snr, redshift = by_snr(training_set, answer), by_redshift(training_set, answer)
-    counts = confusion(training_set, answer)
     reliability = pd.concat(
         [reliability_table(label, p).assign(CALIBRATED=kind != "") for kind, p in kinds.items()],
         ignore_index=True,
     )
-    sizes = by_ensemble_size(label, oob, thresholds)
-    final = fit.cross_fitted if fit.calibration else plain
+    final = fit.cross_fitted if fit.calibration else uncalibrated
     soft = {f"OOB_P_{name}": final[:, k] for k, name in enumerate(CLASSES)}
+    tables = {
+        "oob_predictions.csv": training_set.join(combined.add_prefix("OOB_")).assign(**soft),
+        "thresholds.csv": by_threshold(training_set, oob, thresholds),
+        "by_snr.csv": by_snr(training_set, combined),
+        "by_redshift.csv": by_redshift(training_set, combined),
+        "confusion.csv": confusion(training_set, combined),
+        "reliability.csv": reliability,
+        "ensemble_size.csv": by_ensemble_size(label, oob, thresholds),
+    }
     scores = {
         when: {k: s[k] for k in ("nll", "ece")}
         for when, s in (("before", fit.before), ("after", fit.after))
     }
     figures: dict[str, Callable[[], Figure]] = {
-        "oob_redshifts.png": lambda: out_of_bag_redshifts(training_set, answer),
+        "oob_redshifts.png": lambda: out_of_bag_redshifts(training_set, combined),
         "completeness_purity.png": lambda: report_figures.completeness_purity(
-            threshold, snr, redshift, thresholds.line_threshold
+            tables["thresholds.csv"],
+            tables["by_snr.csv"],
+            tables["by_redshift.csv"],
+            thresholds.line_threshold,
         ),
-        "confusion.png": lambda: report_figures.confusion_matrix(counts),
+        "confusion.png": lambda: report_figures.confusion_matrix(tables["confusion.csv"]),
         "reliability.png": lambda: report_figures.reliability_diagram(reliability, scores),
-        "ensemble_size.png": lambda: report_figures.ensemble_size(sizes),
+        "ensemble_size.png": lambda: report_figures.ensemble_size(tables["ensemble_size.csv"]),
     }
-    tables = {
-        "oob_predictions.csv": training_set.join(answer.add_prefix("OOB_")).assign(**soft),
-        "thresholds.csv": threshold,
-        "by_snr.csv": snr,
-        "by_redshift.csv": redshift,
-        "confusion.csv": counts,
-        "reliability.csv": reliability,
-        "ensemble_size.csv": sizes,
-    }
-    means = sizes.drop(columns="REPEAT").groupby("SIZE").mean()
+    means = tables["ensemble_size.csv"].drop(columns="REPEAT").groupby("SIZE").mean()
     by_size = {str(c).lower(): dict(means[c].dropna()) for c in means.columns}
     return Report(metrics, by_size, tables, figures, fit)

@@ -1,4 +1,4 @@
-"""Pictures of the out-of-bag report: from its tables alone."""
+"""Figures of the out-of-bag report, drawn from its tables."""
 
 import numpy as np
 import pandas as pd
@@ -6,25 +6,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator, PercentFormatter
 
-from qnal.ensemble.evaluation.curves import ALL
-from qnal.ensemble.evaluation.figures import (
-    COMPLETE,
-    FAINT,
-    FOUND,
-    INK,
-    MISSED,
-    PLAIN,
-    PURE,
-    panels,
-)
+from qnal.ensemble.evaluation.curves import ALL, share_interval
+from qnal.ensemble.evaluation.figures import FOUND, MISSED, PLAIN, panels
 from qnal.ensemble.votes import CLASSES
+from qnal.figure_style import FAINT, INK
 from qnal.labels.label import Label
 
+COMPLETE, PURE = "#1f5a8c", "#c8702d"  # of different lightness, to be told apart in grey
 SHARES = (("COMPLETENESS", COMPLETE, "o"), ("PURITY", PURE, "s"))
 CONFIDENCES = (0.03, 0.1, 0.3, 0.5, 0.7, 0.9, 0.97, 0.99, 0.999)
 READABLE = {"NOT": "no quasar", "QSO_LZ": "low-z quasar", "QSO_HZ": "high-z quasar"}
-SHOWN = 5  # spectra from which a bin of completeness or purity is drawn; the table has them all
-MARKED = 10  # spectra from which a bin of the reliability diagram is drawn in full
+SHOWN = 5  # minimum number of spectra for a bin of completeness or purity to be drawn
+MARKED = 10  # number of spectra from which a bin of the reliability diagram is filled
 
 
 def completeness_purity(
@@ -34,7 +27,7 @@ def completeness_purity(
 
     Args:
         threshold, snr, redshift: tables of :mod:`qnal.ensemble.evaluation.curves`.
-        line_threshold: the threshold in use, which is marked.
+        line_threshold: the threshold in use, to be marked.
     """
     figure, axes = panels(13.5, 4.2, 3)
     lowest = 1.0
@@ -72,7 +65,7 @@ def completeness_purity(
         xycoords=("data", "axes fraction"), color=INK,
     )  # fmt: skip
     axes[0].set_xlabel("confidence threshold")
-    axes[1].set(xlabel="median signal-to-noise a pixel", xscale="log")
+    axes[1].set(xlabel="median signal-to-noise per pixel", xscale="log")
     axes[1].xaxis.set_major_formatter(PLAIN)
     axes[1].xaxis.set_minor_formatter(FuncFormatter(_some_minor))
     axes[1].tick_params(which="minor", color=FAINT, labelsize=9)
@@ -88,7 +81,7 @@ def completeness_purity(
 
 def _middles(bins: pd.DataFrame, name: str) -> np.ndarray:
     low, high = bins[f"{name}_LOW"].to_numpy(float), bins[f"{name}_HIGH"].to_numpy(float)
-    if name == "SNR":  # its axis is logarithmic, and its first bin may begin below 0
+    if name == "SNR":  # on a logarithmic axis; the first bin may begin below 0
         return np.sqrt(np.maximum(low, high / 3) * high)
     return (low + high) / 2
 
@@ -99,7 +92,7 @@ def _some_minor(value: float, _: object) -> str:
 
 
 def confusion_matrix(table: pd.DataFrame) -> Figure:
-    """What inspectors call what, and the ensemble: shares of each label, with the numbers."""
+    """Confusion matrix: inspectors against ensemble, as shares of each label and as counts."""
     shown = [str(s) for s in table["SOURCE"].unique()]
     figure, axes = panels(1.2 + 3.6 * len(shown), 4.0, len(shown))
     for panel, source in zip(axes, shown, strict=True):
@@ -130,11 +123,12 @@ def confusion_matrix(table: pd.DataFrame) -> Figure:
 
 
 def reliability_diagram(table: pd.DataFrame, scores: dict[str, dict[str, float | None]]) -> Figure:
-    """Shares of what is true against stated probabilities, before and after calibration.
+    """Share of the spectra that are of a class by predicted probability, before and after
+    calibration; a histogram of the probabilities is below each panel.
 
     Args:
         table: :func:`reliability_table` with a column CALIBRATED.
-        scores: ``nll`` and ``ece`` under ``before`` and ``after``; None where there are none.
+        scores: ``nll`` and ``ece`` under ``before`` and ``after``; None where undefined.
     """
     figure, axes = panels(13.5, 4.6, 3)
     kinds = (
@@ -166,8 +160,10 @@ def reliability_diagram(table: pd.DataFrame, scores: dict[str, dict[str, float |
         beneath.yaxis.set_minor_locator(NullLocator())
         title = "quasar" if what == "QSO" else READABLE[what]
         panel.set_title(f"Probability of a {title}", loc="left", fontsize=11)
-        beneath.set_xlabel(f"stated probability, {'1 − P_NOT' if what == 'QSO' else f'P_{what}'}")
-    axes[0].set_ylabel("share that is one")
+        beneath.set_xlabel(
+            f"predicted probability, {'1 − P_NOT' if what == 'QSO' else f'P_{what}'}"
+        )
+    axes[0].set_ylabel("share of the class")
     if not table.empty:
         axes[0].legend(frameon=False, fontsize=9, loc="upper left")
     return figure
@@ -179,9 +175,7 @@ def _lows(table: pd.DataFrame) -> list[float]:
 
 
 def _reliability_line(panel: Axes, bins: pd.DataFrame, colour: str, marker: str) -> None:
-    from qnal.ensemble.evaluation.curves import wilson
-
-    low, high = wilson(bins["TRUE"].to_numpy(), bins["SPECTRA"].to_numpy())
+    low, high = share_interval(bins["TRUE"].to_numpy(), bins["SPECTRA"].to_numpy())
     share = bins["SHARE"].to_numpy()
     errors = np.maximum([share - low, high - share], 0)
     full, mean = (bins["SPECTRA"] >= MARKED).to_numpy(), bins["MEAN_P"].to_numpy()
@@ -194,7 +188,7 @@ def _reliability_line(panel: Axes, bins: pd.DataFrame, colour: str, marker: str)
 
 
 def ensemble_size(table: pd.DataFrame) -> Figure:
-    """How the answers change with the number of members: mean and scatter of random ensembles."""
+    """Metrics by ensemble size: mean and scatter over random ensembles."""
     figure, axes = panels(13.5, 4.2, 3)
     for name, colour, marker in SHARES:
         _by_size(axes[0], table, name, colour, marker, name.lower())
@@ -204,9 +198,11 @@ def ensemble_size(table: pd.DataFrame) -> Figure:
         ("VOTE_ENTROPY", COMPLETE, "o", "vote entropy"),
         ("MUTUAL_INFO", PURE, "s", "mutual information"),
     ):
-        _by_size(axes[2], table, f"RANK_{name}", colour, marker, f"{words}: with the whole")
+        _by_size(
+            axes[2], table, f"RANK_{name}", colour, marker, f"{words}: with the whole ensemble"
+        )
         _by_size(axes[2], table, f"RANK_OTHER_{name}", colour, marker,
-                 "with as many others", dashed=True)  # fmt: skip
+                 "with an ensemble of the same size", dashed=True)  # fmt: skip
     axes[0].yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     axes[0].set_title("Completeness and purity", loc="left", fontsize=11)
     axes[1].set_title("Likelihood and disagreement (nats)", loc="left", fontsize=11)
@@ -219,7 +215,7 @@ def ensemble_size(table: pd.DataFrame) -> Figure:
         panel.set_xscale("log")
         panel.xaxis.set_minor_locator(NullLocator())
         panel.set_xticks(sizes, [f"{n}\n{answering[n]:.1f}" for n in sizes])
-        panel.set_xlabel("members, and how many of them answer for a spectrum")
+        panel.set_xlabel("members, and mean number of predictions per spectrum")
     axes[0].legend(frameon=False, fontsize=9, loc="center right")
     axes[1].legend(frameon=False, fontsize=9, loc="upper right")
     axes[2].legend(frameon=False, fontsize=9, loc="lower right")

@@ -1,1 +1,1 @@
-"""What computes the forward passes of one network."""
+"""Backends: implementations of the forward pass of one network."""

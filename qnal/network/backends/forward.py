@@ -1,4 +1,4 @@
-"""Forward passes of one network, by any of the backends."""
+"""Forward passes of one network with any of the backends."""
 
 from collections.abc import Callable
 from enum import StrEnum
@@ -15,27 +15,27 @@ from qnal.network.network import Network
 
 
 class Backend(StrEnum):
-    """What computes forward passes."""
+    """Implementation of the forward pass."""
 
     tensorflow = "tensorflow"
     numpy = "numpy"
     quasarnp = "quasarnp"
 
 
-# Answers of a network, shape [rows, heads, 2, boxes], to spectra of shape [rows, npix].
+# From spectra, shape [rows, npix], to a network's output, shape [rows, heads, 2, boxes].
 Forward = Callable[[NDArray], NDArray]
 
 
 def forward(network: Network, backend: Backend, dtype: type[np.floating] = np.float32) -> Forward:
-    """The network as a function, with batch norm folded in (but for QuasarNP's own code).
+    """A network as a function of spectra; batch norms are folded in, except with QuasarNP.
 
     Args:
         network: the network.
-        backend: what computes it.
-        dtype: precision of the computation, float32 or float64.
+        backend: the implementation.
+        dtype: number format of the computation, float32 or float64.
 
     Raises:
-        ConfigError: QuasarNP is not installed, or cannot run such a network.
+        ConfigError: QuasarNP is not installed, or cannot run the network.
     """
     match backend:
         case Backend.numpy:
@@ -48,9 +48,19 @@ def forward(network: Network, backend: Backend, dtype: type[np.floating] = np.fl
 def member_lines(
     network: Network, function: Forward, x: NDArray[np.float32], batch_size: int = 512
 ) -> Lines:
-    """What one member says, batch by batch."""
+    """Predictions of one network, computed in batches.
+
+    Args:
+        network: the network.
+        function: its :func:`forward` function.
+        x: renormalised spectra, shape [rows, npix].
+        batch_size: number of spectra per forward pass.
+
+    Raises:
+        InputError: the output is not finite.
+    """
     parts = [function(x[i : i + batch_size]) for i in range(0, len(x), batch_size)]
     output = np.concatenate(parts)
     if not np.isfinite(output).all():
-        raise InputError("a member's answer is not finite; its weight file must be corrupt.")
+        raise InputError("the output of a member is not finite; its weight file must be damaged.")
     return decode(output, lines=network.lines, bal_lines=network.bal_lines, grid=network.grid)

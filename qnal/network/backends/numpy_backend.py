@@ -1,9 +1,9 @@
-"""Forward passes in numpy: no TensorFlow needed, nothing copied that need not be.
+"""Forward passes with numpy, without TensorFlow and with few copies.
 
-The windows of a convolution overlap, so they are no matrix that BLAS takes; but every fifth one
-(for a width of 10 and a stride of 2) lies behind the other without overlap, and where the length
-of a padded spectrum is a multiple of that step, those of all spectra are one matrix in place. A
-convolution is then five products, without the tenfold copy that gathering windows costs.
+The windows of a convolution overlap, so they are not a matrix that BLAS accepts. But every fifth
+window (for a width of 10 and a stride of 2) starts where the previous one ends. If the length of a
+padded spectrum is a multiple of that step, these windows of all spectra are one matrix in place. A
+convolution is then five matrix products, without copying each pixel into five windows.
 """
 
 from collections.abc import Callable
@@ -12,21 +12,25 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from qnal.network.network import RESCALE, Conv, Network, OffsetActivation, sigmoid
+from qnal.network.network import RESCALE, Conv, Network, OffsetActivation
 
-ROWS = 64  # taken at once, so that what is between the layers stays in the processor's cache
+ROWS = 64  # spectra per pass, so that values between layers stay in the processor's cache
 
 
 @dataclass(frozen=True)
 class _Convolution:
-    """A convolution on spectra that lie behind one another in one buffer.
+    """A convolution of spectra that are contiguous in one buffer.
 
     Attributes:
-        kernel: [width·in, out]; ``bias`` [out]; ``channels`` in.
-        before: zeros in front of a spectrum; ``pixels`` its own.
-        out: pixels of the answer.
-        stride: between windows; ``step`` between those that do not overlap.
-        steps: of a padded spectrum, whose length is ``step·steps``.
+        kernel: kernel, shape [width·channels, filters].
+        bias: bias, shape [filters].
+        channels: number of input channels.
+        before: number of zeros before each spectrum.
+        pixels: number of input pixels.
+        out: number of output pixels.
+        stride: distance of windows.
+        step: distance of windows that do not overlap.
+        steps: number of steps per padded spectrum, whose length is ``step·steps``.
     """
 
     kernel: NDArray
@@ -58,12 +62,12 @@ class _Convolution:
         )
 
     def buffer(self, rows: int) -> NDArray:
-        """Room for that many spectra and a window more; zero where nothing is written."""
+        """A buffer of zeros for this number of spectra and one more window."""
         pixels = self.step * (rows * self.steps + 1)
         return np.zeros((pixels, self.channels), self.kernel.dtype)
 
-    def place(self, buffer: NDArray, rows: int) -> NDArray:
-        """Where the spectra belong in the buffer, shape [rows, pixels, channels]."""
+    def spectra(self, buffer: NDArray, rows: int) -> NDArray:
+        """View of the buffer to write the spectra to, shape [rows, pixels, channels]."""
         length = self.step * self.steps
         padded = buffer[: rows * length].reshape(rows, length, self.channels)
         return padded[:, self.before : self.before + self.pixels]
@@ -83,7 +87,9 @@ class _Convolution:
 def numpy_forward(
     network: Network, dtype: type[np.floating] = np.float32
 ) -> Callable[[NDArray], NDArray]:
-    """The network as a function; answers are of shape [rows, heads, 2, boxes]."""
+    """A network as a function of spectra; its output has the shape [rows, heads, 2, boxes]."""
+    from scipy.special import expit
+
     convolutions, pixels = [], len(network.grid)
     for conv in network.convs:
         convolutions.append(_Convolution.of(conv, pixels, dtype))
@@ -99,22 +105,22 @@ def numpy_forward(
         flat = np.empty((min(ROWS, len(x)), len(dense_kernel)), dtype)
         for first in range(0, len(x), ROWS):
             rows = len(x[first : first + ROWS])
-            convolutions[0].place(buffers[0], rows)[:] = x[first : first + ROWS, :, None]
+            convolutions[0].spectra(buffers[0], rows)[:] = x[first : first + ROWS, :, None]
             for k, convolution in enumerate(convolutions):
                 products = convolution.products(buffers[k], rows)
                 if k + 1 < len(convolutions):
-                    y = convolutions[k + 1].place(buffers[k + 1], rows)
+                    y = convolutions[k + 1].spectra(buffers[k + 1], rows)
                 else:
                     y = flat[:rows].reshape(products.shape)
                 np.add(products, convolution.bias, out=y)
                 np.maximum(y, 0, out=y)
             common = np.maximum(flat[:rows] @ dense_kernel + dense_bias, 0)
             out[first : first + rows] = common @ head_kernel
-        answer = (out + head_bias).reshape(-1, *heads)
+        output = (out + head_bias).reshape(-1, *heads)
         if network.offset_activation is not OffsetActivation.linear:
-            answer = sigmoid(answer)
+            output = expit(output)
         if network.offset_activation is not OffsetActivation.sigmoid:
-            answer[:, :, 1] = answer[:, :, 1] * dtype(RESCALE[0]) + dtype(RESCALE[1])
-        return answer
+            output[:, :, 1] = output[:, :, 1] * dtype(RESCALE[0]) + dtype(RESCALE[1])
+        return output
 
     return run

@@ -1,7 +1,7 @@
-"""Forward passes by the QuasarNP package itself, where it is installed: a cross-check.
+"""Forward passes with the QuasarNP package, if it is installed, as a cross-check.
 
-The package is handed the network as it was read, not the file, so that the rescaling of offsets
-that its own reader overlooks (FORMATS.md section 6) is done.
+The package gets the network as qnal read it, not the file, because its own reader overlooks the
+rescaling of offsets in some files (docs/formats.md).
 """
 
 from collections.abc import Callable
@@ -12,23 +12,23 @@ from numpy.typing import NDArray
 from qnal.errors import ConfigError
 from qnal.network.network import BATCH_NORM_EPSILON, Network, OffsetActivation, Padding
 
-MOST_LAYERS = 9  # QuasarNP finds a convolution's batch norm by the last digit of its name
+MOST_LAYERS = 9  # QuasarNP identifies the batch norm of a convolution by one digit
 
 
 def quasarnp_forward(
     network: Network, dtype: type[np.floating] = np.float32
 ) -> Callable[[NDArray], NDArray]:
-    """The network as a QuasarNP model; answers are of shape [rows, heads, 2, boxes].
+    """A network as a function of spectra; its output has the shape [rows, heads, 2, boxes].
 
     Raises:
-        ConfigError: the package is not installed, or cannot run such a network.
+        ConfigError: QuasarNP is not installed, or cannot run the network.
     """
     try:
         from quasarnp.model import QuasarNP
     except ImportError as error:
         raise ConfigError(
-            "infer.backend=quasarnp needs the QuasarNP package, which the extra qnal[quasarnp] "
-            "installs; infer.backend=tensorflow and numpy do without."
+            "infer.backend=quasarnp needs the QuasarNP package; install qnal[quasarnp], or use "
+            "infer.backend=tensorflow or numpy."
         ) from error
     if (
         network.offset_activation is OffsetActivation.linear
@@ -37,9 +37,9 @@ def quasarnp_forward(
         or not _padded_alike(network)
     ):
         raise ConfigError(
-            "infer.backend=quasarnp runs networks with sigmoid offsets, batch norms of epsilon "
-            f"{BATCH_NORM_EPSILON}, at most {MOST_LAYERS} convolutions and, where they are padded, "
-            "kernels of even width; this one is not."
+            "infer.backend=quasarnp cannot run this network; QuasarNP runs networks with sigmoid "
+            f"offsets, batch norms of epsilon {BATCH_NORM_EPSILON}, at most {MOST_LAYERS} "
+            "convolutions and, with padding, kernels of even width."
         )
     heads, _, boxes = network.head_bias.shape
     layout = {
@@ -59,14 +59,14 @@ def quasarnp_forward(
     )
 
     def run(x: NDArray) -> NDArray:
-        said = model.predict(np.asarray(x, dtype)[:, :, None])
-        return np.stack([head.reshape(-1, 2, boxes) for head in said], axis=1).astype(dtype)
+        heads = model.predict(np.asarray(x, dtype)[:, :, None])
+        return np.stack([head.reshape(-1, 2, boxes) for head in heads], axis=1).astype(dtype)
 
     return run
 
 
 def _padded_alike(network: Network) -> bool:
-    """Whether QuasarNP, which pads by the width alone, puts as many zeros before the pixels."""
+    """Whether QuasarNP, whose padding depends on the width only, pads like TensorFlow."""
     pixels = len(network.grid)
     for conv in network.convs:
         before, _ = conv.padded(pixels)

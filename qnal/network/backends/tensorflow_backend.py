@@ -1,4 +1,4 @@
-"""Networks as TensorFlow graphs: batch norm folded in, weights as arguments."""
+"""Forward passes with TensorFlow: graphs with folded batch norms and weights as arguments."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -8,12 +8,13 @@ from numpy.typing import NDArray
 
 from qnal.network.network import RESCALE, Network, OffsetActivation, Padding
 
-# What a graph depends on: strides and paddings, the activation, pixels, and shapes of weights.
+# Everything that a graph depends on: strides and paddings, offset activation, pixels, and shapes
+# of the weights.
 Structure = tuple[tuple[tuple[int, str], ...], OffsetActivation, int, tuple[tuple[int, ...], ...]]
 
 
 def folded_weights(network: Network) -> list[NDArray[np.float64]]:
-    """Kernel and bias of every convolution, of the dense layer, and of all heads at once."""
+    """Kernel and bias of each convolution, of the dense layer, and of all heads together."""
     units, heads, parts, boxes = network.head_kernel.shape
     arrays = [array for conv in network.convs for array in conv.folded()]
     arrays += [*network.folded_dense(), network.head_kernel.reshape(units, -1)]
@@ -21,7 +22,7 @@ def folded_weights(network: Network) -> list[NDArray[np.float64]]:
 
 
 def structure(network: Network) -> Structure:
-    """Networks of equal structure are run by one graph."""
+    """Structure of a network; networks of equal structure share one graph."""
     layout = tuple((c.stride, c.padding.value) for c in network.convs)
     shapes = tuple(array.shape for array in folded_weights(network))
     heads, parts, boxes = network.head_bias.shape
@@ -29,18 +30,19 @@ def structure(network: Network) -> Structure:
 
 
 def outputs(x: Any, weights: Sequence[Any], kind: Any, like: Structure) -> Any:
-    """Boxes and offsets of spectra: the graph itself.
+    """The graph: boxes and offsets of spectra.
 
     Args:
-        x: [rows, npix] with the weights of one network; or [members, rows, npix] (or 1 for
-            ``members``, the same spectra for all) with weights stacked along a first axis.
-        weights: as :func:`folded_weights` has them.
-        kind: type to compute convolutions and the dense layer in; the heads follow in the type
+        x: spectra, shape [rows, npix], for one network; for several networks, shape
+            [members, rows, npix], or [1, rows, npix] to give all of them the same spectra.
+        weights: weights in the order of :func:`folded_weights`; for several networks, stacked along
+            a first axis.
+        kind: number format of the convolutions and the dense layer; that of the heads is the format
             of the weights.
-        like: the networks' structure.
+        like: structure of the networks.
 
     Returns:
-        [rows, heads, 2, boxes], or [members, rows, heads, 2, boxes].
+        Tensor of shape [rows, heads, 2, boxes] or [members, rows, heads, 2, boxes].
     """
     from qnal.tf import tf
 
@@ -63,12 +65,12 @@ def outputs(x: Any, weights: Sequence[Any], kind: Any, like: Structure) -> Any:
 
 
 def _for_rows(bias: Any) -> Any:
-    """A bias that may have an axis of members, for values with an axis of rows."""
+    """Insert an axis of rows into a bias that has an axis of members."""
     return bias[..., None, :] if len(bias.shape) == 2 else bias
 
 
 def _convolved(y: Any, kernel: Any, bias: Any, stride: int, padding: str) -> Any:
-    """[rows, pixels, in] by one member's kernel; TensorFlow fuses these three operations."""
+    """Convolution of one member, [rows, pixels, in]; TensorFlow fuses the three operations."""
     from qnal.tf import tf
 
     y = tf.nn.conv2d(y[:, None], kernel[None], [1, stride], padding.upper())
@@ -76,7 +78,7 @@ def _convolved(y: Any, kernel: Any, bias: Any, stride: int, padding: str) -> Any
 
 
 def _convolved_together(y: Any, kernel: Any, bias: Any, stride: int, padding: str) -> Any:
-    """[members, rows, pixels, in] by each member's kernel: one batched matrix product."""
+    """Convolutions of several members, [members, rows, pixels, in], by one matrix product."""
     from qnal.tf import tf
 
     width = kernel.shape[1]
@@ -100,16 +102,15 @@ _compiled: dict[tuple[Any, ...], Any] = {}
 def tensorflow_forward(
     network: Network, dtype: type[np.floating] = np.float32
 ) -> Callable[[NDArray], NDArray]:
-    """The network as a function; answers are of shape [rows, heads, 2, boxes].
+    """A network as a function of spectra; its output has the shape [rows, heads, 2, boxes].
 
-    One compiled function serves all networks of a structure.
+    Networks of equal structure share one compiled function.
     """
     from qnal.tf import tf
 
     like, kind = structure(network), tf.as_dtype(dtype)
     if (like, kind) not in _compiled:
-        # Any number of rows, but the shapes of this structure: networks of other widths in the
-        # same process have functions of their own.
+        # The number of rows is free; all other shapes are those of the structure.
         spectra = tf.TensorSpec([None, len(network.grid)], kind)
         signature = [spectra, *(tf.TensorSpec(shape, kind) for shape in like[3][:-1])]
         _compiled[like, kind] = tf.function(

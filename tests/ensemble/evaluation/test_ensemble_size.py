@@ -22,16 +22,16 @@ def test_sizes(members, sizes):
     assert sizes_to(members) == sizes
 
 
-def test_the_whole_is_the_ensembles_own(judged):
-    table, oob = judged
+def test_the_whole_ensemble_has_the_metrics_of_the_report(evaluated):
+    table, oob = evaluated
     label = table["LABEL"].to_numpy()
     sizes = by_ensemble_size(label, oob, THRESHOLDS)
     whole = sizes[sizes["SIZE"] == oob.deciding.shape[1]]
     assert len(whole) == 1
-    own = evaluate(table, oob.answer(THRESHOLDS), {"": oob.probabilities(THRESHOLDS)})
+    own = evaluate(table, oob.combined(THRESHOLDS), {"": oob.probabilities(THRESHOLDS)})
     for name in ("COMPLETENESS", "PURITY", "NLL"):
         assert whole[name].iloc[0] == pytest.approx(own[name.lower()], rel=1e-5)
-    assert whole["ANSWERING"].iloc[0] == pytest.approx(oob.answered.sum(axis=1).mean())
+    assert whole["ANSWERING"].iloc[0] == pytest.approx(oob.available.sum(axis=1).mean())
     for name in ("VOTE_ENTROPY", "MUTUAL_INFO"):
         assert whole[f"RANK_{name}"].iloc[0] == pytest.approx(1)
         assert whole[f"TOP_{name}"].iloc[0] == 1
@@ -39,12 +39,12 @@ def test_the_whole_is_the_ensembles_own(judged):
     assert not sizes.loc[sizes["SIZE"] == 5, "RANK_OTHER_MUTUAL_INFO"].isna().any()
 
 
-def test_one_member_is_that_member(judged):
-    table, oob = judged
+def test_one_member_is_that_member(evaluated):
+    table, oob = evaluated
     sizes = by_ensemble_size(table["LABEL"].to_numpy(), oob, THRESHOLDS)
     one = sizes[sizes["SIZE"] == 1]
     alone = [
-        evaluate(table, member.answer(THRESHOLDS), {"": member.probabilities(THRESHOLDS)})
+        evaluate(table, member.combined(THRESHOLDS), {"": member.probabilities(THRESHOLDS)})
         for k in range(oob.deciding.shape[1])
         for member in [OutOfBag(*(a[:, [k]] for a in (oob.deciding, oob.z_best, oob.bal)))]
     ]
@@ -54,8 +54,8 @@ def test_one_member_is_that_member(judged):
     assert one[["MUTUAL_INFO", "RANK_VOTE_ENTROPY", "TOP_MUTUAL_INFO"]].isna().all(axis=None)
 
 
-def test_measures_and_ranks_are_the_scores_own():
-    """Where all members answer: information as the score columns have it, scipy's correlation."""
+def test_measures_and_ranks_by_definition():
+    """With all predictions available: information as in the scores, scipy's rank correlation."""
     rng = np.random.default_rng(4)
     deciding = rng.beta(0.5, 0.5, (300, 4)).astype(np.float32)
     z = rng.uniform(1, 3, deciding.shape)
@@ -72,9 +72,9 @@ def test_measures_and_ranks_are_the_scores_own():
         for j in range(i):
             pair = mutual_information(soft[:, [i, j]].swapaxes(0, 1))
             known.append(spearmanr(pair.round(6), whole.round(6)).statistic)
-            said = [entropy(np.stack([(vote[:, m] == c).mean(axis=1) for c in range(3)], axis=-1))
+            both = [entropy(np.stack([(vote[:, m] == c).mean(axis=1) for c in range(3)], axis=-1))
                     for m in ([i, j], [0, 1, 2, 3])]  # fmt: skip
-            votes.append(spearmanr(*said).statistic)
+            votes.append(spearmanr(*both).statistic)
     of_two = sizes[sizes["SIZE"] == 2]
     for name, expected in (("RANK_MUTUAL_INFO", known), ("RANK_VOTE_ENTROPY", votes)):
         for value in of_two[name]:
@@ -82,8 +82,8 @@ def test_measures_and_ranks_are_the_scores_own():
     assert (of_two["TOP_MUTUAL_INFO"].between(0, 1)).all()
 
 
-def test_more_members_agree_better_with_the_whole(judged):
-    table, oob = judged
+def test_more_members_agree_better_with_the_whole(evaluated):
+    table, oob = evaluated
     sizes = by_ensemble_size(table["LABEL"].to_numpy(), oob, THRESHOLDS)
     mean = sizes.groupby("SIZE").mean()
     assert mean["ANSWERING"].is_monotonic_increasing

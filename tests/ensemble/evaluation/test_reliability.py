@@ -1,4 +1,4 @@
-"""Scores of probabilities: by hand, and as scikit-learn has them."""
+"""Scores of probabilities: by hand, and compared with scikit-learn."""
 
 import numpy as np
 import pytest
@@ -41,7 +41,7 @@ def test_scores_by_hand():
     assert scores["class_ece"] == pytest.approx(sum(by_class) / 4 / 3)
 
 
-def test_scores_are_scikit_learns():
+def test_scores_equal_those_of_scikit_learn():
     label, p = drawn(500)
     scores, use = probability_scores(label, p), label != Label.BAD
     which, p = true_class(label[use]), p[use]
@@ -53,7 +53,7 @@ def test_scores_are_scikit_learns():
     )
 
 
-def test_bins_are_scikit_learns():
+def test_bins_equal_those_of_scikit_learn():
     from sklearn.calibration import calibration_curve
 
     label, p = drawn(3000)
@@ -78,7 +78,7 @@ def test_calibration_error_of_honest_and_of_wrong_probabilities():
     assert calibration_error(np.ones(4), np.zeros(4)) == 1
 
 
-def test_nothing_to_judge_is_none():
+def test_scores_of_nothing_are_none():
     nothing = probability_scores(LABELS[-1:], np.array([[0.2, 0.3, 0.5]]))
     assert set(nothing.values()) == {None}
     assert set(probability_scores(LABELS, np.full((5, 3), np.nan)).values()) == {None}

@@ -21,7 +21,7 @@ NAMES = ("net4", "net6")
 
 
 def as_quasarnp(output):
-    """[rows, heads, 2, boxes] in QuasarNP's order, [heads, rows, 2·boxes]."""
+    """From [rows, heads, 2, boxes] to QuasarNP's [heads, rows, 2·boxes]."""
     return output.transpose(1, 0, 2, 3).reshape(output.shape[1], len(output), -1)
 
 
@@ -35,7 +35,7 @@ def backend(request):
 @pytest.mark.parametrize("dtype", list(PRECISION))
 @pytest.mark.parametrize("name", NAMES)
 def test_goldens(peer_networks, peer_answers, backend, name, dtype):
-    """All spectra, as QuasarNET answers them."""
+    """All spectra, compared with the output of QuasarNET."""
     network = peer_networks[name]
     x = peer_answers["X"]
     output = forward(network, backend, dtype)(x.astype(dtype))
@@ -50,7 +50,7 @@ def test_quasarnets_own_output(real_data, peer_networks, backend, dtype):
     folder = real_data / "quasarnet"
     x = np.load(folder / "coadd_x.npy")
     output = forward(peer_networks["net6"], backend, dtype)(x.astype(dtype))
-    expected = np.load(folder / "qnet_output_6_layer.npy")  # float32 itself
+    expected = np.load(folder / "qnet_output_6_layer.npy")  # stored in float32
     np.testing.assert_allclose(as_quasarnp(output), expected, rtol=0, atol=PRECISION[dtype])
 
 
@@ -58,15 +58,15 @@ def test_quasarnets_own_output(real_data, peer_networks, backend, dtype):
 def test_same_votes_and_redshifts(peer_networks, peer_answers, backend, threshold):
     thresholds = Thresholds(line_threshold=threshold)
     members = [(peer_networks[n], forward(peer_networks[n], backend)) for n in NAMES]
-    said = predictions(SeparateMembers(members), peer_answers["X"], batch_size=64)
-    ours = votes(said.deciding, said.z_best, thresholds)
+    predicted = predictions(SeparateMembers(members), peer_answers["X"], batch_size=64)
+    ours = votes(predicted.deciding, predicted.z_best, thresholds)
     for k, name in enumerate(NAMES):
         confidence = peer_answers[f"{name}/c_line"].max(axis=0)
         z_best = peer_answers[f"{name}/z_best"]
         quasar = confidence > threshold
         expected = quasar.astype(int) + (quasar & (z_best >= 2.1))
         np.testing.assert_array_equal(ours[:, k], expected)
-        np.testing.assert_allclose(said.z_best[:, k], z_best, rtol=0, atol=1e-5)
+        np.testing.assert_allclose(predicted.z_best[:, k], z_best, rtol=0, atol=1e-5)
 
 
 @pytest.fixture(scope="module")
@@ -86,11 +86,11 @@ def boss(real_data, peer_answers):
 
 @pytest.mark.parametrize("peer_data", ["real"], indirect=True)
 def test_redshift_scatter_is_half_of_quasarnps(boss, peer_networks, peer_answers, backend):
-    """QuasarNP overlooks Lambdas called lambda_0 … and does not rescale the offsets."""
+    """QuasarNP overlooks Lambda layers named lambda_0, … and does not rescale the offsets."""
     x, label, z = boss
     network = peer_networks["net6"]
-    said = predictions(SeparateMembers([(network, forward(network, backend))]), x)
-    ours = classification_metrics(label, z, said.deciding[:, 0] > 0.5, said.z_best[:, 0])
+    predicted = predictions(SeparateMembers([(network, forward(network, backend))]), x)
+    ours = classification_metrics(label, z, predicted.deciding[:, 0] > 0.5, predicted.z_best[:, 0])
     c, z_best = (peer_answers[f"net6_quasarnp/{n}"] for n in ("c_line", "z_best"))
     theirs = classification_metrics(label, z, c[:, -len(z) :].max(axis=0) > 0.5, z_best[-len(z) :])
     assert (label == Label.STAR).sum() + (label == Label.GALAXY).sum() == 19
@@ -117,7 +117,7 @@ def test_backends_agree_on_any_structure(random_network, kind, layers, grid):
 @pytest.mark.parametrize("stride", [1, 2, 3])
 @pytest.mark.parametrize("padding", [Padding.same, Padding.valid])
 def test_numpy_on_any_convolution(random_network, width, stride, padding):
-    """Rows more and fewer than are taken at once; nothing is left over from those before."""
+    """More and fewer rows than in one pass; buffers have no values of earlier rows."""
     shape = {"width": width, "stride": stride, "padding": padding, "layers": 3, "filters": 4}
     network = random_network(1, **shape)
     x = np.random.default_rng(0).normal(size=(ROWS + 5, len(network.grid)))
@@ -128,8 +128,9 @@ def test_numpy_on_any_convolution(random_network, width, stride, padding):
             np.testing.assert_allclose(function(x[rows]), expected, rtol=0, atol=tolerance)
 
 
+@pytest.mark.process
 def test_numpy_needs_no_tensorflow(mock_data):
-    """Neither to load an ensemble nor to score with it."""
+    """TensorFlow is imported neither to load an ensemble nor to score with it."""
     file = mock_data / "quasarnet" / "test_weights.h5"
     script = (
         "import sys, qnal, numpy as np\n"

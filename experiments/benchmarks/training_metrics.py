@@ -1,17 +1,17 @@
-"""Whether networks come out as good as Keras makes them: out of bag, over five seeds.
+"""Out-of-bag metrics of networks trained by Keras and by qnal, over five seeds.
 
-Command: python experiments/benchmarks/training_quality.py [--seeds 0 1 2 3 4] [--results FILE]
+Command: python experiments/benchmarks/training_metrics.py [--seeds 0 1 2 3 4] [--results FILE]
              [KEY=VALUE …]
-Source:  qnal's own; networks of the same bag and first weights are trained by Keras's fit as the
-         reference does it, by qnal in float32 and by qnal in bfloat16
-Cost:    1 to 2 minutes a seed on 2 cores; with --results, finished seeds are kept and not repeated
-Expect:  differences smaller than the scatter from seed to seed. Measured on the mock survey: loss
+Source:  qnal's own; networks with the same bag and initial weights are trained by Keras, as in the
+         QuasarNET active-learning scripts, and by qnal in float32 and in bfloat16
+Cost:    1 to 2 minutes per seed on 2 cores; with --results, finished seeds are not repeated
+Expect:  differences smaller than the scatter between seeds. Measured on the mock survey: loss
          0.573 ± 0.041 by Keras, 0.552 ± 0.036 in float32, 0.551 ± 0.027 in bfloat16; completeness
-         0.721 ± 0.026, 0.732 ± 0.027, 0.734 ± 0.020; purity 0.995 by all
+         0.721 ± 0.026, 0.732 ± 0.027, 0.734 ± 0.020; purity 0.995 in all cases
 
-The spectra are those of the configuration, with ``data=mock`` unless overrides say otherwise, such
-as data.boss.spectra=… data.boss.truth=… data=files. 600 steps of 64 spectra at a rate of 5e-4
-(``train.batch_size``, ``train.learning_rate``, ``train.min_steps`` override these).
+The spectra are those of ``data=mock``; overrides such as ``data=files data.boss.spectra=…
+data.boss.truth=…`` choose others. Networks are trained for 600 steps of 64 spectra with a learning
+rate of 5e-4, unless ``train.min_steps``, ``train.batch_size`` or ``train.learning_rate`` is given.
 """
 
 import argparse
@@ -47,18 +47,22 @@ from qnal.tf import keras, tf
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 DEFAULTS = ["data=mock", "train.min_steps=600", "train.batch_size=64", "train.learning_rate=5e-4",
-            "train.epochs=1", "work_dir=/tmp/qnal_training_quality"]  # fmt: skip
+            "train.epochs=1", "work_dir=/tmp/qnal_training_metrics"]  # fmt: skip
 WAYS = ("Keras", "qnal float32", "qnal bfloat16")
-JUDGED = ("loss", "completeness", "completeness_z", "purity", "z_nmad")
+COMPARED = ("loss", "completeness", "completeness_z", "purity", "z_nmad")
 
 
 def main() -> None:
-    """Train, judge, and print a table."""
+    """Train, evaluate, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
-    parser.add_argument("--results", type=Path, help="a JSON file of what is done")
+    parser.add_argument("--results", type=Path, help="JSON file of finished seeds")
     parser.add_argument(
-        "--ways", nargs="+", default=WAYS, choices=WAYS, help="no table without all"
+        "--ways",
+        nargs="+",
+        default=WAYS,
+        choices=WAYS,
+        help="the table needs all of them",
     )
     parser.add_argument("overrides", nargs="*")
     options = parser.parse_args()
@@ -71,7 +75,7 @@ def main() -> None:
     for seed, way in product(options.seeds, options.ways):
         of_seed = done.setdefault(str(seed), {})
         if way not in of_seed:
-            of_seed[way] = quality_of(way, config, labelled, seed)
+            of_seed[way] = out_of_bag_metrics(way, config, labelled, seed)
             print(seed, way, {k: round(v, 4) for k, v in of_seed[way].items()}, flush=True)
             if options.results:
                 options.results.write_text(json.dumps(done, indent=1))
@@ -81,8 +85,10 @@ def main() -> None:
     table(list(done.values()))
 
 
-def quality_of(way: str, config: Config, labelled: LabelledSet, seed: int) -> dict[str, float]:
-    """Out-of-bag quality of a network that is trained in one way, on the seed's bag."""
+def out_of_bag_metrics(
+    way: str, config: Config, labelled: LabelledSet, seed: int
+) -> dict[str, float]:
+    """Out-of-bag metrics of a network trained by one implementation on the seed's bag."""
     structure = Structure(named_grid("log"), tuple(config.lines.names), tuple(config.lines.bal))
     aims = targets(
         labelled.column("LABEL"), labelled.column("Z"), labelled.column("BAL"),
@@ -97,16 +103,16 @@ def quality_of(way: str, config: Config, labelled: LabelledSet, seed: int) -> di
         train.epochs, train.min_steps, train.batch_size, train.learning_rate
     )
     if way == "Keras":
-        network = of_keras(initial, hyperparameters, labelled.x[bag], aims, bag, seed)
+        network = trained_by_keras(initial, hyperparameters, labelled.x[bag], aims, bag, seed)
     else:
         precise = Hyperparameters(
             **vars(hyperparameters) | {"precision": Precision(way.split()[1])}
         )
         network, _ = Trainer(initial, precise, labelled.x, aims).fit(initial, bag, random.fit)
-    return judged(config, network, labelled, aims, rows)
+    return evaluated(config, network, labelled, aims, rows)
 
 
-def of_keras(
+def trained_by_keras(
     initial: Network,
     hyperparameters: Hyperparameters,
     x: np.ndarray,
@@ -114,7 +120,7 @@ def of_keras(
     bag: np.ndarray,
     seed: int,
 ) -> Network:
-    """A network as the reference trains it; its batches and dropout are Keras's own."""
+    """Train a network with Keras, which draws its own batches and dropout masks."""
     keras.utils.set_random_seed(seed)
     model, first = keras_model(initial, hyperparameters.dropout), initial.arrays()
     for layer in model.layers:
@@ -140,33 +146,35 @@ def of_keras(
     return network
 
 
-def judged(
+def evaluated(
     config: Config, network: Network, labelled: LabelledSet, aims: Targets, rows: np.ndarray
 ) -> dict[str, float]:
-    """Mean loss and quality of a network on rows that it has not seen."""
-    thresholds, answer = config.ensemble.thresholds(), forward(network, Backend.tensorflow)
-    output = tf.constant(answer(labelled.x[rows]), tf.float32)
+    """Mean loss and metrics of a network on rows that are out of bag."""
+    thresholds, function = config.ensemble.thresholds(), forward(network, Backend.tensorflow)
+    output = tf.constant(function(labelled.x[rows]), tf.float32)
     loss = quasarnet_loss(output, aims.boxes[rows], aims.offsets[rows]) * aims.weights[rows]
-    said = predictions(SeparateMembers([(network, answer)], thresholds.min_lines), labelled.x[rows])
-    vote = votes(said.deciding[:, 0], said.z_best[:, 0], thresholds)
+    predicted = predictions(
+        SeparateMembers([(network, function)], thresholds.min_lines), labelled.x[rows]
+    )
+    vote = votes(predicted.deciding[:, 0], predicted.z_best[:, 0], thresholds)
     found = classification_metrics(
-        labelled.column("LABEL")[rows], labelled.column("Z")[rows], vote > 0, said.z_best[:, 0]
+        labelled.column("LABEL")[rows], labelled.column("Z")[rows], vote > 0, predicted.z_best[:, 0]
     )
     found["loss"] = float(tf.reduce_mean(tf.reduce_sum(loss, axis=1)))
-    return {name: np.nan if found[name] is None else float(found[name]) for name in JUDGED}
+    return {name: np.nan if found[name] is None else float(found[name]) for name in COMPARED}
 
 
 def table(done: list[dict[str, dict[str, float]]]) -> None:
-    """Mean and scatter of each way, and how far ours are from Keras in standard errors."""
-    print("{:16s}".format(""), *(f"{name:>16s}" for name in JUDGED))
-    base = {name: np.array([found["Keras"][name] for found in done]) for name in JUDGED}
+    """Mean and scatter per implementation, and differences from Keras in standard errors."""
+    print("{:16s}".format(""), *(f"{name:>16s}" for name in COMPARED))
+    base = {name: np.array([found["Keras"][name] for found in done]) for name in COMPARED}
     for way in done[0]:
-        values = {name: np.array([found[way][name] for found in done]) for name in JUDGED}
+        values = {name: np.array([found[way][name] for found in done]) for name in COMPARED}
         cells = [f"{v.mean():8.4f} ±{v.std(ddof=1):7.4f}" for v in values.values()]
         print(f"{way:16s}", *(f"{cell:>16s}" for cell in cells))
         if way != "Keras":
             cells = []
-            for name in JUDGED:
+            for name in COMPARED:
                 difference = values[name] - base[name]
                 error = difference.std(ddof=1) / np.sqrt(len(done))
                 cells.append(f"{difference.mean():+.4f} ({difference.mean() / error:+.1f}σ)")

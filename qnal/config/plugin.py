@@ -1,0 +1,81 @@
+"""Plug-ins: objects that a config node names by ``_target_``, with their settings beside it."""
+
+import difflib
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from importlib import import_module
+from inspect import Parameter, signature
+from typing import Any, TypeVar
+
+from qnal.errors import ConfigError
+
+T = TypeVar("T")
+TARGET = "_target_"
+
+
+def create(node: Mapping[str, Any], key: str, kind: type[T]) -> T:
+    """The object of a config node: its ``_target_`` called with the other settings.
+
+    Args:
+        node: ``_target_`` (the full name of a class, such as ``my_module.MyStrategy``) and the
+            arguments of the class by name.
+        key: the node's key, for messages.
+        kind: the class of which the object must be an instance.
+
+    Raises:
+        ConfigError: the class cannot be imported or is of another kind, or a setting is unknown,
+            missing or refused by the class.
+    """
+    target, settings = node.get(TARGET), {k: v for k, v in node.items() if k != TARGET}
+    cls = _find(target, key, kind)
+    check_settings(cls, settings, key)
+    for name, parameter in signature(cls).parameters.items():
+        is_named = parameter.kind in (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
+        if is_named and parameter.default is Parameter.empty and name not in settings:
+            raise ConfigError(f"{key}.{name} is not set; {target} needs it.")
+    try:
+        return cls(**settings)
+    except (TypeError, ValueError, ConfigError) as error:
+        raise ConfigError(f"{key}: {target} refuses its settings ({error}).") from error
+
+
+def check_settings(target: Callable[..., Any], settings: Iterable[str], section: str) -> None:
+    """Check the keys of a section with a ``_target_`` against the target's arguments.
+
+    Raises:
+        ConfigError: the target has no such argument.
+    """
+    try:
+        parameters = signature(target).parameters.values()
+    except ValueError:  # a built-in function without a signature
+        return
+    if any(p.kind is Parameter.VAR_KEYWORD for p in parameters):
+        return
+    known = [p.name for p in parameters if p.kind is not Parameter.VAR_POSITIONAL]
+    for name in settings:
+        if not name.startswith("_") and name not in known:
+            raise ConfigError(unknown_key(f"{section}.{name}", known))
+
+
+def unknown_key(key: str, valid: Iterable[str]) -> str:
+    """The sentence for a key that does not exist, where there are ``valid`` ones."""
+    section, _, name = key.rpartition(".")
+    valid = list(valid)
+    place = f" in {section}" if section else ""
+    close = difflib.get_close_matches(name, valid, n=1)
+    hint = f" Did you mean {section}{'.' if section else ''}{close[0]}?" if close else ""
+    return f"{key}: there is no such key; valid ones{place}: {', '.join(valid) or 'none'}.{hint}"
+
+
+def _find(target: object, key: str, kind: type[T]) -> type[T]:
+    expected = f"it takes the full name of a subclass of {kind.__module__}.{kind.__qualname__}"
+    module, _, name = str(target).rpartition(".")
+    try:
+        found = getattr(import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError(
+            f"{key}.{TARGET}={target} cannot be imported ({error}); {expected}."
+        ) from error
+    if not (isinstance(found, type) and issubclass(found, kind)) or inspect.isabstract(found):
+        raise ConfigError(f"{key}.{TARGET}={target} cannot be used; {expected}.")
+    return found

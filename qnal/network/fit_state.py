@@ -1,0 +1,74 @@
+"""State of the fit of one network: where it starts, its batches and its losses."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qnal.network.hyperparameters import Hyperparameters
+from qnal.network.network import Network
+
+
+@dataclass(frozen=True)
+class InitialState:
+    """What the fit of a network starts from.
+
+    Attributes:
+        network: the initial weights.
+        rows: indices into the spectra, repeated as the bootstrap drew them.
+        rng: shuffles the batches and draws the dropout masks.
+    """
+
+    network: Network
+    rows: NDArray[np.integer]
+    rng: np.random.Generator
+
+
+class FitState:
+    """Progress of the fit of one network.
+
+    Attributes:
+        seed: seed of the dropout masks.
+        steps: optimizer steps done.
+        losses: mean loss of each epoch done.
+        running: whether more epochs follow; the fit ends early if a loss is not finite.
+    """
+
+    def __init__(self, initial: InitialState, hyperparameters: Hyperparameters) -> None:
+        self.rows = len(initial.rows)
+        self.epochs = hyperparameters.epochs_for(self.rows)
+        self.seed = int(initial.rng.integers(2**31))
+        self.steps = 0
+        self.losses: list[float] = []
+        self.running = True
+        self._steps_per_epoch = -(-self.rows // hyperparameters.batch_size)
+        self._batches = _batches(initial, hyperparameters.batch_size)
+        self._total = 0.0
+
+    def batch(self) -> NDArray[np.int32]:
+        """Rows of the next step."""
+        self.steps += 1
+        return next(self._batches)
+
+    def at_epoch_end(self) -> bool:
+        """Whether the latest batch was the last one of an epoch."""
+        return self.steps % self._steps_per_epoch == 0
+
+    def add(self, loss: float, rows: int) -> None:
+        """Add the mean loss of a batch with this number of rows."""
+        self._total += loss * rows
+
+    def end_epoch(self) -> float:
+        """Close an epoch after the losses of all its batches were added; returns its mean loss."""
+        self.losses.append(self._total / self.rows)
+        self._total = 0.0
+        self.running = bool(np.isfinite(self.losses[-1])) and len(self.losses) < self.epochs
+        return self.losses[-1]
+
+
+def _batches(initial: InitialState, size: int) -> Iterator[NDArray[np.int32]]:
+    while True:
+        order = initial.rng.permutation(initial.rows).astype(np.int32)
+        for first in range(0, len(order), size):
+            yield order[first : first + size]

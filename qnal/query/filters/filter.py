@@ -1,0 +1,33 @@
+"""The contract of a filter."""
+
+from abc import ABC, abstractmethod
+
+from qnal.query.candidates import Candidates
+
+
+class SkipFilter(Exception):  # noqa: N818 (not an error: the query goes on and notes the reason)
+    """Raised by :meth:`Filter.keep` if the filter cannot be applied; gives the reason."""
+
+
+class Filter(ABC):
+    """One step of a query, which keeps some of the spectra.
+
+    Attributes:
+        name: name of the step in the funnel.
+        columns: columns of the scores that the filter needs, besides those that
+            :class:`~qnal.query.score_table.ScoreTable` always has. If the scores lack one, the
+            filter is skipped and the selection notes it.
+        per_target: whether the filter leaves one spectrum per target.
+    """
+
+    name: str
+    columns: tuple[str, ...] = ()
+    per_target: bool = False
+
+    @abstractmethod
+    def keep(self, candidates: Candidates) -> str:
+        """SQL query for the rows to keep of ``candidates.rows``.
+
+        Raises:
+            SkipFilter: the filter cannot be applied to these spectra.
+        """

@@ -1,0 +1,98 @@
+"""A gallery of the first selected spectra, read again from their files."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from qnal.errors import InputError
+from qnal.figure_style import AFTER, INK, new_figure
+from qnal.query.selection import Selection
+from qnal.spectra.grid import Grid
+from qnal.spectra.readers.desi import Coadd, read_coadd
+from qnal.spectra.spectra_file import SpectraFile, common_folder, paths_of
+
+CLASSES = ("NOT", "QSO_LZ", "QSO_HZ")
+
+
+@dataclass(frozen=True, eq=False)
+class SelectedSpectrum:
+    """A selected spectrum.
+
+    Attributes:
+        row: its row of the selection (RANK, TARGETID, Z and the vote shares C_* are shown).
+        x: renormalised spectrum, shape [npix].
+    """
+
+    row: Mapping[str, Any]
+    x: NDArray[np.floating]
+
+
+def read_selected(
+    selection: Selection, pool: str | Sequence[str], grid: Grid, use_mask: bool, n: int
+) -> tuple[list[SelectedSpectrum], list[str]]:
+    """Read the first ``n`` selected spectra of a pool.
+
+    Args:
+        pool: folders, files or globs; FILE is relative to their common folder.
+        grid: grid to rebin to.
+        use_mask: ignore masked pixels.
+
+    Returns:
+        The spectra that could be read, and one sentence per spectrum that could not.
+
+    Raises:
+        InputError: the pool does not exist.
+    """
+    if "FILE" not in selection.table.column_names or "ROW" not in selection.table.column_names:
+        return [], ["The scores have no FILE and ROW."]
+    folder = common_folder(paths_of(pool, "data.pool"))
+    coadds: dict[str, Coadd] = {}
+    found, failed = [], []
+    for row in selection.table.slice(0, n).to_pylist():
+        name = row["FILE"]
+        try:
+            if name not in coadds:
+                coadds[name] = read_coadd(SpectraFile(name, folder / name), grid, use_mask)
+            coadd, index = coadds[name], row["ROW"]
+            if index >= len(coadd.x) or coadd.table["TARGETID"][index].as_py() != row["TARGETID"]:
+                raise InputError(f"{folder / name}: row {index} is not {row['TARGETID']}.")
+            found.append(SelectedSpectrum(row, coadd.x[index]))
+        except InputError as error:
+            failed.append(str(error))
+    return found, failed
+
+
+def gallery(spectra: Sequence[SelectedSpectrum], wave: NDArray[np.floating]) -> Figure:
+    """The spectra on the networks' grid, with rank, TARGETID, redshift and vote shares.
+
+    Args:
+        spectra: at least one.
+        wave: the grid, shape [npix], Å.
+    """
+    columns = min(2, len(spectra))
+    rows = -(-len(spectra) // columns)
+    figure, panels = new_figure(10, 1.1 + 1.9 * rows, rows, columns)
+    for unused in panels[len(spectra) :]:
+        unused.remove()
+    for k, (axes, spectrum) in enumerate(zip(panels, spectra, strict=False)):
+        axes.plot(wave, spectrum.x, color=AFTER, lw=0.7)
+        low, high = np.percentile(spectrum.x, [0.5, 99.5])
+        margin = 0.15 * (high - low) or 1.0
+        axes.set(xlim=(wave[0], wave[-1]), ylim=(low - margin, high + margin))
+        axes.set_title(_title(spectrum.row), fontsize=8.5, loc="left", color=INK)
+        if k >= len(spectra) - columns:
+            axes.set_xlabel("observed wavelength [Å]", fontsize=9)
+    return figure
+
+
+def _title(row: Mapping[str, Any]) -> str:
+    z = row.get("Z")
+    redshift = "" if z is None else f"   z {z:.3f}"
+    shares = [
+        f"{name} {row[f'C_{name}']:.2f}" for name in CLASSES if row.get(f"C_{name}") is not None
+    ]
+    return f"{row['RANK']}. {row['TARGETID']}{redshift}\n{'  '.join(shares)}"
