@@ -103,16 +103,16 @@ class _Scores:
             return cls(path, None, math.prod(config.som.shape), [])
         folder = ScoresFolder(path)
         description = folder.description()
-        files, scored = description["files"], len(list(folder.parts.rglob("*.parquet")))
+        files, scored = description.files, len(list(folder.parts.rglob("*.parquet")))
         missing = f"{files - scored} of the pool's {files} files have no scores; run stage=infer."
-        som = description.get("som")
+        som = description.som
         return cls(
             folder.parts,
-            folder.bmus(som["fingerprint"]) if som else None,
-            som["cells"] if som else None,
+            folder.bmus(som.fingerprint) if som else None,
+            som.cells if som else None,
             [missing] if scored < files else [],
-            description.get("pool"),
-            description.get("grid"),
+            description.pool,
+            description.grid,
         )
 
 
