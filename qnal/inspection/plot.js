@@ -6,7 +6,7 @@ const CAMERAS = ["B", "R", "Z"];
 class Plots {
   constructor(lines) {
     this.lines = lines;
-    this.sigma = 3;
+    this.sigma = 5;
   }
 
   async draw(figures) {
