@@ -241,7 +241,7 @@ class InferConfig:
     verify: Verify = key(
         "when an input file counts as unchanged: same size and time (stat), or same content"
     )
-    csv: bool = key("also write scores.csv, the table of the reference")
+    csv: bool = key("also write _scores.csv, the table of the reference")
     qso_qn: bool = key("also write a qso_qn-*.fits table per coadd, as DESI's pipeline does")
 
 

@@ -9,6 +9,7 @@
       soms/FINGERPRINT/         SOM
       scores/FINGERPRINT/       scores dataset
       predictions/FINGERPRINT/  prediction cache
+      downloads/FINGERPRINT/    ensemble named by an MLflow URI
       runs/STAGE/TIME/          summary, figures and tables of one job
       latest.json               the newest ensemble, SOM, scores dataset and selection
       mlflow.db                 MLflow store
@@ -27,7 +28,9 @@ from filelock import FileLock
 from qnal.config.schema import Config
 from qnal.errors import ConfigError
 from qnal.files import write_text
+from qnal.fingerprint import fingerprint
 from qnal.progress import say
+from qnal.tracking.download import downloaded_ensemble, is_mlflow_uri, store_of
 
 LATEST = "latest.json"
 NAME_LENGTH = 12  # hexadecimal digits of the fingerprint in a folder's name
@@ -104,5 +107,8 @@ def set_latest(work: Path, kind: str, path: Path) -> None:
 
 
 def given_or_latest(config: Config, value: str | None, key: str, kind: str) -> Path | None:
-    """See :meth:`WorkFolder.given_or_latest`."""
+    """See :meth:`WorkFolder.given_or_latest`; the path can be an MLflow URI of an ensemble."""
+    if value is not None and is_mlflow_uri(value):
+        to = config.work / "downloads" / fingerprint({"uri": value})[:NAME_LENGTH]
+        return downloaded_ensemble(value, store_of(config.tracking, config.work), to)
     return WorkFolder(config.work).given_or_latest(value, key, kind)
