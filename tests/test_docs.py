@@ -71,6 +71,16 @@ def test_links(page):
             assert anchor in {anchor_of(title) for title in titles(file)}, target
 
 
+def test_names_on_the_quasarnp_page_are_in_their_modules():
+    page = (ROOT / "docs" / "quasarnp.md").read_text()
+    rows = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \| `(qnal\.[\w.]+)` \|$", page, re.MULTILINE)
+    assert len(rows) == 7
+    for names, module in rows:
+        source = (ROOT / f"{module.replace('.', '/')}.py").read_text()
+        for name in re.findall(r"\w+", names):
+            assert re.search(rf"^(def|class) {name}\b|^{name}\b.* = ", source, re.MULTILINE), name
+
+
 def titles(page):
     return [line.lstrip("# ") for line in page.read_text().splitlines() if line.startswith("#")]
 

@@ -47,7 +47,7 @@ def test_artifacts_params_and_metrics_of_stages(store):
     wanted = {
         "train": {"config.yaml", "ensemble.json", "figures", "tables"},
         "som": {"config.yaml", "figures", "som"},
-        "infer": {"config.yaml", "dataset.json", "figures", "tables", "uncertainty.json"},
+        "infer": {"config.yaml", "_dataset.json", "figures", "tables", "uncertainty.json"},
         "query": {"config.yaml", "figures", "funnel.json", "selection.csv",
                   "targetid_selection.txt"},
     }  # fmt: skip

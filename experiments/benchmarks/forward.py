@@ -13,7 +13,6 @@ Expect:  on 5,000 rows float32 17 to 20 times QuasarNP, bfloat16 32 to 40, numpy
 import argparse
 import io
 import json
-import os
 import subprocess
 import sys
 import time
@@ -28,17 +27,16 @@ from scipy.special import expit
 from qnal.ensemble.folder import EnsembleFolder
 from qnal.ensemble.votes import Thresholds, votes
 from qnal.errors import ConfigError
-from qnal.inference.forward_passes import Members, predictions
 from qnal.inference.member_stack import MemberStack
+from qnal.inference.members import Members, SeparateMembers, forward_passes, predictions
 from qnal.lines import QUASARNET_BAL_LINES, QUASARNET_LINES
 from qnal.network.backends.forward import Backend, forward
 from qnal.network.backends.quasarnp_backend import quasarnp_forward
 from qnal.network.network import Network
 from qnal.network.precision import Precision
-from qnal.spectra.readers.desi import read_coadd
+from qnal.spectra.readers.desi import find_coadds, read_coadd
 from qnal.spectra.rebin import Status
-from qnal.spectra.spectra_file import find_coadds
-from qnal.threads import use_threads
+from qnal.threads import available_cores, use_threads
 
 WORK = Path("work/benchmarks").absolute()
 MOCK = ["data=mock", "data.mock.pool=5000", "tracking=none", f"work_dir={WORK}"]
@@ -118,12 +116,12 @@ def keras_members(networks: list[Network]) -> list[object]:
 
 def alone(networks: list[Network], x: np.ndarray, threads: int, seconds: float) -> float:
     """Spectrum-members a second of the default precision in this process."""
-    use_threads(threads, "threads")
-    stack = MemberStack.of(networks, Precision.auto, THRESHOLDS)
-    predictions(stack, x, THRESHOLDS)
+    use_threads(threads)
+    stack = MemberStack(networks, Precision.auto)
+    predictions(stack, x)
     count, start = 0, time.perf_counter()
     while time.perf_counter() - start < seconds:
-        predictions(stack, x, THRESHOLDS)
+        predictions(stack, x)
         count += len(x) * len(networks)
     return count / (time.perf_counter() - start)
 
@@ -138,13 +136,13 @@ def processes(arguments: list[str], count: int, threads: int, seconds: float) ->
 def measure(networks: list[Network], x: np.ndarray, repeats: int) -> None:
     """Times all ways on these rows and prints a table."""
     said = {"f32": MemberStack(networks)}
-    said["auto"] = MemberStack.of(networks, Precision.auto, THRESHOLDS)
-    plain = [(n, forward(n, Backend.numpy)) for n in networks]
+    said["auto"] = MemberStack(networks, Precision.auto)
+    plain = SeparateMembers([(n, forward(n, Backend.numpy)) for n in networks])
     how, loop = quasarnp(networks[0])
     models = keras_members(networks)
 
     def way(members: Members) -> Callable[[], object]:
-        return lambda: predictions(members, x, THRESHOLDS)
+        return lambda: predictions(members, x)
 
     exact = x.astype(np.float64)
     ways: dict[str, tuple[int, Callable[[], object]]] = {
@@ -166,12 +164,13 @@ def measure(networks: list[Network], x: np.ndarray, repeats: int) -> None:
     for fast, slow, wanted in TARGETS:
         middle, least, most = ratio(each, slow, fast)
         print(f"{fast} / {slow}: {middle:.1f} ({least:.1f} to {most:.1f}), wanted {wanted:.0f}")
-    a, b = (predictions(said[name], x, THRESHOLDS) for name in ("f32", "auto"))
+    a, b = (predictions(said[name], x) for name in ("f32", "auto"))
     ours, theirs = (votes(s.deciding, s.z_best, THRESHOLDS) for s in (b, a))
     dz = np.abs(a.z_best - b.z_best)[theirs > 0] / (1 + a.z_best[theirs > 0])
+    rechecked = forward_passes(said["auto"], x).rechecked.mean()
     print(
-        f"default is {said['auto'].precision}: {(ours != theirs).sum()} of {ours.size:,} votes "
-        f"differ; {said['auto'].repeated_share:.2%} computed twice; largest differences: "
+        f"default is {said['auto'].precisions[0]}: {(ours != theirs).sum()} of {ours.size:,} votes "
+        f"differ; {rechecked:.2%} rechecked; largest differences: "
         f"confidence {np.abs(a.confidence - b.confidence).max():.4f}, that decides "
         f"{np.abs(a.deciding - b.deciding).max():.4f}, dz/(1+z) of quasars {dz.max(initial=0):.5f}"
     )
@@ -201,8 +200,8 @@ def main() -> None:
         threads, seconds = int(given.alone[0]), float(given.alone[1])
         print(alone(networks, np.resize(x, (500, x.shape[1])), threads, seconds))
         return
-    cores = len(os.sched_getaffinity(0))
-    use_threads(cores, "threads")
+    cores = available_cores()
+    use_threads(cores)
     print(describe())
     for rows in given.rows:
         measure(networks, np.resize(x, (rows, x.shape[1])), given.repeats)

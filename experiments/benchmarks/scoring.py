@@ -26,10 +26,9 @@ from machine import describe
 from scoring_memory import link
 
 from qnal.ensemble.folder import EnsembleFolder
-from qnal.ensemble.votes import Thresholds
 from qnal.executors.local import local_workers
-from qnal.inference.forward_passes import predictions
 from qnal.inference.member_stack import MemberStack
+from qnal.inference.members import predictions
 from qnal.lines import QUASARNET_BAL_LINES, QUASARNET_LINES
 from qnal.network.precision import Precision
 from qnal.network.structure import Structure
@@ -45,9 +44,9 @@ from qnal.threads import use_threads
 
 @lru_cache
 def _stack(weights: Path, precision: str) -> MemberStack:
-    use_threads(1, "threads")
+    use_threads(1)
     stored = EnsembleFolder(weights).read(QUASARNET_LINES, QUASARNET_BAL_LINES)
-    return MemberStack.of(stored.networks, Precision(precision), Thresholds())
+    return MemberStack(stored.networks, Precision(precision))
 
 
 @lru_cache
@@ -59,7 +58,7 @@ def _spectra(file: Path) -> np.ndarray:
 def passes(weights: Path, precision: str, file: Path, compute: bool) -> None:
     """Forward passes of a file that is in memory already; or get ready for them."""
     stack, x = _stack(weights, precision), _spectra(file)
-    predictions(stack, x if compute else x[:8], Thresholds())
+    predictions(stack, x if compute else x[:8])
 
 
 def forward_alone(weights: Path, precision: str, files: list[Path], repeats: int) -> float:

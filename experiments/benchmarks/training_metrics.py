@@ -30,7 +30,7 @@ from qnal.ensemble.bootstrap import draw_bag, out_of_bag, streams
 from qnal.ensemble.evaluation.metrics import classification_metrics
 from qnal.ensemble.labelled_set import LabelledSet
 from qnal.ensemble.votes import votes
-from qnal.inference.forward_passes import predictions
+from qnal.inference.members import SeparateMembers, predictions
 from qnal.network.backends.forward import Backend, forward
 from qnal.network.hyperparameters import Hyperparameters
 from qnal.network.keras_model import keras_model
@@ -153,7 +153,9 @@ def evaluated(
     thresholds, function = config.ensemble.thresholds(), forward(network, Backend.tensorflow)
     output = tf.constant(function(labelled.x[rows]), tf.float32)
     loss = quasarnet_loss(output, aims.boxes[rows], aims.offsets[rows]) * aims.weights[rows]
-    predicted = predictions([(network, function)], labelled.x[rows], thresholds)
+    predicted = predictions(
+        SeparateMembers([(network, function)], thresholds.min_lines), labelled.x[rows]
+    )
     vote = votes(predicted.deciding[:, 0], predicted.z_best[:, 0], thresholds)
     found = classification_metrics(
         labelled.column("LABEL")[rows], labelled.column("Z")[rows], vote > 0, predicted.z_best[:, 0]

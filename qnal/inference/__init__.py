@@ -1,1 +1,1 @@
-"""Forward passes of an ensemble over a pool, and the cache of what they gave."""
+"""Forward passes of an ensemble, the cache of its predictions, and the task that scores files."""

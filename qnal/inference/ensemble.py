@@ -1,4 +1,4 @@
-"""The door for notebooks and other pipelines: an ensemble that scores whatever spectra it is given.
+"""Score spectra from Python with a trained ensemble.
 
 .. code-block:: python
 
@@ -16,11 +16,13 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
+from qnal.ensemble.combination import CombinationRule, is_ok
 from qnal.ensemble.folder import EnsembleFolder
 from qnal.ensemble.stored import StoredEnsemble
 from qnal.ensemble.votes import Thresholds
 from qnal.errors import ConfigError, InputError
-from qnal.inference.scorer import Scorer
+from qnal.inference.members import Members, forward_passes, members_of
+from qnal.inference.packing import Packing
 from qnal.lines import QUASARNET_BAL_LINES, QUASARNET_LINES
 from qnal.network.backends.forward import Backend
 from qnal.network.precision import Precision
@@ -30,21 +32,27 @@ from qnal.spectra.rebin import Rebinner
 from qnal.spectra.spectra_file import SpectraFile
 
 Choice = TypeVar("Choice", bound=StrEnum)
-# Pixels of one arm, or of several by name (``{"b": …, "r": …}``) or in order.
-Arms = ArrayLike | Mapping[str, ArrayLike] | Sequence[ArrayLike]
+# Pixels of one camera, or of several by name (``{"b": …, "r": …}``) or in order.
+Cameras = ArrayLike | Mapping[str, ArrayLike] | Sequence[ArrayLike]
 
 
 class Ensemble:
-    """Trained members that score spectra together.
+    """Trained members that score spectra together; see :func:`qnal.load_ensemble`.
 
     Attributes:
-        stored: the members as they were read, with their checksums and ``ensemble.json``.
-        scorer: what turns spectra on the ensemble's grid into score columns.
+        stored: the members as read, with their checksums and ``ensemble.json``.
+        members: the members with what runs them.
+        rule: how their predictions are combined.
+        batch_size: spectra in one forward pass.
     """
 
-    def __init__(self, stored: StoredEnsemble, scorer: Scorer) -> None:
+    def __init__(
+        self, stored: StoredEnsemble, members: Members, rule: CombinationRule, batch_size: int = 512
+    ) -> None:
         self.stored = stored
-        self.scorer = scorer
+        self.members = members
+        self.rule = rule
+        self.batch_size = batch_size
 
     def __len__(self) -> int:
         return len(self.stored.networks)
@@ -55,25 +63,25 @@ class Ensemble:
 
     @property
     def lines(self) -> tuple[str, ...]:
-        """Names of the lines that the members look for."""
-        return self.stored.networks[0].lines
+        """Names of the lines that the members detect."""
+        return self.members.first.lines
 
     @property
     def bal_lines(self) -> tuple[str, ...]:
         """Names of the BAL lines."""
-        return self.stored.networks[0].bal_lines
+        return self.members.first.bal_lines
 
     @property
     def grid(self) -> Grid:
         """The wavelength grid that spectra are rebinned to."""
-        return self.scorer.grid
+        return self.members.first.grid
 
     def score(
         self,
-        spectra: str | Path | Arms,
-        ivar: Arms | None = None,
-        wave: Arms | None = None,
-        mask: Arms | None = None,
+        spectra: str | Path | Cameras,
+        ivar: Cameras | None = None,
+        wave: Cameras | None = None,
+        mask: Cameras | None = None,
         *,
         use_mask: bool = True,
         pandas: bool = False,
@@ -84,33 +92,40 @@ class Ensemble:
             spectra: path of a DESI coadd file; or flux, shape [rows, n] or [n] for one spectrum.
                 Several cameras are a mapping by camera or a list; then ``ivar``, ``wave`` and
                 ``mask`` have the same keys or order.
-            ivar: inverse variance of the flux, same shape; pixels with ivar ≤ 0 do not count.
+            ivar: inverse variance of the flux, same shape; pixels with ivar ≤ 0 are ignored.
             wave: wavelength of the pixels, shape [n], Å, increasing.
             mask: non-zero where a pixel is bad, same shape as the flux.
-            use_mask: of a coadd file, ignore pixels that its ``X_MASK`` flags (QuasarNP does not).
+            use_mask: for a coadd file, ignore pixels that its ``X_MASK`` flags (QuasarNP does not).
             pandas: return a DataFrame instead of a pyarrow Table.
 
         Returns:
-            One row a spectrum, in order: of a file, the whole scores table of FORMATS.md
-            section 11; of arrays ROW, STATUS and its score columns. Rows whose STATUS is not
-            ``ok`` have null scores.
+            One row per spectrum, in order: for a file all columns of a scores dataset
+            (docs/scores.md); for arrays ROW, STATUS and the score columns. Rows whose STATUS is
+            not ``ok`` have null scores.
 
         Raises:
-            InputError: the file is broken, or the arrays' shapes do not belong together.
+            InputError: the file is broken, or the arrays' shapes do not match.
         """
         if isinstance(spectra, str | Path):
             if ivar is not None or wave is not None or mask is not None:
                 raise InputError("score() takes a coadd file alone, or flux, ivar and wave.")
             path = Path(spectra).expanduser()
             coadd = read_coadd(SpectraFile(path.name, path), self.grid, use_mask)
-            table = self.scorer.table(coadd.table, coadd.x)
+            table = self._scored(coadd.table, coadd.x)
         else:
             if ivar is None or wave is None:
                 raise InputError("score() takes a coadd file alone, or flux, ivar and wave.")
             x, status = _rebinned(spectra, ivar, wave, mask, self.grid)
             rows = pa.array(np.arange(len(x)), pa.int32())
-            table = self.scorer.table(pa.table({"ROW": rows, "STATUS": status}), x)
+            table = self._scored(pa.table({"ROW": rows, "STATUS": status}), x)
         return table.to_pandas() if pandas else table
+
+    def _scored(self, target_table: pa.Table, x: NDArray[np.floating]) -> pa.Table:
+        """The table with its score columns, from renormalised spectra, [rows, npix]."""
+        packing = Packing.of(self.stored.networks)
+        packed = forward_passes(self.members, x[is_ok(target_table)], packing, self.batch_size)
+        predictions = packing.unpack(packed)
+        return self.rule.table(target_table, predictions, self.lines, self.bal_lines)
 
 
 def read_scoring_ensemble(
@@ -128,17 +143,17 @@ def read_scoring_ensemble(
     """Read an ensemble from disk.
 
     Args:
-        path: a folder that qnal trained, a folder of QuasarNET weight files, or one such file.
-        n: how many members to take; None: all.
-        lines, bal_lines: names of the heads, for files that do not say; ours do.
-        thresholds: when a member votes quasar; None: as the ensemble was trained, or the
-            reference's (confidence above 0.95 in one line, high redshift from 2.1 on).
+        path: a folder trained by qnal, a folder of QuasarNET weight files, or one such file.
+        n: number of members to use; None: all.
+        lines, bal_lines: names of the heads, for weight files that do not name them.
+        thresholds: when a member votes quasar; None: those that the ensemble was trained with, or
+            the reference's (confidence above 0.95 in one line, high redshift from 2.1 on).
         backend: what computes forward passes: ``tensorflow``, ``numpy`` or ``quasarnp``.
-        batch_size: spectra in one pass of a member; it bounds memory.
-        precision: ``float32``; ``auto``, as ``infer.precision`` has it, which is twice as fast on
-            many spectra, with the same votes and confidences to 0.01; or ``bfloat16``.
-        calibrate: whether soft outputs (P_*, ENTROPY, MUTUAL_INFO) go through the calibration
-            that is stored with an ensemble of ours; votes never do.
+        batch_size: spectra in one forward pass; it bounds memory.
+        precision: ``float32``; ``auto``, as ``infer.precision`` (twice as fast on many spectra,
+            the same votes at the usual thresholds, confidences within 0.01); or ``bfloat16``.
+        calibrate: whether the calibration stored with the ensemble is applied to the soft outputs
+            (P_*, ENTROPY, MUTUAL_INFO); votes are never calibrated.
 
     Raises:
         InputError: there is no ensemble, or a file of it is broken.
@@ -149,9 +164,12 @@ def read_scoring_ensemble(
     backend = _choice(Backend, "backend", backend)
     precision = _choice(Precision, "precision", precision)
     stored = EnsembleFolder(Path(path).expanduser()).read(lines, bal_lines, n)
-    thresholds = thresholds or stored.description.thresholds
-    scorer = Scorer.of(stored, thresholds, backend, batch_size, precision, calibrate=calibrate)
-    return Ensemble(stored, scorer)
+    description = stored.description
+    thresholds = thresholds or description.thresholds
+    members = members_of(stored.networks, backend, precision, thresholds.min_lines)
+    calibration = description.calibration_for(thresholds) if calibrate else None
+    rule = CombinationRule(thresholds, description.bal_trained, calibration)
+    return Ensemble(stored, members, rule, batch_size)
 
 
 def _choice(kind: type[Choice], name: str, value: str) -> Choice:
@@ -165,50 +183,50 @@ def _choice(kind: type[Choice], name: str, value: str) -> Choice:
 def _rebinned(
     flux: Any, ivar: Any, wave: Any, mask: Any | None, grid: Grid
 ) -> tuple[NDArray[np.float64], NDArray[np.str_]]:
-    """Renormalised spectra and their STATUS, of one arm or several."""
+    """Renormalised spectra and their STATUS, from one camera or several."""
     given = {"flux": flux, "ivar": ivar, "wave": wave} | ({} if mask is None else {"mask": mask})
-    arms = {name: _arms(name, value, wave) for name, value in given.items()}
+    cameras = {name: _by_camera(name, value, wave) for name, value in given.items()}
     rebinner: Rebinner | None = None
-    for arm in arms["wave"]:
-        for name, value in arms.items():
-            if value.keys() != arms["wave"].keys():
-                raise InputError(f"{name} has arms {[*value]}, wave has {[*arms['wave']]}.")
-        f, i, *m = (np.atleast_2d(value[arm]) for name, value in arms.items() if name != "wave")
-        w = arms["wave"][arm]
+    for camera in cameras["wave"]:
+        for name, value in cameras.items():
+            if value.keys() != cameras["wave"].keys():
+                raise InputError(f"{name} has cameras {[*value]}, wave has {[*cameras['wave']]}.")
+        f, i, *m = (np.atleast_2d(v[camera]) for name, v in cameras.items() if name != "wave")
+        w = cameras["wave"][camera]
         if w.ndim != 1 or not (np.isfinite(w).all() and (w > 0).all() and (np.diff(w) > 0).all()):
-            raise InputError("wave is no list of increasing wavelengths in Å.")
+            raise InputError("wave must be a list of increasing wavelengths in Å.")
         rebinner = rebinner or Rebinner(len(f), grid)
         expected = (len(rebinner.ivar), len(w))
         for name, array in zip(("flux", "ivar", "mask"), (f, i, *m), strict=False):
             if array.shape != expected:
                 raise InputError(
-                    f"{name} has shape {array.shape}, not {expected}, spectra by wavelengths."
+                    f"{name} has shape {array.shape}; expected {expected}, spectra by wavelengths."
                 )
         rebinner.add(f, i, w, m[0] if m else None)
     if rebinner is None:
-        raise InputError("wave has no arm.")
+        raise InputError("wave has no camera.")
     return rebinner.renormalised()
 
 
-def _arms(name: str, value: Any, wave: Any) -> dict[Any, NDArray]:
-    """Arrays by arm; one arm goes by the number 0, and so on in a list."""
+def _by_camera(name: str, value: Any, wave: Any) -> dict[Any, NDArray]:
+    """Arrays by camera; those of a list are numbered, a single one is number 0."""
     if isinstance(wave, Mapping) != isinstance(value, Mapping):
-        raise InputError(f"{name} and wave must both be by camera, or neither.")
+        raise InputError(f"{name} and wave must both be mappings by camera, or neither.")
     if isinstance(value, Mapping):
-        arms = dict(value)
+        cameras = dict(value)
     elif isinstance(wave, list | tuple) and len(wave) and np.ndim(wave[0]) == 1:
-        arms = dict(enumerate(value))
+        cameras = dict(enumerate(value))
     else:
-        arms = {0: value}
-    if any(np.ma.is_masked(array) for array in arms.values()):
+        cameras = {0: value}
+    if any(np.ma.is_masked(array) for array in cameras.values()):
         raise InputError(
-            f"{name} is a masked array; give its data and, as mask, where it is masked: "
+            f"{name} is a masked array; give its data, and its mask as mask: "
             "score(flux.data, ivar.data, wave, flux.mask)."
         )
     try:
-        arrays = {arm: np.asarray(array) for arm, array in arms.items()}
+        arrays = {camera: np.asarray(array) for camera, array in cameras.items()}
     except ValueError as error:
-        raise InputError(f"{name} is no array of numbers ({error}).") from error
+        raise InputError(f"{name} must be an array of numbers ({error}).") from error
     if any(array.dtype.kind not in "fiub" for array in arrays.values()):
-        raise InputError(f"{name} is no array of numbers.")
+        raise InputError(f"{name} must be an array of numbers.")
     return arrays

@@ -1,13 +1,13 @@
-"""Members' answers as they are kept: what decides a vote exactly, the lines in 16 bits each.
+"""Packed predictions: what decides a vote in float32, values of lines in 16 bits.
 
-A confidence c is the whole number k nearest to 65535·c, an error of at most 7.6e-6. A redshift is
-kept as the observed wavelength of its line, uniformly in its logarithm over the range that the
-grid allows with a twentieth of it beyond either end, where offsets may lead: on the log grid the
-relative error in 1+z is at most 8.6e-6. Networks with linear heads know no such bounds; their
-lines are kept as float32.
+A confidence c is stored as the integer k nearest to 65535·c, an error of at most 7.6e-6. A redshift
+is stored as the observed wavelength of its line, uniformly in the logarithm over the range of the
+grid and a twentieth of it beyond either end, where offsets may lead; on the log grid the relative
+error of 1+z is at most 8.6e-6. Networks with linear heads have no such bounds, so their lines are
+stored as float32.
 
-Scores are made from coded answers alone, fresh ones too, so that they are the same to the byte
-whether members were computed now or long ago.
+Scores are always computed from packed predictions, also where none are cached, so that they are the
+same bytes whether the forward passes were made now or earlier.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,6 @@ from dataclasses import dataclass, fields
 from functools import lru_cache
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from qnal.ensemble.votes import MemberPredictions
@@ -31,12 +30,12 @@ Code = NDArray[np.uint16] | NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Packing:
-    """How the answers of an ensemble are coded.
+    """How the predictions of an ensemble are packed.
 
     Attributes:
         lines: names of the lines; ``bal_lines`` of the BAL lines.
-        low, high: logarithms of the shortest and longest wavelength that can be coded, in Å.
-        exact: whether lines are kept as float32.
+        low, high: logarithms of the shortest and longest wavelength that can be packed, in Å.
+        exact: whether lines are stored as float32.
     """
 
     lines: tuple[str, ...]
@@ -47,28 +46,48 @@ class Packing:
 
     @classmethod
     def of(cls, networks: Sequence[Network]) -> "Packing":
-        """The coding of all answers of these networks."""
+        """The packing for predictions of these networks."""
         first = networks[0]
         low, high = _bounds(first.grid)
         exact = any(n.offset_activation is OffsetActivation.linear for n in networks)
         return cls(first.lines, first.bal_lines, low, high, exact)
 
-    def encode(self, predictions: MemberPredictions) -> "PackedPredictions":
-        """The answers, coded."""
-        exact_part = predictions.deciding.astype(np.float32), predictions.z_best.astype(np.float32)
-        lines = predictions.confidence, predictions.z, predictions.bal
-        if self.exact:
-            return PackedPredictions(*exact_part, *(a.astype(np.float32) for a in lines))
-        rest = np.array([rest_wavelength(name) for name in self.lines])[:, None]
-        share = (np.log((1 + predictions.z) * rest) - self.low) / (self.high - self.low)
-        return PackedPredictions(
-            *exact_part, *(_levels(a) for a in (predictions.confidence, share, predictions.bal))
-        )
+    def pack(
+        self,
+        predictions: MemberPredictions,
+        rechecked: NDArray[np.bool_] | None = None,
+        margins: NDArray[np.float64] | None = None,
+    ) -> "PackedPredictions":
+        """Pack predictions.
 
-    def decode(self, packed: "PackedPredictions") -> MemberPredictions:
-        """The answers as scores see them."""
+        Args:
+            predictions: of all members.
+            rechecked: those of bfloat16 that were computed again in float32, shape
+                [rows, members]; None: none.
+            margins: largest logit error to be expected of a member, shape [members]; None: 0.
+        """
+        rows, members = predictions.deciding.shape
+        deciding, z_best = (
+            a.astype(np.float32) for a in (predictions.deciding, predictions.z_best)
+        )
+        if rechecked is None:
+            rechecked = np.zeros((rows, members), bool)
+        if margins is None:
+            margins = np.zeros(members)
+        confidence, z, bal = predictions.confidence, predictions.z, predictions.bal
         if self.exact:
-            return MemberPredictions(*(getattr(packed, f.name) for f in fields(packed)))
+            codes: list[Code] = [confidence, z.astype(np.float32), bal]
+        else:
+            rest = np.array([rest_wavelength(name) for name in self.lines])[:, None]
+            share = (np.log((1 + z) * rest) - self.low) / (self.high - self.low)
+            codes = [_levels(confidence), _levels(share), _levels(bal)]
+        return PackedPredictions(deciding, z_best, codes[0], codes[1], codes[2], rechecked, margins)
+
+    def unpack(self, packed: "PackedPredictions") -> MemberPredictions:
+        """The predictions that scores are computed from."""
+        if self.exact:
+            names = MemberPredictions.__dataclass_fields__
+            return MemberPredictions(*(getattr(packed, name) for name in names))
         z = np.empty(packed.z.shape, np.float32)
         for line, redshifts in enumerate(_redshifts(self.lines, self.low, self.high)):
             z[:, line] = redshifts[packed.z[:, line]]
@@ -78,13 +97,13 @@ class Packing:
         return MemberPredictions(packed.deciding, packed.z_best, confidence, z, bal)
 
     def description(self) -> dict[str, object]:
-        """What a reader of kept answers needs to know, and what their shape depends on."""
+        """What a reader of packed predictions needs to know, as JSON takes it."""
+        named = {"lines": list(self.lines), "bal": list(self.bal_lines)}
         if self.exact:
-            return {"lines": list(self.lines), "bal": list(self.bal_lines), "coding": "float32"}
+            return {**named, "packing": "float32"}
         return {
-            "lines": list(self.lines),
-            "bal": list(self.bal_lines),
-            "coding": "16 bits",
+            **named,
+            "packing": "16 bits",
             "confidence": f"k / {LEVELS}",
             "redshift": f"exp({self.low!r} + k * {(self.high - self.low) / LEVELS!r}) / rest - 1",
             "rest_wavelength": {name: rest_wavelength(name) for name in self.lines},
@@ -99,13 +118,17 @@ class Packing:
 
 @dataclass(frozen=True)
 class PackedPredictions:
-    """Coded answers; shapes as in :class:`~qnal.ensemble.votes.MemberPredictions`.
+    """Packed predictions; the first shapes are those of
+    :class:`~qnal.ensemble.votes.MemberPredictions`.
 
     Attributes:
         deciding: the confidence that decides a vote, float32, shape [rows, members].
         z_best: redshift by the most confident line, float32.
         confidence: codes, shape [rows, lines, members]; ``z`` likewise.
         bal: codes, shape [rows, BAL lines, members].
+        rechecked: predictions of bfloat16 that were computed again in float32, [rows, members].
+        margins: largest logit error to be expected of a member, shape [members]; 0 for a member
+            in float32.
     """
 
     deciding: NDArray[np.float32]
@@ -113,24 +136,27 @@ class PackedPredictions:
     confidence: Code
     z: Code
     bal: Code
+    rechecked: NDArray[np.bool_]
+    margins: NDArray[np.float64]
 
     def only(self, members: Sequence[int]) -> "PackedPredictions":
-        """The answers of some members."""
+        """The predictions of some members."""
         return PackedPredictions(*(getattr(self, f.name)[..., list(members)] for f in fields(self)))
 
     @classmethod
-    def of_no_spectra(cls, packing: Packing, members: int) -> "PackedPredictions":
-        """Answers to nothing."""
-        code = np.float32 if packing.exact else np.uint16
+    def of_no_spectra(cls, packing: Packing, margins: NDArray[np.float64]) -> "PackedPredictions":
+        """Predictions for no spectra, of members with these margins."""
+        code, members = np.float32 if packing.exact else np.uint16, len(margins)
         heads = (len(packing.lines), len(packing.lines), len(packing.bal_lines))
         none = np.zeros((0, members), np.float32)
-        return cls(none, none, *(np.zeros((0, n, members), code) for n in heads))
+        confidence, z, bal = (np.zeros((0, n, members), code) for n in heads)
+        return cls(none, none, confidence, z, bal, np.zeros((0, members), bool), margins)
 
     @staticmethod
     def side_by_side(
         parts: Sequence["PackedPredictions"], order: Sequence[int]
     ) -> "PackedPredictions":
-        """The members of all parts, taken in an order; always laid out alike in memory."""
+        """The members of all parts in the given order, always with the same memory layout."""
         joined = []
         for field in fields(PackedPredictions):
             arrays = [getattr(part, field.name) for part in parts]
@@ -139,47 +165,6 @@ class PackedPredictions:
                 array = array[..., list(order)]
             joined.append(np.ascontiguousarray(array))
         return PackedPredictions(*joined)
-
-    def table(self, rows: NDArray[np.integer], columns: Sequence[str]) -> pa.Table:
-        """One row a spectrum and member, spectrum after spectrum.
-
-        Args:
-            rows: each spectrum's ROW in its file.
-            columns: names of the lines' columns, :meth:`Packing.columns`.
-        """
-        spectra, members = self.deciding.shape
-        lines = np.concatenate([self.confidence, self.z, self.bal], axis=1).swapaxes(0, 1)
-        return pa.table(
-            {
-                "ROW": np.repeat(rows.astype(np.int32), members),
-                "MEMBER": np.tile(np.arange(members, dtype=np.int16), spectra),
-                "DECIDING": self.deciding.reshape(-1),
-                "Z_BEST": self.z_best.reshape(-1),
-                **{n: c.reshape(-1) for n, c in zip(columns, lines, strict=True)},
-            }
-        )
-
-    @classmethod
-    def of_table(cls, table: pa.Table, members: int, packing: Packing) -> "PackedPredictions":
-        """The inverse of :meth:`table`; KeyError or ValueError if it is none of that coding."""
-        columns, lines = packing.columns(), len(packing.lines)
-
-        def stacked(names: Sequence[str]) -> Code:
-            arrays = [np.asarray(table[name]).reshape(-1, members) for name in names]
-            empty = np.zeros((len(table) // members, 0, members), np.uint16)
-            return np.stack(arrays, axis=1) if arrays else empty
-
-        deciding, z_best = (np.asarray(table[n]).reshape(-1, members) for n in _EXACT)
-        return cls(
-            deciding,
-            z_best,
-            stacked(columns[:lines]),
-            stacked(columns[lines : 2 * lines]),
-            stacked(columns[2 * lines :]),
-        )
-
-
-_EXACT = ("DECIDING", "Z_BEST")
 
 
 def _bounds(grid: Grid) -> tuple[float, float]:

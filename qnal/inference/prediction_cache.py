@@ -1,19 +1,20 @@
-"""The members' answers to a pool, kept: what scores derive from without a forward pass.
+"""The prediction cache: the predictions of every member, so that no forward pass is repeated.
 
-```
-predictions.json                       what forward passes depend on, and how answers are coded
-NAME/identity.parquet              identity and target columns of a file, and its version
-NAME/members-GROUP.parquet         answers of the members that were computed in one go
-NAME/best-cells-MAP.parquet        best cells on a map
-```
-NAME is the file's path within the pool. A group of members is named by their checksums, which its
-metadata lists in order, and belongs to the spectra whose digest is beside them: answers to other
-spectra, or of other weights, are never taken for the ones wanted.
+.. code-block:: text
+
+    _predictions.json              what the predictions depend on, and how they are packed
+    _files/POOL.parquet            index of one pool: which spectra each of its files holds
+    ab/ab01…-MEMBERS.parquet       predictions for the spectra of one file
+    ab/ab01…-bmu-SOM.parquet       BMUs of the same spectra on a SOM that came later
+
+Predictions are named by the digest of the spectra, so that they do not depend on where a file is,
+and by the checksums of the members that were computed in one go, which the metadata lists. A file
+has one row per row of the input's FIBERMAP: the target table, BMUs if there was a SOM, and one list
+per quantity with the predictions of the members, null where STATUS is not ``ok``.
 """
 
 import hashlib
 import json
-import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,183 +23,278 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from filelock import FileLock, Timeout
+from numpy.typing import NDArray
 
-from qnal.files import PART, files_below, write_text, written_aside
+from qnal.ensemble.combination import is_ok
+from qnal.files import remove_scratch, write_text, written_aside
 from qnal.inference.packing import PackedPredictions, Packing
+from qnal.scores.dataset import BMU_SCHEMA
+from qnal.scores.file_index import IndexEntry, read_index, write_index
 from qnal.spectra.file_version import FileVersion
-from qnal.spectra.spectra_file import SpectraFile
 
-FORMAT_VERSION = 1
-META = b"qnal"
-DESCRIPTION = "predictions.json"
+FORMAT_VERSION = 2  # bump this number when the content or the layout of the files changes
+METADATA = b"qnal"
+BMU_COLUMNS = BMU_SCHEMA.names[2:]
+DIGITS = 32  # of a digest in the name of a file; the metadata has all of it
 
 
 @dataclass(frozen=True)
 class Group:
-    """Members whose answers to one file are in one Parquet file."""
+    """Members whose predictions for one file were computed in one go.
+
+    Attributes:
+        path: the Parquet file.
+        table: digest of the target table in it.
+        members: their checksums.
+        margins: see :class:`~qnal.inference.packing.PackedPredictions`.
+        som: fingerprint of the SOM of the BMUs in it, if any.
+    """
 
     path: Path
-    checksums: tuple[str, ...]
+    table: str
+    members: tuple[str, ...]
+    margins: NDArray[np.float64]
+    som: str | None
 
 
 @dataclass(frozen=True)
 class PredictionCache:
-    """A store of answers on disk."""
+    """A prediction cache on disk.
+
+    Attributes:
+        path: its folder.
+        pool: name of the pool, which the index is of; predictions do not depend on it.
+    """
 
     path: Path
+    pool: str
 
     def describe(self, content: dict[str, Any]) -> None:
-        """Write ``predictions.json``."""
+        """Write ``_predictions.json``."""
         document = {"format_version": FORMAT_VERSION} | content
-        write_text(self.path / DESCRIPTION, json.dumps(document, indent=2) + "\n")
+        write_text(self.path / "_predictions.json", json.dumps(document, indent=2) + "\n")
 
-    def version(self, file: SpectraFile) -> FileVersion | None:
-        """The version of a file that its identity is of; None where it is not known."""
-        return self._version(self._of(file) / "identity.parquet")
+    @property
+    def index(self) -> Path:
+        """The index of the pool."""
+        name = hashlib.sha256(self.pool.encode()).hexdigest()[:12]
+        return self.path / "_files" / f"{name}.parquet"
 
-    def target_table(self, file: SpectraFile, version: FileVersion) -> pa.Table | None:
-        """Identity and target columns of a version of a file."""
-        path = self._of(file) / "identity.parquet"
-        if not version.same_content(self._version(path)):
-            return None
-        try:
-            table = pq.read_table(path, partitioning=None)
-        except (OSError, pa.ArrowException):
-            return None
-        return table.replace_schema_metadata()
+    @property
+    def lock(self) -> Path:
+        """The lock that a job on the pool holds."""
+        return self.index.with_suffix(".lock")
 
-    def write_target_table(self, file: SpectraFile, version: FileVersion, table: pa.Table) -> None:
-        """Store the identity and target columns of a version of a file."""
-        _write(self._of(file) / "identity.parquet", table, version.to_dict())
-
-    def groups(self, file: SpectraFile, version: FileVersion) -> list[Group]:
-        """The groups of members whose answers to that version are there."""
+    def groups(self, spectra: str) -> list[Group]:
+        """The groups of members with predictions for the spectra of that digest."""
         found = []
-        for path in sorted(self._of(file).glob("members-*.parquet")):
-            meta = _meta(path)
-            if meta is not None and meta.get("spectra") == version.spectra:
-                found.append(Group(path, tuple(meta["members"])))
+        for path in sorted(self._folder(spectra).glob(f"{spectra[:DIGITS]}-*.parquet")):
+            meta = _metadata(path)
+            if meta.get("spectra") == spectra and "members" in meta:
+                members, margins = tuple(meta["members"]), np.array(meta["margins"], float)
+                found.append(Group(path, meta["table"], members, margins, meta["som"]))
         return found
 
-    def missing(
-        self, file: SpectraFile, version: FileVersion, checksums: Sequence[str]
-    ) -> list[int]:
-        """Which members' answers to that version are not there, by their place in the list."""
-        there = {c for group in self.groups(file, version) for c in group.checksums}
+    def missing(self, spectra: str, checksums: Sequence[str]) -> list[int]:
+        """Which members have no predictions, as places in the list; equal weights count once."""
+        there = {c for group in self.groups(spectra) for c in group.members}
         first = {checksum: k for k, checksum in reversed(list(enumerate(checksums)))}
         return sorted(k for checksum, k in first.items() if checksum not in there)
 
     def read(
-        self, file: SpectraFile, version: FileVersion, checksums: Sequence[str], packing: Packing
+        self, spectra: str, checksums: Sequence[str], packing: Packing
     ) -> PackedPredictions | None:
-        """Answers of the members of those checksums, in that order; None if any is missing.
+        """Predictions of the members of those checksums, in that order; None if any is missing.
 
-        A group that cannot be read is removed, so that it is computed again.
+        A file that cannot be read is removed, so that it is computed again.
         """
         parts, order = [], dict[str, int]()
         wanted = set(checksums)
-        for group in self.groups(file, version):
-            new = [k for k, c in enumerate(group.checksums) if c in wanted and c not in order]
+        for group in self.groups(spectra):
+            new = [k for k, c in enumerate(group.members) if c in wanted and c not in order]
             if not new:
                 continue
             try:
-                table = pq.read_table(group.path, partitioning=None)
-                part = PackedPredictions.of_table(table, len(group.checksums), packing)
+                part = _unnested(pq.read_table(group.path, partitioning=None), group, packing)
             except (OSError, pa.ArrowException, ValueError, KeyError):
                 group.path.unlink(missing_ok=True)
                 return None
-            order |= {group.checksums[k]: len(order) + i for i, k in enumerate(new)}
-            parts.append(part.only(new) if len(new) < len(group.checksums) else part)
+            order |= {group.members[k]: len(order) + i for i, k in enumerate(new)}
+            parts.append(part.only(new) if len(new) < len(group.members) else part)
         if len(order) < len(wanted):
             return None
         return PackedPredictions.side_by_side(parts, [order[c] for c in checksums])
 
     def write(
         self,
-        file: SpectraFile,
         version: FileVersion,
         checksums: Sequence[str],
-        rows: np.ndarray,
+        target_table: pa.Table,
         packed: PackedPredictions,
         packing: Packing,
+        bmus: tuple[str, pa.Table] | None = None,
     ) -> None:
-        """Store answers of members that were computed in one go.
+        """Store predictions of members that were computed in one go.
 
         Args:
-            rows: ROW of each spectrum that has answers.
+            version: of the input file.
+            checksums: of the members.
+            target_table: of the input file.
+            packed: predictions for its usable rows.
+            packing: of the predictions.
+            bmus: fingerprint of a SOM and the BMUs of all rows on it.
         """
         group = hashlib.sha256("".join(checksums).encode()).hexdigest()[:12]
-        columns = packing.columns()
-        meta = {"spectra": version.spectra, "members": list(checksums)} | packing.description()
-        table = packed.table(rows, columns)
-        to_dict = [name for name in table.column_names if name not in ("ROW", "MEMBER")]
+        meta = {
+            "format_version": FORMAT_VERSION,
+            "spectra": version.spectra,
+            "table": version.table,
+            "members": list(checksums),
+            "precision": ["bfloat16" if margin else "float32" for margin in packed.margins],
+            "margins": packed.margins.tolist(),
+            "som": bmus and bmus[0],
+        }
+        lists = nested(packed, packing, is_ok(target_table))
+        table = target_table
+        columns = bmus[1].select(BMU_COLUMNS) if bmus else pa.table({})
+        for name, column in zip(columns.column_names, columns.columns, strict=True):
+            table = table.append_column(name, column)
+        for name, column in lists.items():
+            table = table.append_column(f"MEMBER_{name}", column)
+        split = [f"MEMBER_{name}.list.element" for name in lists if name != "RECHECKED"]
         _write(
-            self._of(file) / f"members-{group}.parquet",
+            self._file(version.spectra, group),
             table,
             meta,
-            use_dictionary=["ROW", "MEMBER"],
-            column_encoding=dict.fromkeys(to_dict, "BYTE_STREAM_SPLIT"),
+            use_dictionary=target_table.column_names,
+            column_encoding=dict.fromkeys(split, "BYTE_STREAM_SPLIT"),
         )
 
-    def bmus(self, file: SpectraFile, som: str, version: FileVersion) -> pa.Table | None:
-        """Best cells of a version of a file on a map; None where they are not known."""
-        path = self._bmu_file(file, som)
-        meta = _meta(path)
-        if meta is None or meta.get("spectra") != version.spectra:
+    def target_table(self, version: FileVersion) -> pa.Table | None:
+        """The target table of a version of a file; None where another one is stored."""
+        for group in self.groups(version.spectra):
+            if group.table == version.table:
+                names = pq.read_schema(group.path).names
+                lists = [n for n in names if not n.startswith("MEMBER_") and n not in BMU_COLUMNS]
+                return _columns(group.path, lists)
+        return None
+
+    def bmus(self, version: FileVersion, som: str) -> pa.Table | None:
+        """BMUs of the spectra on a SOM, with the target table; None where they are not known."""
+        names = ["ROW", *BMU_COLUMNS]
+        for group in self.groups(version.spectra):
+            if group.som == som:
+                return _columns(group.path, names)
+        path = self._file(version.spectra, f"bmu-{som[:12]}")
+        if _metadata(path).get("spectra") != version.spectra:
             return None
-        try:
-            return pq.read_table(path, partitioning=None).replace_schema_metadata()
-        except (OSError, pa.ArrowException):
-            return None
+        return _columns(path, names)
 
-    def write_bmus(
-        self, file: SpectraFile, som: str, version: FileVersion, table: pa.Table
-    ) -> None:
-        """Store the best cells of a version of a file on a map."""
-        _write(self._bmu_file(file, som), table, {"spectra": version.spectra, "som": som})
+    def write_bmus(self, version: FileVersion, som: str, bmus: pa.Table) -> None:
+        """Store BMUs of the spectra of a version of a file."""
+        path = self._file(version.spectra, f"bmu-{som[:12]}")
+        _write(path, bmus.drop_columns("FILE"), {"spectra": version.spectra, "som": som})
 
-    def forget(self, file: SpectraFile) -> None:
-        """Remove what is known of a file that holds other spectra now, or can not be read."""
-        shutil.rmtree(self._of(file), ignore_errors=True)
+    def forget(self, spectra: Iterable[str]) -> None:
+        """Remove predictions for the spectra of these digests, unless another file has them."""
+        gone = set(spectra)
+        if not gone:
+            return
+        for index in (self.path / "_files").glob("*.parquet"):
+            gone -= {entry.version.spectra for entry in read_index(index).values()}
+        for digest in gone:
+            for path in self._folder(digest).glob(f"{digest[:DIGITS]}-*.parquet"):
+                path.unlink(missing_ok=True)
 
-    def forget_all_but(self, files: Iterable[SpectraFile]) -> None:
-        """Remove what is known of files that are no longer in the pool.
+    def read_index(self) -> dict[str, IndexEntry]:
+        """What the files of the pool held when they were read last."""
+        return read_index(self.index)
 
-        What killed jobs left half-written goes as well, so the store must be locked.
-        """
-        kept = {file.name for file in files}
-        gone = set()
-        for name in files_below(self.path):
-            folder, _, last = name.rpartition("/")
-            if folder and folder not in kept:
-                gone.add(folder)
-            elif last.endswith(PART):
-                (self.path / name).unlink(missing_ok=True)
-        for folder in gone:
-            shutil.rmtree(self.path / folder, ignore_errors=True)
+    def write_index(self, entries: dict[str, IndexEntry]) -> None:
+        """Write the index of the pool."""
+        write_index(self.index, entries)
 
-    def _of(self, file: SpectraFile) -> Path:
-        return self.path / file.name
+    def remove_scratch(self) -> None:
+        """Remove temporary files of killed jobs, unless a job on another pool is writing."""
+        locks = [p for p in self.lock.parent.glob("*.lock") if p != self.lock]
+        if not any(map(_is_held, locks)):
+            remove_scratch(self.path)
 
-    def _bmu_file(self, file: SpectraFile, som: str) -> Path:
-        return self._of(file) / f"best-cells-{som[:12]}.parquet"
+    def _folder(self, spectra: str) -> Path:
+        return self.path / spectra[:2]
 
-    def _version(self, path: Path) -> FileVersion | None:
-        try:
-            return FileVersion.parse(_meta(path))
-        except (ValueError, KeyError, TypeError):
-            return None
+    def _file(self, spectra: str, what: str) -> Path:
+        return self._folder(spectra) / f"{spectra[:DIGITS]}-{what}.parquet"
+
+
+def nested(
+    packed: PackedPredictions, packing: Packing, ok: NDArray[np.bool_]
+) -> dict[str, pa.Array]:
+    """Lists by name, one per row, of one number per member; null where ``ok`` is not true."""
+    lines = np.concatenate([packed.confidence, packed.z, packed.bal], axis=1).swapaxes(0, 1)
+    arrays = {"DECIDING": packed.deciding, "Z_BEST": packed.z_best}
+    arrays |= dict(zip(packing.columns(), lines, strict=True)) | {"RECHECKED": packed.rechecked}
+    # Not lists of fixed size: pyarrow cannot read those back from Parquet where some are null.
+    offsets = np.concatenate([[0], np.cumsum(ok) * len(packed.margins)]).astype(np.int32)
+    null = pa.array(~ok)
+    return {
+        name: pa.ListArray.from_arrays(offsets, pa.array(array.reshape(-1)), mask=null)
+        for name, array in arrays.items()
+    }
+
+
+def _unnested(table: pa.Table, group: Group, packing: Packing) -> PackedPredictions:
+    """The inverse of :func:`nested`; KeyError or ValueError if the table is not such a one."""
+    members, columns, lines = len(group.members), packing.columns(), len(packing.lines)
+
+    def array(name: str) -> NDArray[Any]:
+        flat = table[f"MEMBER_{name}"].combine_chunks().flatten()
+        return flat.to_numpy(zero_copy_only=False).reshape(-1, members)
+
+    deciding = array("DECIDING")
+    code = np.float32 if packing.exact else np.uint16
+
+    def stacked(names: Sequence[str]) -> NDArray[Any]:
+        none = np.zeros((len(deciding), 0, members), code)
+        return np.stack([array(name) for name in names], axis=1) if names else none
+
+    return PackedPredictions(
+        deciding,
+        array("Z_BEST"),
+        stacked(columns[:lines]),
+        stacked(columns[lines : 2 * lines]),
+        stacked(columns[2 * lines :]),
+        array("RECHECKED"),
+        group.margins,
+    )
 
 
 def _write(path: Path, table: pa.Table, meta: dict[str, Any], **options: Any) -> None:
-    table = table.replace_schema_metadata({META: json.dumps(meta, sort_keys=True)})
+    table = table.replace_schema_metadata({METADATA: json.dumps(meta, sort_keys=True)})
     with written_aside(path) as scratch:
         pq.write_table(table, scratch, compression="zstd", **options)
 
 
-def _meta(path: Path) -> dict[str, Any] | None:
+def _columns(path: Path, names: Sequence[str]) -> pa.Table | None:
     try:
-        content = json.loads(pq.read_metadata(path).metadata[META])
-    except (OSError, pa.ArrowException, ValueError, KeyError, TypeError):
+        table = pq.read_table(path, columns=list(names), partitioning=None)
+    except (OSError, pa.ArrowException):
         return None
-    return content if isinstance(content, dict) else None
+    return table.replace_schema_metadata()
+
+
+def _metadata(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(pq.read_metadata(path).metadata[METADATA])
+    except (OSError, pa.ArrowException, ValueError, KeyError, TypeError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _is_held(lock: Path) -> bool:
+    try:
+        with FileLock(lock, timeout=0):
+            return False
+    except Timeout:
+        return True

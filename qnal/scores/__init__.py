@@ -1,1 +1,1 @@
-"""What an ensemble says of a pool: kept answers, scores and what is made of them."""
+"""The scores of a pool: the dataset on disk, sums over it, and its exports."""

@@ -1,43 +1,43 @@
-"""The scores dataset: one Parquet part a coadd file, beside it what belongs to the same rows.
+"""A scores dataset on disk: one Parquet part per file of the pool, and BMUs beside the parts.
 
-::
+.. code-block:: text
 
-    dataset.json                    ensemble, thresholds, pool, the map its best cells are of
-    parts/NAME.parquet              the scores of one file (docs/scores.md)
-    records/NAME.json               the version of the file that was read, and a summary of its part
-    bmu/MAP/NAME.parquet            best cells on one map: FILE, ROW, BMU, BMU_DISTANCE, BMU_OUTLIER
-    cells/MAP/NAME.json             how many spectra, quasars, outliers and disagreement a cell has
-    qso_qn/NAME                     the QN_RR table of one file, on request
+    parts/NAME.parquet          the scores of one file (docs/scores.md)
+    _dataset.json               what the dataset is: ensemble, thresholds, pool, the SOM of its BMUs
+    _files.parquet              index of the parts
+    _bmu/SOM/NAME.parquet       BMUs on one SOM: FILE, ROW, BMU, BMU_DISTANCE, BMU_OUTLIER
+    _qso_qn/…                   QN_RR tables, on request
+    _statistics/…               sums over the dataset (:mod:`qnal.scores.statistics`)
 
-NAME is the file's path within the pool. A part holds no times, hosts or run ids, so that it is
-the same whenever and wherever it is made. A part counts from the moment its record exists, which
-is written last.
+NAME is the path of the input file within the pool. The metadata of a part says of which version of
+the input file it is, so that a part is the same bytes whenever and wherever it is made. Names that
+begin with an underscore are ignored by readers of Parquet datasets.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+import os
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from qnal.errors import InputError
 from qnal.files import PART, files_below, write_text, written_aside
-from qnal.scores.pool_summary import PoolSummary
+from qnal.scores.file_index import IndexEntry, VoteCounts, read_index, write_index
 from qnal.scores.qso_qn import qso_qn_name
 from qnal.spectra.file_version import FileVersion, Stat
 from qnal.spectra.rebin import Status
 from qnal.spectra.spectra_file import SpectraFile
 
-FORMAT_VERSION = 1
-OUTLIER = 5  # standard deviations from which a spectrum counts as an outlier of its cell
+FORMAT_VERSION = 2  # bump this number when a column changes its meaning or type, or goes
+METADATA = b"qnal"
 PARQUET_END = b"PAR1"
-FITS_BLOCK = 2880  # bytes, of which every FITS file is a multiple
+FITS_BLOCK = 2880  # bytes; the size of a FITS file is a multiple of it
 BMU_SCHEMA = pa.schema(
     [
         pa.field("FILE", pa.string(), nullable=False),
@@ -49,82 +49,161 @@ BMU_SCHEMA = pa.schema(
 )
 
 
-@dataclass
-class CellSums:
-    """What lies in each cell of a map, of the spectra that have a best cell and an answer.
+@dataclass(frozen=True)
+class SomReference:
+    """The SOM that BMUs are of.
 
     Attributes:
-        spectra: how many, shape [cells].
-        quasars: how many of them most members vote quasar.
-        outliers: how many are outliers of their cell.
-        vote_entropy: the sum of theirs.
+        fingerprint: of the SOM.
+        cells: how many cells it has.
     """
 
-    spectra: NDArray[np.int64]
-    quasars: NDArray[np.int64]
-    outliers: NDArray[np.int64]
-    vote_entropy: NDArray[np.float64]
+    fingerprint: str
+    cells: int
+
+
+@dataclass(frozen=True)
+class DatasetDescription:
+    """Content of ``_dataset.json``, in which paths inside the work folder are relative to it.
+
+    Attributes:
+        ensemble: path of the ensemble.
+        checksums: SHA-256 of the weight file of each member.
+        thresholds: line_threshold, min_lines and high_z.
+        calibration: parameters of the calibration that was applied, if any.
+        grid: name of the wavelength grid.
+        pool: paths of the pool.
+        files: how many files the pool has.
+        som: the SOM of the BMUs, if there is one.
+    """
+
+    ensemble: str
+    checksums: tuple[str, ...]
+    thresholds: dict[str, Any]
+    calibration: dict[str, Any] | None
+    grid: str
+    pool: tuple[str, ...]
+    files: int
+    som: SomReference | None
+
+    @classmethod
+    def parse(cls, content: Any, work: Path) -> "DatasetDescription":
+        """From the content of the file; ValueError, KeyError or TypeError if it is malformed."""
+        som = content["som"]
+        return cls(
+            str(work / content["ensemble"]),
+            tuple(content["checksums"]),
+            dict(content["thresholds"]),
+            content["calibration"],
+            str(content["grid"]),
+            tuple(str(work / path) for path in content["pool"]),
+            int(content["files"]),
+            som and SomReference(str(som["fingerprint"]), int(som["cells"])),
+        )
+
+    def to_dict(self, work: Path) -> dict[str, Any]:
+        """As JSON takes it."""
+        pool = [relative_path(path, work) for path in self.pool]
+        return asdict(self) | {"ensemble": relative_path(self.ensemble, work), "pool": pool}
 
 
 @dataclass(frozen=True)
 class ScoresFolder:
-    """A scores dataset on disk."""
+    """A scores dataset."""
 
     path: Path
+
+    @property
+    def work(self) -> Path:
+        """The work folder that the dataset is in."""
+        return self.path.parents[1]
 
     @property
     def parts(self) -> Path:
         """Folder of the parts."""
         return self.path / "parts"
 
-    def bmus(self, som: str) -> Path:
-        """Folder of the best cells on the map of that fingerprint."""
-        return self.path / "bmu" / som[:12]
+    @property
+    def index(self) -> Path:
+        """The index of the parts."""
+        return self.path / "_files.parquet"
 
-    def description(self) -> dict[str, Any]:
-        """Content of ``dataset.json``."""
-        path = self.path / "dataset.json"
+    def bmus(self, som: str) -> Path:
+        """Folder of the BMUs on the SOM of that fingerprint."""
+        return self.path / "_bmu" / som[:12]
+
+    def part(self, file: SpectraFile) -> Path:
+        """The part of one file."""
+        return Path(f"{self.path}/parts/{file.name}.parquet")
+
+    def bmu_file(self, file: SpectraFile, som: str) -> Path:
+        """The BMUs of one file."""
+        return Path(f"{self.path}/_bmu/{som[:12]}/{file.name}.parquet")
+
+    def qso_qn(self, file: SpectraFile) -> Path:
+        """The QN_RR table of one file."""
+        return self.path / "_qso_qn" / qso_qn_name(file.name)
+
+    def description(self) -> DatasetDescription:
+        """Content of ``_dataset.json``.
+
+        Raises:
+            InputError: it is not there, damaged, or of another format version.
+        """
+        path = self.path / "_dataset.json"
+        if not path.exists() and (self.path / "dataset.json").exists():
+            raise InputError(
+                f"{self.path}: these scores are of format version 1, and this qnal reads "
+                f"{FORMAT_VERSION}; delete the folder and run stage=infer again."
+            )
         try:
-            content: dict[str, Any] = json.loads(path.read_text())
-            if content["format_version"] != FORMAT_VERSION:
-                raise ValueError(f"format version {content['format_version']}")
-            content["files"] = int(content["files"])
-            if content["som"] is not None:
-                som = content["som"]
-                content["som"] = {
-                    "fingerprint": str(som["fingerprint"]),
-                    "cells": int(som["cells"]),
-                }
+            content = json.loads(path.read_text())
+            version = content["format_version"]
+            if version == FORMAT_VERSION:
+                return DatasetDescription.parse(content, self.work)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(f"{path}: not a readable description of scores ({error}).") from error
-        return content
+        raise InputError(
+            f"{path}: these scores are of format version {version}, and this qnal reads "
+            f"{FORMAT_VERSION}; delete the folder and run stage=infer again."
+        )
 
-    def describe(self, content: dict[str, Any]) -> None:
-        """Write ``dataset.json``."""
-        document = {"format_version": FORMAT_VERSION} | content
-        write_text(self.path / "dataset.json", json.dumps(document, indent=2) + "\n")
+    def describe(self, description: DatasetDescription) -> None:
+        """Write ``_dataset.json``."""
+        document = {"format_version": FORMAT_VERSION} | description.to_dict(self.work)
+        write_text(self.path / "_dataset.json", json.dumps(document, indent=2) + "\n")
 
-    def version(self, file: SpectraFile) -> FileVersion | None:
-        """The version of a file that its part is of; None where there is no whole part."""
+    def entry(self, file: SpectraFile, known: IndexEntry | None = None) -> IndexEntry | None:
+        """What is known of the part of a file; None where there is no whole part.
+
+        Args:
+            file: the input file.
+            known: its entry in the index, taken as it is if the part has not changed since;
+                otherwise the metadata of the part is read.
+        """
+        part = self.part(file)
         try:
-            record = json.loads(_read(self._record(file)))
-            version = FileVersion.parse(record["version"])
-        except (OSError, ValueError, KeyError, TypeError):
+            stat = os.stat(part)  # noqa: PTH116 (half the time of Path.stat, once per file)
+            found = (stat.st_size, stat.st_mtime_ns)
+            if known is not None and known.part == found:
+                return known
+            content = json.loads(pq.read_metadata(part).metadata[METADATA])
+            counts = VoteCounts(*(int(content[n]) for n in ("votes", "rechecked", "uncertain")))
+            return IndexEntry(FileVersion.parse(content["file"]), counts, found)
+        except (OSError, pa.ArrowException, ValueError, KeyError, TypeError):
             return None
-        return version if _is_whole(self.part(file)) else None
-
-    def is_scored(self, file: SpectraFile, stat: Stat | None) -> bool:
-        """Whether a file's part is there, of the file as it is now."""
-        version = self.version(file)
-        return version is not None and version.stat == stat
 
     def has_bmus(self, file: SpectraFile, som: str) -> bool:
-        """Whether a file's best cells on that map are there."""
-        sums, cells = self._bmu_file(file, som)
-        return _ends(sums, b"}\n") and _is_whole(cells)
+        """Whether the BMUs of a file are there; the end of the file is written last."""
+        try:
+            with open(self.bmu_file(file, som), "rb", buffering=0) as f:  # noqa: PTH123 (speed)
+                f.seek(-len(PARQUET_END), 2)
+                return f.read() == PARQUET_END
+        except OSError:
+            return False
 
     def has_qso_qn(self, file: SpectraFile) -> bool:
-        """Whether a file's QN_RR table is there, whole as far as its length tells."""
+        """Whether the QN_RR table of a file is there and its length is that of a FITS file."""
         try:
             size = self.qso_qn(file).stat().st_size
         except OSError:
@@ -133,195 +212,108 @@ class ScoresFolder:
 
     def read_part(self, file: SpectraFile) -> pa.Table:
         """The scores of one file."""
-        return _read_part(self.part(file), None)
+        return _read(self.part(file))
 
     def read_bmus(self, file: SpectraFile, som: str) -> pa.Table:
-        """The best cells of one file on that map."""
-        return _read_part(self._bmu_file(file, som)[1], None)
+        """The BMUs of one file."""
+        return _read(self.bmu_file(file, som))
 
     def write(
-        self, file: SpectraFile, table: pa.Table, version: FileVersion, metadata: dict[str, Any]
-    ) -> None:
-        """Store the scores of one file."""
-        table = table.replace_schema_metadata({"qnal": json.dumps(metadata, sort_keys=True)})
-        with written_aside(self.part(file)) as scratch:
-            pq.write_table(table, scratch, compression="zstd")
-        self._write_record(file, version, PoolSummary.of(table).to_dict())
-
-    def note_version(self, file: SpectraFile, version: FileVersion) -> None:
-        """Note that a file was written anew and holds what it held."""
-        self._write_record(file, version, json.loads(_read(self._record(file)))["summary"])
-
-    def write_bmus(
         self,
         file: SpectraFile,
         table: pa.Table,
-        som: str,
-        bmu: NDArray,
-        distance: NDArray,
-        outlier: NDArray,
-    ) -> None:
-        """Store the best cells of the usable spectra of one file, null for the others.
+        version: FileVersion,
+        counts: VoteCounts,
+        metadata: dict[str, Any],
+    ) -> IndexEntry:
+        """Store the scores of one version of a file."""
+        document = {"format_version": FORMAT_VERSION, "file": version.to_dict()}
+        document |= asdict(counts) | metadata
+        table = table.replace_schema_metadata({METADATA: json.dumps(document, sort_keys=True)})
+        with written_aside(self.part(file)) as scratch:
+            pq.write_table(table, scratch, compression="zstd")
+        return IndexEntry(version, counts, _stat(self.part(file)))
 
-        Args:
-            table: the file's scores.
-            bmu: best cell of each spectrum whose STATUS is ok; ``distance`` from it and
-                ``outlier`` score likewise, the last NaN where unknown.
-        """
-        ok = np.asarray(table["STATUS"]) == Status.OK
-        where = pa.array(np.cumsum(ok) - 1, mask=~ok)
-        arrays = [
-            table["FILE"],
-            table["ROW"],
-            pa.array(bmu, pa.int32()).take(where),
-            pa.array(distance, pa.float32()).take(where),
-            pa.array(outlier, pa.float32(), from_pandas=True).take(where),
-        ]
-        self.copy_bmus(file, table, som, pa.table(arrays, schema=BMU_SCHEMA))
+    def set_version(self, file: SpectraFile, version: FileVersion) -> IndexEntry | None:
+        """Note in the part that its input file has another time, and the same content."""
+        table = self.read_part(file)
+        document = json.loads(table.schema.metadata[METADATA]) | {"file": version.to_dict()}
+        table = table.replace_schema_metadata({METADATA: json.dumps(document, sort_keys=True)})
+        with written_aside(self.part(file)) as scratch:
+            pq.write_table(table, scratch, compression="zstd")
+        return self.entry(file)
 
-    def copy_bmus(self, file: SpectraFile, table: pa.Table, som: str, cells: pa.Table) -> None:
-        """Store best cells that are known already; ``table`` is the file's scores."""
-        sums, path = self._bmu_file(file, som)
-        with written_aside(path) as scratch:
-            pq.write_table(cells, scratch, compression="zstd")
-        known = cells["BMU"].is_valid().to_numpy() & table["C_NOT"].is_valid().to_numpy()
-        bmu = cells["BMU"].filter(pa.array(known)).to_numpy()
-        occupied, place = np.unique(bmu, return_inverse=True)
-        quasar = table["C_NOT"].to_numpy()[known] < 0.5
-        outlier = pc.fill_null(cells["BMU_OUTLIER"], 0).to_numpy()[known] > OUTLIER
-        content = {
-            "cells": occupied.tolist(),
-            "spectra": np.bincount(place, minlength=len(occupied)).tolist(),
-            "quasars": np.bincount(place, quasar, len(occupied)).astype(int).tolist(),
-            "outliers": np.bincount(place, outlier, len(occupied)).astype(int).tolist(),
-            "vote_entropy": np.bincount(
-                place, table["VOTE_ENTROPY"].to_numpy()[known], len(occupied)
-            ).tolist(),
-        }
-        write_text(sums, json.dumps(content, separators=(",", ":")) + "\n")
-
-    def qso_qn(self, file: SpectraFile) -> Path:
-        """The QN_RR table of one file."""
-        return self.path / "qso_qn" / qso_qn_name(file.name)
-
-    def part(self, file: SpectraFile) -> Path:
-        """The part of one file."""
-        return self.parts / f"{file.name}.parquet"
+    def write_bmus(self, file: SpectraFile, som: str, bmus: pa.Table) -> None:
+        """Store the BMUs of one file, a table made by :func:`bmu_table`."""
+        with written_aside(self.bmu_file(file, som)) as scratch:
+            pq.write_table(bmus, scratch, compression="zstd")
 
     def forget(self, file: SpectraFile) -> None:
-        """Remove what is known of a file that has changed or can no longer be read."""
-        self._record(file).unlink(missing_ok=True)
+        """Remove all that was made from one file."""
         self.part(file).unlink(missing_ok=True)
         self.qso_qn(file).unlink(missing_ok=True)
-        for som in (self.path / "bmu").glob("*"):
-            for path in self._bmu_file(file, som.name):
-                path.unlink(missing_ok=True)
+        for som in (self.path / "_bmu").glob("*"):
+            self.bmu_file(file, som.name).unlink(missing_ok=True)
 
-    def forget_all_but(self, files: Iterable[SpectraFile]) -> int:
-        """Remove what is known of files that are no longer in the pool; returns how many.
+    def forget_all_but(self, files: Iterable[SpectraFile]) -> None:
+        """Remove what was made from files that are no longer in the pool.
 
-        What killed jobs left half-written goes as well, so the dataset must be locked.
+        Temporary files of killed jobs are removed too, so the dataset must be locked.
         """
-        kept = {f"parts/{file.name}.parquet" for file in files}
-        gone = []
-        for name in files_below(self.path):
+        kept = {f"{file.name}.parquet" for file in files}
+        for name in files_below(self.parts):
             if name.endswith(PART):
-                (self.path / name).unlink(missing_ok=True)
-            elif name.startswith("parts/") and name not in kept:
-                gone.append(name.removeprefix("parts/").removesuffix(".parquet"))
-        for name in gone:
-            self.forget(SpectraFile(name, self.path))
-        return len(gone)
+                (self.parts / name).unlink(missing_ok=True)
+            elif name not in kept:
+                self.forget(SpectraFile(name.removesuffix(".parquet"), self.path))
 
-    def summary(self) -> PoolSummary:
-        """What all parts look like together."""
-        total = PoolSummary()
-        for name in sorted(files_below(self.path / "records")):
-            if name.rpartition("/")[2].startswith("."):
-                continue  # half-written
-            try:
-                record = json.loads(_read(self.path / "records" / name))
-                total.add(PoolSummary.parse(record["summary"]))
-            except (OSError, ValueError, KeyError, TypeError) as error:
-                path = self.path / "records" / name
-                raise InputError(
-                    f"{path}: it is damaged ({error}); delete it, and stage=infer scores its "
-                    "spectra again."
-                ) from error
-        return total
+    def read_index(self) -> dict[str, IndexEntry]:
+        """The index, which may lack parts that a killed job wrote."""
+        return read_index(self.index)
 
-    def cell_sums(self, som: str, cells: int) -> CellSums:
-        """What lies in each of a map's cells, over all parts."""
-        zero = np.zeros(cells, np.int64)
-        total = CellSums(zero, zero.copy(), zero.copy(), np.zeros(cells))
-        for content in self._all_cells(som):
-            at = np.asarray(content["cells"], np.intp)
-            total.spectra[at] += content["spectra"]
-            total.quasars[at] += content["quasars"]
-            total.outliers[at] += content["outliers"]
-            total.vote_entropy[at] += content["vote_entropy"]
-        return total
-
-    def _all_cells(self, som: str) -> Iterator[dict[str, Any]]:
-        folder = self.path / "cells" / som[:12]
-        for name in sorted(files_below(folder)):
-            if not name.rpartition("/")[2].startswith("."):
-                try:
-                    yield json.loads(_read(folder / name))
-                except (OSError, ValueError) as error:
-                    raise InputError(
-                        f"{folder / name}: it is damaged ({error}); delete it, and stage=infer "
-                        "counts its spectra again."
-                    ) from error
-
-    def _record(self, file: SpectraFile) -> Path:
-        return self.path / "records" / f"{file.name}.json"
-
-    def _write_record(self, file: SpectraFile, version: FileVersion, summary: Any) -> None:
-        content = {"version": version.to_dict(), "summary": summary}
-        write_text(self._record(file), json.dumps(content, separators=(",", ":")) + "\n")
-
-    def _bmu_file(self, file: SpectraFile, som: str) -> tuple[Path, Path]:
-        sums = self.path / "cells" / som[:12] / f"{file.name}.json"
-        return sums, self.bmus(som) / f"{file.name}.parquet"
+    def write_index(self, entries: dict[str, IndexEntry]) -> None:
+        """Write the index."""
+        write_index(self.index, entries)
 
 
-def read_scores(parts: Path, columns: Sequence[str]) -> pa.Table:
-    """Some columns of all parts, which takes memory for all of them."""
-    files = sorted(parts.rglob("*.parquet"))
-    if not files:
-        return pa.table([pa.nulls(0) for _ in columns], names=list(columns))
-    return pa.concat_tables(_read_part(file, columns) for file in files)
+def bmu_table(
+    target_table: pa.Table, bmu: NDArray, distance: NDArray, outlier: NDArray
+) -> pa.Table:
+    """A table of BMUs, null where STATUS is not ``ok``.
+
+    Args:
+        target_table: FILE, ROW and STATUS of the spectra.
+        bmu: BMU of each spectrum whose STATUS is ok; ``distance`` to it and ``outlier`` score
+            likewise, the last NaN where unknown.
+    """
+    ok = np.asarray(target_table["STATUS"]) == Status.OK
+    where = pa.array(np.cumsum(ok) - 1, mask=~ok)
+    arrays = [
+        target_table["FILE"],
+        target_table["ROW"],
+        pa.array(bmu, pa.int32()).take(where),
+        pa.array(distance, pa.float32()).take(where),
+        pa.array(outlier, pa.float32(), from_pandas=True).take(where),
+    ]
+    return pa.table(arrays, schema=BMU_SCHEMA)
 
 
-def _read_part(file: Path, columns: Sequence[str] | None) -> pa.Table:
+def _read(file: Path) -> pa.Table:
     try:
-        return pq.read_table(file, columns=columns and list(columns), partitioning=None)
+        return pq.read_table(file, partitioning=None)
     except (OSError, pa.ArrowException) as error:
         raise InputError(
-            f"{file}: it is damaged ({str(error).splitlines()[0]}); delete it, and stage=infer "
-            "scores its spectra again."
+            f"{file}: it is damaged ({str(error).splitlines()[0]}); delete it and run stage=infer "
+            "again."
         ) from error
 
 
-def _read(path: Path) -> bytes:
-    with path.open("rb") as f:
-        return f.read()
+def relative_path(path: str, work: Path) -> str:
+    """The path relative to the work folder if it lies inside."""
+    inside = Path(path).is_relative_to(work)
+    return Path(path).relative_to(work).as_posix() if inside else path
 
 
-def _is_whole(path: Path) -> bool:
-    """Whether a Parquet file is there with its end, which is written last.
-
-    Its footer is not opened: that takes ten times as long, for every file of a pool.
-    """
-    return _ends(path, PARQUET_END)
-
-
-def _ends(path: Path, end: bytes) -> bool:
-    """Whether a file is there and ends like this."""
-    try:
-        with path.open("rb", buffering=0) as f:
-            f.seek(-len(end), 2)
-            return f.read() == end
-    except OSError:
-        return False
+def _stat(path: Path) -> Stat:
+    stat = path.stat()
+    return stat.st_size, stat.st_mtime_ns

@@ -1,49 +1,50 @@
-"""Pictures of a scored pool by night and by petal, so that a bad petal or a drift is seen."""
+"""Figures of a scored pool by night and by petal, which show a bad petal or a drift."""
 
 import math
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from qnal.scores.pool_summary import Key, PoolSummary
+from qnal.scores.statistics import Statistics
 
 INK, FAINT, LINES = "#22262e", "#6b7280", "#d6d9df"
 TILE, NIGHT, ODD = "#b9c4d6", "#2f5d8c", "#c8502d"
-LEAST = 0.005  # an axis goes at least up to here
-TILES_SHOWN = 40  # rows of the map of petals; the oddest tiles where there are more
-# What is drawn: its name, the sum and what it is a share of, and whether in per cent.
+LEAST = 0.005  # lower bound of the upper end of an axis
+TILES_SHOWN = 40  # rows of the heat map of petals; the most deviating tiles if there are more
+FAR = 4  # standard errors from which on a petal is marked
+# Title, the sum that is drawn, the number that it is divided by, and whether in per cent.
 PANELS = (
     ("share voted quasar", "quasars", "ok", True),
     ("share on which members disagree", "disagreeing", "ok", True),
     ("mean vote entropy [nats]", "vote_entropy", "ok", False),
     ("share of unusable rows", "unusable", "spectra", True),
 )
-Sums = dict[str, float]
 
 
-def by_night(summary: PoolSummary) -> Figure | None:
-    """Each tile's shares and means against the night, and those of whole nights as a line.
+def by_night(statistics: Statistics) -> Figure | None:
+    """Shares and means of each tile against the night, and those of whole nights as a line.
 
-    None where no file says its night.
+    None if no file name contains a night.
     """
-    nights = _known(summary.by("NIGHT"))
-    if not nights:
+    nights, tiles = _known(statistics, "NIGHT"), _known(statistics, "NIGHT", "TILEID")
+    if not len(nights):
         return None
-    tiles = _known(summary.by("NIGHT", "TILEID"))
     figure = Figure(figsize=(8.4, 8.4), dpi=150, layout="constrained", facecolor="white")
     all_axes = figure.subplots(len(PANELS), 1, sharex=True)
-    place = {night: k for k, (night,) in enumerate(nights)}
+    position = np.searchsorted(nights["NIGHT"], tiles["NIGHT"])
     for axes, (name, what, of, per_cent) in zip(all_axes, PANELS, strict=True):
-        _plain(axes, name, per_cent)
-        x = [place[key[0]] for key in tiles]
-        axes.scatter(x, _ratios(tiles, what, of), s=9, color=TILE, linewidths=0, label="a tile")
+        _style(axes, name, per_cent)
+        axes.scatter(position, _ratios(tiles, what, of), s=9, color=TILE, lw=0, label="one tile")
         values = _ratios(nights, what, of)
         few = len(nights) < 60
-        axes.plot(values, color=NIGHT, lw=1.4, marker="o" if few else None, ms=3.5, label="a night")
+        axes.plot(
+            values, color=NIGHT, lw=1.4, marker="o" if few else None, ms=3.5, label="one night"
+        )
         if few:
             errors = _errors(nights, what, of)
             axes.errorbar(range(len(values)), values, errors, fmt="none", ecolor=NIGHT, lw=0.8)
@@ -51,104 +52,93 @@ def by_night(summary: PoolSummary) -> Figure | None:
     last = all_axes[-1]
     last.set_xlim(-0.5, len(nights) - 0.5)
     last.xaxis.set_major_locator(MaxNLocator(8, integer=True))
-    names = [str(night) for (night,) in nights]
+    names = [str(night) for night in nights["NIGHT"]]
     last.xaxis.set_major_formatter(
         lambda k, _: names[int(k)] if k == int(k) and 0 <= k < len(names) else ""
     )
-    last.set_xlabel("night (those without spectra are left out)", color=INK)
+    last.set_xlabel("night (nights without spectra are left out)", color=INK)
     handles, labels = all_axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper right", ncols=2, frameon=False)
-    total = summary.total()
+    spectra = statistics.total()["spectra"]
     figure.suptitle(
-        f"{total['spectra']:,.0f} spectra in {len(nights):,} nights", x=0.01, ha="left", fontsize=12
+        f"{spectra:,.0f} spectra in {len(nights):,} nights", x=0.01, ha="left", fontsize=12
     )
     return figure
 
 
-def by_petal(summary: PoolSummary) -> Figure | None:
-    """Petals against each other: all tiles together, and where a tile's petal stands out.
+def by_petal(statistics: Statistics) -> Figure | None:
+    """Petals of all tiles together, and the tiles of which a petal deviates from the others.
 
-    None where no file says its tile and petal.
+    None if no file name contains a tile and a petal.
     """
-    petals = _known(summary.by("PETAL_LOC"))
-    cells = _known(summary.by("TILEID", "PETAL_LOC"))
-    if not cells:
+    petals, cells = _known(statistics, "PETAL_LOC"), _known(statistics, "TILEID", "PETAL_LOC")
+    if not len(cells):
         return None
-    numbers: list[Any] = [petal for (petal,) in petals]
-    tiles = sorted({tile for tile, _ in cells}, key=lambda t: t or 0)
-    shown, odd = _oddest(cells, tiles, numbers)
-    height = 3.2 + max(1.6, 0.16 * len(shown))
-    figure = Figure(figsize=(11, height), dpi=150, layout="constrained", facecolor="white")
-    grid = figure.add_gridspec(2, len(PANELS), height_ratios=[2.2, max(1.6, 0.16 * len(shown))])
+    numbers = petals["PETAL_LOC"].tolist()
+    every = {what: _deviations(cells, numbers, what, of) for _, what, of, _ in PANELS}
+    tiles = every["quasars"].index.to_numpy()
+    shown = np.arange(len(tiles))
+    if len(tiles) > TILES_SHOWN:
+        oddness = np.nan_to_num(np.abs(np.stack(list(every.values())))).max(axis=(0, 2))
+        shown = np.sort(np.argsort(-oddness, kind="stable")[:TILES_SHOWN])
+    rows = tiles[shown].tolist()
+    below = max(1.6, 0.16 * len(rows))
+    figure = Figure(figsize=(11, 3.2 + below), dpi=150, layout="constrained", facecolor="white")
+    grid = figure.add_gridspec(2, len(PANELS), height_ratios=[2.2, below])
     for column, (name, what, of, per_cent) in enumerate(PANELS):
         axes = figure.add_subplot(grid[0, column])
-        _plain(axes, name.replace("share on which ", ""), per_cent)
+        _style(axes, name.replace("share on which ", ""), per_cent)
         values, errors = _ratios(petals, what, of), _errors(petals, what, of)
-        far = _far(values, errors)
-        axes.bar(range(len(petals)), values, color=np.where(far, ODD, NIGHT), width=0.7)
+        colours = np.where(_far(values, errors), ODD, NIGHT)
+        axes.bar(range(len(petals)), values, color=colours, width=0.7)
         axes.errorbar(range(len(petals)), values, errors, fmt="none", ecolor=INK, elinewidth=0.8)
         axes.set_ylim(0, max(axes.get_ylim()[1], LEAST))
         axes.set_xticks(range(len(numbers)), numbers)
-        heat = figure.add_subplot(grid[1, column])
-        last = column == len(PANELS) - 1
-        _heat(heat, _grid_of(cells, shown, numbers, what, of), shown, numbers, column == 0, last)
-    below = f"of the oddest {len(shown)} of {len(tiles)} tiles" if odd else "tile by tile"
+        heat, last = figure.add_subplot(grid[1, column]), column == len(PANELS) - 1
+        _heat(heat, every[what].to_numpy()[shown], rows, numbers, column == 0, last)
+    which = "all tiles"
+    if len(rows) < len(tiles):
+        which = f"the {len(rows)} most deviating of {len(tiles)} tiles"
     figure.suptitle(
-        f"Petals of all tiles together (orange: more than 4 σ off), and {below}",
+        f"Petals of all tiles together (orange: more than {FAR} σ off), and of {which}",
         x=0.01, ha="left", fontsize=11,
     )  # fmt: skip
     return figure
 
 
-def _known(groups: dict[Key, Sums]) -> dict[Key, Sums]:
-    """Groups of which night and petal are known, with what is unusable counted."""
-    return {
-        key: sums | {"unusable": sums["spectra"] - sums["ok"]}
-        for key, sums in groups.items()
-        if all(value is not None for value in key)
-    }
+def _known(statistics: Statistics, *keys: str) -> pd.DataFrame:
+    """Sums by these keys where all of them are known, with the number of unusable rows."""
+    sums = statistics.by(*keys).dropna(subset=list(keys)).sort_values(list(keys))
+    return sums.assign(unusable=sums["spectra"] - sums["ok"])
 
 
-def _ratios(groups: dict[Key, Sums], what: str, of: str) -> NDArray[np.float64]:
-    return np.array([sums[what] / (sums[of] or math.nan) for sums in groups.values()])
+def _ratios(sums: pd.DataFrame, what: str, of: str) -> NDArray[np.float64]:
+    number = sums[of].to_numpy(np.float64)
+    return sums[what].to_numpy(np.float64) / np.where(number == 0, math.nan, number)
 
 
-def _errors(groups: dict[Key, Sums], what: str, of: str) -> NDArray[np.float64]:
-    """Standard errors: binomial for counts; an entropy scatters about as widely as its mean."""
-    share, n = _ratios(groups, what, of), np.array([s[of] or math.nan for s in groups.values()])
-    pooled = np.nansum(share * n) / max(np.nansum(n), 1)
+def _errors(sums: pd.DataFrame, what: str, of: str) -> NDArray[np.float64]:
+    """Standard errors: binomial for counts; an entropy scatters about as much as its mean."""
+    share, n = _ratios(sums, what, of), sums[of].to_numpy(np.float64)
+    pooled = np.nansum(share * n) / max(n.sum(), 1)
     variance = pooled * (1 - pooled) if what != "vote_entropy" else pooled * (math.log(3) - pooled)
-    return np.sqrt(np.maximum(variance, 1e-3) / n)
+    return np.sqrt(np.maximum(variance, 1e-3) / np.where(n == 0, math.nan, n))
 
 
 def _far(values: NDArray[np.float64], errors: NDArray[np.float64]) -> NDArray[np.bool_]:
     if np.isfinite(values).sum() < 2:
         return np.zeros(len(values), bool)
-    return np.abs(values - np.nanmedian(values)) > 4 * errors
+    return np.abs(values - np.nanmedian(values)) > FAR * errors
 
 
-def _grid_of(
-    cells: dict[Key, Sums], tiles: list[Any], petals: list[Any], what: str, of: str
-) -> NDArray[np.float64]:
-    """How far each petal is from the median of its tile's, in σ, shape [tiles, petals]."""
-    grid = np.full((len(tiles), len(petals)), np.nan)
-    for row, tile in enumerate(tiles):
-        mine: dict[Key, Sums] = {(p,): cells[tile, p] for p in petals if (tile, p) in cells}
+def _deviations(cells: pd.DataFrame, petals: list[Any], what: str, of: str) -> pd.DataFrame:
+    """Distance of each petal from the median of its tile in standard errors, tiles by petals."""
+    rows = {}
+    for tile, mine in cells.groupby("TILEID"):
         values, errors = _ratios(mine, what, of), _errors(mine, what, of)
-        if np.isfinite(values).any():
-            where = [petals.index(key[0]) for key in mine]
-            grid[row, where] = (values - np.nanmedian(values)) / errors
-    return grid
-
-
-def _oddest(cells: dict[Key, Sums], tiles: list[Any], petals: list[Any]) -> tuple[list[Any], bool]:
-    """The tiles to show: all, or those with the petals that differ most from the others."""
-    if len(tiles) <= TILES_SHOWN:
-        return tiles, False
-    grids = [_grid_of(cells, tiles, petals, what, of) for _, what, of, _ in PANELS]
-    oddness = np.nanmax(np.nan_to_num(np.abs(np.stack(grids))), axis=(0, 2))
-    chosen = np.sort(np.argsort(-oddness, kind="stable")[:TILES_SHOWN])
-    return [tiles[k] for k in chosen], True
+        middle = np.nanmedian(values) if np.isfinite(values).any() else math.nan
+        rows[tile] = pd.Series((values - middle) / errors, index=mine["PETAL_LOC"])
+    return pd.DataFrame.from_dict(rows, orient="index").reindex(columns=petals).sort_index()
 
 
 def _heat(
@@ -180,7 +170,7 @@ def _heat(
         bar.set_label("σ from the tile's median petal", color=INK, fontsize=9)
 
 
-def _plain(axes: Axes, title: str, per_cent: bool) -> None:
+def _style(axes: Axes, title: str, per_cent: bool) -> None:
     axes.set_title(title, loc="left", fontsize=10, color=INK)
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(FAINT)
@@ -192,6 +182,6 @@ def _plain(axes: Axes, title: str, per_cent: bool) -> None:
 
 
 def _from_zero_unless_far(axes: Axes) -> None:
-    """Let an axis begin at 0, unless that would flatten a drift."""
+    """Begin an axis at 0, unless that would flatten a drift."""
     low, high = axes.get_ylim()
     axes.set_ylim(0 if low < 0.6 * high else low, max(high, LEAST))

@@ -1,7 +1,7 @@
-"""Scores as the tables that DESI's quasar afterburner writes (FORMATS.md section 10).
+"""Scores as the tables that DESI's quasar afterburner writes (docs/formats.md).
 
-One ``qso_qn-*.fits`` a coadd, in a tree like the pool's, whose HDU ``QN_RR`` has a row a spectrum.
-What only a run of Redrock can tell is empty. The thresholds are in its header.
+One ``qso_qn-*.fits`` per coadd, in a tree like the pool's, whose HDU ``QN_RR`` has one row per
+spectrum. Columns that need a run of Redrock are empty. The thresholds are in the header.
 """
 
 from pathlib import Path
@@ -55,8 +55,8 @@ def write_qso_qn(
 ) -> None:
     """Write the scores of one coadd as a QN_RR table.
 
-    IS_QSO_QN_NEW_RR says whether most members vote quasar; without a Redrock run to compare with,
-    each of these would be run again. Numbers that are not known are NaN, or 0 in whole numbers.
+    IS_QSO_QN_NEW_RR is true if most members vote quasar: without a first run of Redrock to compare
+    with, Redrock would be run again for each of these. Unknown floats are NaN, unknown integers 0.
     """
     table = np.zeros(len(scores), qso_qn_dtype(lines))
     table["TARGETID"] = scores["TARGETID"]
@@ -75,7 +75,7 @@ def write_qso_qn(
         {"name": "NMEMBERS", "value": members, "comment": "networks that voted"},
     ]
     with written_aside(path) as scratch:
-        # A clobbering "!" or a bracket in the path would mean something to CFITSIO.
+        # Written from memory, because CFITSIO interprets "!" and brackets in a path.
         scratch.write_bytes(_fits(table, header))
 
 

@@ -1,4 +1,6 @@
-"""Scores as the reference's table (FORMATS.md section 7), written part by part."""
+"""``_scores.csv``: the scores as the table of the QuasarNET active-learning scripts
+(docs/formats.md), written part by part.
+"""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -25,14 +27,16 @@ SCHEMA = pa.schema(
 def write_reference_csv(
     path: Path, folder: ScoresFolder, files: Iterable[SpectraFile], som: str | None
 ) -> int:
-    """Write the answered spectra of all files as one CSV; returns how many there are.
+    """Write the scored spectra of all files as one CSV; returns their number.
 
-    Rows without an answer are left out, as the reference leaves them out. What is not known
-    (EXPID of a coadd of several exposures, BMU where there is no map) is empty.
+    Rows whose STATUS is not ``ok`` are left out, as the reference does. What is not known (EXPID of
+    a coadd of several exposures, BMU where there is no SOM) is empty.
 
     Args:
-        files: in the order in which they are to be written; those without a part are left out.
-        som: fingerprint of the map that BMU is of.
+        path: of the CSV.
+        folder: the dataset.
+        files: in the order in which they are written; those without a part are left out.
+        som: fingerprint of the SOM that BMU is of.
     """
     rows = 0
     options = pyarrow.csv.WriteOptions(quoting_style="none", quoting_header="none")

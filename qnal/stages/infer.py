@@ -1,316 +1,249 @@
-"""stage=infer: every coadd of the pool through every member, to the scores dataset."""
+"""stage=infer: score every file of the pool with an ensemble."""
 
-import hashlib
 import random
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from qnal.config.schema import Config
+from qnal.ensemble.combination import CombinationRule
 from qnal.ensemble.description import EnsembleDescription
 from qnal.ensemble.folder import EnsembleFolder
 from qnal.errors import ConfigError, InputError
-from qnal.executors.tasks import LostError, MakeExecutor, completed
 from qnal.files import written_aside
 from qnal.fingerprint import fingerprint
+from qnal.inference.keys import dataset_key, predictions_key
+from qnal.inference.members import check_min_lines, usable_precision
 from qnal.inference.packing import Packing
 from qnal.inference.prediction_cache import PredictionCache
+from qnal.inference.score_pool import Callbacks, PoolOutcome, locked, score_pool
 from qnal.inference.score_task import (
-    Members,
-    Outcome,
+    Outputs,
+    Passes,
+    Reading,
     ScoreTask,
-    Shape,
     SomFiles,
-    UnreadableError,
-    Wrap,
+    WeightFiles,
     forget_members,
 )
-from qnal.inference.scorer import CombinationRule, check_min_lines, kept_precision
-from qnal.network.network import Network
 from qnal.progress import progress, say
-from qnal.scores.dataset import FORMAT_VERSION, ScoresFolder
+from qnal.scores.dataset import DatasetDescription, ScoresFolder, SomReference, relative_path
+from qnal.scores.file_index import content_digest
 from qnal.scores.pool_figures import by_night, by_petal
-from qnal.scores.pool_tables import pool_metrics, som_of_pool, tables_of_pool, uncertainty_by_class
+from qnal.scores.pool_report import pool_metrics, pool_tables, som_of_pool, uncertainty_by_class
 from qnal.scores.reference_csv import write_reference_csv
+from qnal.scores.statistics import statistics
 from qnal.som.som import SelfOrganizingMap
 from qnal.spectra.grid import Grid
 from qnal.spectra.spectra_file import SpectraFile, absolute
 from qnal.stages import Job
 from qnal.stages.inputs import pool, with_survey
-from qnal.stages.work_folder import LATEST, folder_for, given_or_latest, set_latest, to_dict
+from qnal.stages.work_folder import LATEST, WorkFolder, to_dict
 from qnal.summary import Number, Summary
 from qnal.tracking import Run
 
 
 def infer(config: Config, job: Job) -> Summary:
-    """Score what is not scored yet; a broken file is named and does not stop the others."""
+    """Score the files that are not scored yet; a file that fails does not stop the others."""
     config = with_survey(config)
-    every = pool(config)
-    files = _ordered(config, every.copy())
-    path = given_or_latest(config, config.ensemble.path, "ensemble.path", "ensemble")
+    files = pool(config)
+    some = _ordered(config, files)
+    path = WorkFolder(config.work).given_or_latest(
+        config.ensemble.path, "ensemble.path", "ensemble"
+    )
     if path is None:
         raise ConfigError(
             f"ensemble.path is not set and {config.work_dir}/{LATEST} names no ensemble; give a "
             "folder of members, or run stage=train first."
         )
+    ensemble = EnsembleFolder(path)
+    found = ensemble.description()
     try:
-        return _infer(config, job, files, len(every), path)
+        task = _task(config, ensemble.weight_files(config.ensemble.n), found)
+        with job.recorder.run("infer", job.parent, {"qnal.stage": "infer"}) as run:
+            run.config(to_dict(config))
+            with locked(task, lambda at: say(f"another job is writing {at}; waiting for it")):
+                _describe(config, task, path, len(files))
+                outcome = _score(config, job, task, some)
+                paths = _exported(config, task, some) | {"ensemble": str(path)}
+                metrics = {"files": len(some)} | _metrics(task, outcome)
+                metrics |= _record(job, run, task, outcome)
+            WorkFolder(config.work).set_latest("scores", task.outputs.scores.path)
+            run.metrics(metrics)
     finally:
         forget_members()
-
-
-def _infer(config: Config, job: Job, files: list[SpectraFile], in_pool: int, path: Path) -> Summary:
-    ensemble = EnsembleFolder(path)
-    files_of_members, found = ensemble.weight_files(config.ensemble.n), ensemble.description()
-    members = Members(
-        tuple(files_of_members),
-        tuple(files_of_members.values()),
-        tuple(config.lines.names),
-        tuple(config.lines.bal),
+    return Summary(
+        "infer",
+        "incomplete" if outcome.failed else "done",
+        run.id,
+        paths,
+        metrics,
+        failed=outcome.sentences(),
+        notes=_notes(config, task, found, outcome),
     )
-    networks = members.networks()
-    first = networks[0]
-    check_min_lines(config.ensemble.thresholds(), first)
-    if [*first.lines, *first.bal_lines] != [*config.lines.names, *config.lines.bal]:
-        say(f"the ensemble looks for {', '.join(first.lines)}, which its files say")
-    som, map_files = _som(config, first.grid)
-    work = _scoring(config, members, networks, found, map_files)
-    with job.recorder.run("infer", job.parent, {"qnal.stage": "infer"}) as run:
-        run.config(to_dict(config))
-        executor = partial(job.executor, config.infer.threads)
-        with _alone(work):
-            _describe(work, config, path, som, first.grid, in_pool)
-            if config.infer.limit is None:
-                work.scores.forget_all_but(files)
-                if work.predictions is not None:
-                    work.predictions.forget_all_but(files)
-            done, failed = _score_all(work, files, config.infer.strict, executor)
-            paths = {"scores": str(work.scores.path), "ensemble": str(path)}
-            if work.predictions is not None:
-                paths["predictions"] = str(work.predictions.path)
-            if config.infer.csv:
-                paths["csv"] = _csv(work, files)
-            if config.infer.qso_qn:
-                paths["qso_qn"] = str(work.scores.path / "qso_qn")
-            metrics: dict[str, Number] = {
-                "files": len(files),
-                "files_failed": len(failed),
-                "files_read": done.read,
-                "members": len(members.files),
-                "forward_passes": done.computed,
-            }
-            metrics |= _record(work, som, job, run)
-        set_latest(config.work, "scores", work.scores.path)
-        run.metrics(metrics)
-    notes = [] if som else ["There is no map, so best cells (BMU) are unknown."]
-    if config.ensemble.calibrate and found.is_calibrated and not work.rule.calibration:
-        notes.append(
-            "Soft outputs are not calibrated: the ensemble's calibration is for another "
-            "ensemble.min_lines."
-        )
-    status = "incomplete" if failed else "done"
-    return Summary("infer", status, run.id, paths, metrics, failed=failed, notes=notes)
-
-
-def _scoring(
-    config: Config,
-    members: Members,
-    networks: tuple[Network, ...],
-    found: EnsembleDescription,
-    som: SomFiles | None,
-) -> ScoreTask:
-    packing, grid = Packing.of(networks), networks[0].grid
-    thresholds = config.ensemble.thresholds()
-    calibration = found.calibration_for(thresholds) if config.ensemble.calibrate else None
-    rule = CombinationRule(thresholds, found.bal_trained, calibration)
-    # What forward passes depend on. min_lines chooses the confidence that is kept.
-    passes = {
-        **packing.description(),
-        "grid": [grid.name, hashlib.sha256(grid.wave.tobytes()).hexdigest()],
-        "min_lines": rule.thresholds.min_lines,
-        "pool": absolute(config.data.pool),
-        "use_mask": config.data.use_mask,
-        "sky": config.infer.sky,
-        "backend": config.infer.backend,
-        "precision": kept_precision(config.infer.precision, config.infer.backend),
-        "batch_size": config.infer.batch_size,
-    }
-    made_from = {
-        "predictions": passes,
-        "checksums": members.checksums,
-        "thresholds": vars(rule.thresholds),
-        "calibration": calibration and calibration.parameters(),
-        "bal_trained": rule.bal_trained,
-        "format_version": FORMAT_VERSION,
-    }
-    keep = config.infer.keep_members
-    return ScoreTask(
-        members,
-        packing,
-        rule,
-        config.infer.backend,
-        config.infer.precision,
-        config.infer.batch_size,
-        config.infer.threads,
-        config.data.use_mask,
-        config.infer.sky,
-        config.infer.verify,
-        ScoresFolder(folder_for(config.work, "scores", fingerprint(made_from))),
-        PredictionCache(folder_for(config.work, "predictions", fingerprint(passes)))
-        if keep
-        else None,
-        som,
-        config.infer.qso_qn,
-    )
-
-
-def _som(config: Config, grid: Grid) -> tuple[SelfOrganizingMap | None, SomFiles | None]:
-    """The map to find best cells on; one for another grid is an error only if asked for."""
-    path = given_or_latest(config, config.som.path, "som.path", "som")
-    if path is None:
-        return None, None
-    shape, wrap = _shape_if_bare(config, path)
-    som = SelfOrganizingMap.load(path, shape, wrap)
-    if som.weights.shape[1] == len(grid):
-        return som, SomFiles(path, som.fingerprint, shape, wrap)
-    sentence = f"{path}: its cells have {som.weights.shape[1]} pixels, the spectra {len(grid)}."
-    if config.som.path is not None:
-        raise InputError(sentence)
-    say(f"{sentence} Going on without it.")
-    return None, None
-
-
-def _shape_if_bare(config: Config, path: Path) -> tuple[Shape | None, Wrap | None]:
-    """Shape and wrapping from the configuration, for SOMVIZ's files, which do not say them."""
-    if (path / "som.json").exists():
-        return None, None
-    rows, columns = config.som.shape
-    return (rows, columns), (config.som.wrap, config.som.wrap)
 
 
 def _ordered(config: Config, files: list[SpectraFile]) -> list[SpectraFile]:
+    """The files to score, in order."""
+    some = files.copy()
     if config.infer.random_order:
-        random.Random(config.seed).shuffle(files)
-    return files[: config.infer.limit]
+        random.Random(config.seed).shuffle(some)
+    return some[: config.infer.limit]
 
 
-@contextmanager
-def _alone(work: ScoreTask) -> Iterator[None]:
-    """One job at a time on a dataset and on kept answers; a second one says so and waits."""
-    folders = [work.predictions.path] if work.predictions is not None else []
-    locks = []
-    for folder in (*folders, work.scores.path):  # always in this order
-        folder.mkdir(parents=True, exist_ok=True)
-        locks.append(FileLock(folder / ".lock"))
-    try:
-        for lock in locks:
-            try:
-                lock.acquire(timeout=0)
-            except Timeout:
-                say(f"another job is writing {Path(lock.lock_file).parent}; waiting for it")
-                lock.acquire()
-        yield
-    finally:
-        for lock in locks:
-            lock.release()
+def _task(config: Config, files: dict[Path, str], found: EnsembleDescription) -> ScoreTask:
+    options, thresholds = config.infer, config.ensemble.thresholds()
+    names = tuple(config.lines.names), tuple(config.lines.bal)
+    weights = WeightFiles(tuple(files), tuple(files.values()), *names)
+    networks = weights.networks()
+    first, packing = networks[0], Packing.of(networks)
+    check_min_lines(thresholds.min_lines, first)
+    if (first.lines, first.bal_lines) != names:
+        say(f"using the ensemble's lines ({', '.join(first.lines)}); lines.names is ignored")
+    reading = Reading(first.grid, config.data.use_mask, options.sky, options.verify)
+    precision = usable_precision(options.precision, options.backend)
+    passes = Passes(options.backend, precision, options.batch_size, options.threads)
+    calibration = found.calibration_for(thresholds) if config.ensemble.calibrate else None
+    rule = CombinationRule(thresholds, found.bal_trained, calibration)
 
-
-def _describe(
-    work: ScoreTask,
-    config: Config,
-    path: Path,
-    som: SelfOrganizingMap | None,
-    grid: Grid,
-    files: int,
-) -> None:
-    """Write what the dataset is; best cells of an earlier map stay where no other is given."""
-    try:
-        earlier = work.scores.description()["som"]
-    except InputError:  # there is none yet, or it is damaged and written anew
-        earlier = None
-    pool, calibration = absolute(config.data.pool), work.rule.calibration
-    work.scores.describe(
-        {
-            "ensemble": {"path": str(path), "checksums": work.members.checksums},
-            "thresholds": vars(work.rule.thresholds),
-            "calibration": calibration and calibration.parameters(),
-            "grid": grid.name,
-            "pool": pool,
-            "som": {"fingerprint": som.fingerprint, "cells": som.cells} if som else earlier,
-            "files": files,
-        }
+    predictions = predictions_key(packing, reading, passes, thresholds.min_lines)
+    paths = [relative_path(p, config.work) for p in absolute(config.data.pool)]
+    scores = dataset_key(predictions, weights.checksums, rule, paths)
+    outputs = Outputs(
+        ScoresFolder(WorkFolder(config.work).folder_for("scores", fingerprint(scores))),
+        PredictionCache(
+            WorkFolder(config.work).folder_for("predictions", fingerprint(predictions)),
+            "\n".join(paths),
+        )
+        if options.keep_members
+        else None,
+        _som(config, first.grid),
+        options.qso_qn,
     )
-    if work.predictions is not None:
-        work.predictions.describe(work.packing.description() | {"grid": grid.name, "pool": pool})
+    return ScoreTask(weights, packing, reading, passes, rule, outputs)
 
 
-@dataclass
-class _Done:
-    """What a job did: files whose spectra were read, and forward passes."""
-
-    read: int = 0
-    computed: int = 0
-
-
-def _score_all(
-    work: ScoreTask, files: list[SpectraFile], strict: bool, executor: MakeExecutor
-) -> tuple[_Done, list[str]]:
-    """Score what is missing; also returns a sentence for each file that failed."""
-    todo = [file for file in files if not work.is_done(file)]
-    if len(todo) < len(files):
-        say(f"{len(files) - len(todo):,} of {len(files):,} files are scored already")
-    failed: dict[SpectraFile, str] = {}
-    done = _Done()
-    with (
-        progress("scoring", len(todo)) as advance,
-        closing(completed(executor, work, todo)) as results,
-    ):
-        for file, outcome in results:
-            if isinstance(outcome, Outcome):
-                done.read += outcome.read
-                done.computed += outcome.computed
-            elif isinstance(outcome, InputError | LostError) and not strict:
-                if isinstance(outcome, UnreadableError):
-                    work.forget(file)  # what was known of it is of a file that is no more
-                failed[file] = (
-                    str(outcome) if isinstance(outcome, InputError) else f"{file.path}: {outcome}"
-                )
-            else:
-                raise outcome
-            advance(1, file.name)
-    if todo:
-        work.remove_scratch()
-    sentences = [failed[file] for file in sorted(failed)]
-    if failed and len(failed) == len(files):
-        raise InputError(f"none of {len(files)} files could be scored; the first: {sentences[0]}")
-    return done, sentences
+def _som(config: Config, grid: Grid) -> SomFiles | None:
+    """The SOM to find BMUs on; one on another grid is an error only if the user named it."""
+    path = WorkFolder(config.work).given_or_latest(config.som.path, "som.path", "som")
+    if path is None:
+        return None
+    shape = wrap = None
+    if not (path / "som.json").exists():  # files of SOMVIZ do not say
+        rows, columns = config.som.shape
+        shape, wrap = (rows, columns), (config.som.wrap, config.som.wrap)
+    som = SelfOrganizingMap.load(path, shape, wrap)
+    if som.weights.shape[1] == len(grid):
+        return SomFiles(path, som.fingerprint, shape, wrap)
+    sentence = f"{path}: the SOM has {som.weights.shape[1]} pixels and the spectra {len(grid)}."
+    if config.som.path is not None:
+        raise InputError(sentence)
+    say(f"{sentence} Continuing without a SOM.")
+    return None
 
 
-def _csv(work: ScoreTask, files: list[SpectraFile]) -> str:
-    path = work.scores.path / "scores.csv"
-    som = work.som.fingerprint if work.som is not None else None
-    write_reference_csv(path, work.scores, sorted(files), som)
-    return str(path)
+def _describe(config: Config, task: ScoreTask, path: Path, files: int) -> None:
+    """Write what the dataset and the cache are; without a SOM, earlier BMUs stay."""
+    scores, cache = task.outputs.scores, task.outputs.predictions
+    som: SomReference | None = None
+    if task.outputs.som is not None:
+        som = SomReference(task.outputs.som.fingerprint, task.outputs.som.load().cells)
+    else:
+        with suppress(InputError):  # there is none yet, or it is damaged and written anew
+            som = scores.description().som
+    description = DatasetDescription(
+        str(path),
+        task.weights.checksums,
+        **task.rule.description(),
+        grid=task.reading.grid.name,
+        pool=tuple(absolute(config.data.pool)),
+        files=files,
+        som=som,
+    )
+    scores.describe(description)
+    if cache is not None:
+        cache.describe(task.packing.description() | {"grid": task.reading.grid.name})
 
 
-def _record(
-    work: ScoreTask, som: SelfOrganizingMap | None, job: Job, run: Run
-) -> dict[str, Number]:
-    """Metrics of the whole dataset, with its tables and figures."""
-    summary = work.scores.summary()
-    for name, table in tables_of_pool(summary).items():
+def _score(config: Config, job: Job, task: ScoreTask, files: list[SpectraFile]) -> PoolOutcome:
+    options = config.infer
+    with progress("scoring", len(files)) as advance:
+
+        def found(todo: int, total: int) -> None:
+            if todo < total:
+                say(f"{total - todo:,} of {total:,} files are scored already")
+                advance(total - todo)
+
+        return score_pool(
+            task,
+            files,
+            partial(job.executor, options.threads),
+            whole=options.limit is None,
+            strict=options.strict,
+            callbacks=Callbacks(found, lambda file: advance(1, file.name)),
+        )
+
+
+def _exported(config: Config, task: ScoreTask, files: list[SpectraFile]) -> dict[str, str]:
+    """Write what else the configuration asks for; returns all paths of the summary."""
+    scores, cache, som = (getattr(task.outputs, n) for n in ("scores", "predictions", "som"))
+    paths = {"scores": str(scores.path)}
+    if cache is not None:
+        paths["predictions"] = str(cache.path)
+    if config.infer.csv:
+        path = scores.path / "_scores.csv"
+        write_reference_csv(path, scores, sorted(files), som and som.fingerprint)
+        paths["csv"] = str(path)
+    if config.infer.qso_qn:
+        paths["qso_qn"] = str(scores.path / "_qso_qn")
+    return paths
+
+
+def _metrics(task: ScoreTask, outcome: PoolOutcome) -> dict[str, Number]:
+    counts = outcome.counts()
+    return {
+        "files_failed": len(outcome.failed),
+        "files_read": outcome.read,
+        "members": len(task.weights.files),
+        "forward_passes": outcome.forward_passes,
+        "rechecked_share": counts.rechecked / max(counts.votes, 1),
+        "uncertain_votes": counts.uncertain,
+    }
+
+
+def _record(job: Job, run: Run, task: ScoreTask, outcome: PoolOutcome) -> dict[str, Number]:
+    """Metrics of the whole dataset, with tables and figures."""
+    scores, som = task.outputs.scores, task.outputs.som
+    digest = content_digest(outcome.entries)
+    fingerprint = None if som is None else som.fingerprint
+    found = statistics(scores, outcome.entries, digest, fingerprint)
+    for name, table in pool_tables(found).items():
         with written_aside(job.folder / name) as scratch:
             table.to_csv(scratch, index=False)
         run.file(job.folder / name, "tables")
-    for name, figure in (("per_night", by_night(summary)), ("per_petal", by_petal(summary))):
+    for name, figure in (("per_night", by_night(found)), ("per_petal", by_petal(found))):
         if figure is not None:
             run.figure(figure, job.folder / f"{name}.png")
     if som is not None:
-        run.figure(som_of_pool(work.scores, som), job.folder / "som_of_pool.png")
-    run.dictionary(uncertainty_by_class(summary), "uncertainty.json")
-    run.file(work.scores.path / "dataset.json")
-    return pool_metrics(summary)
+        run.figure(som_of_pool(found, som.load()), job.folder / "som_of_pool.png")
+    run.dictionary(uncertainty_by_class(found), "uncertainty.json")
+    run.file(scores.path / "_dataset.json")
+    return pool_metrics(found)
+
+
+def _notes(
+    config: Config, task: ScoreTask, found: EnsembleDescription, outcome: PoolOutcome
+) -> list[str]:
+    notes = [] if task.outputs.som else ["No SOM given; the BMU columns are null."]
+    if config.ensemble.calibrate and found.is_calibrated and not task.rule.calibration:
+        notes.append(
+            "Soft outputs are not calibrated: the calibration of the ensemble is for another "
+            "ensemble.min_lines."
+        )
+    counts = outcome.counts()
+    if counts.uncertain:
+        notes.append(
+            f"{counts.uncertain:,} of {counts.votes:,} votes lie within the rounding error of "
+            "bfloat16 at these thresholds; infer.precision=float32 makes them exact."
+        )
+    return notes

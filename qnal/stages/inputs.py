@@ -22,7 +22,8 @@ from qnal.fingerprint import fingerprint
 from qnal.progress import progress, say
 from qnal.spectra.grid import Grid
 from qnal.spectra.mock import MockConfig, MockSurvey, survey_at, write_survey
-from qnal.spectra.spectra_file import SpectraFile, find_coadds, paths_of
+from qnal.spectra.readers.desi import find_coadds
+from qnal.spectra.spectra_file import SpectraFile, paths_of
 from qnal.stages.work_folder import WorkFolder, to_dict
 
 # Bump this number when the same MockConfig gives another survey, or when a default of it changes.

@@ -16,7 +16,7 @@ from qnal.stages import Job
 from qnal.stages.inputs import labelled_set, with_survey
 from qnal.stages.member_recipe import member_recipe
 from qnal.stages.training_runs import TrainingRuns
-from qnal.stages.work_folder import folder_for, set_latest, to_dict
+from qnal.stages.work_folder import WorkFolder, to_dict
 from qnal.summary import Summary
 
 
@@ -31,10 +31,10 @@ def train(config: Config, job: Job) -> Summary:
         run.config(to_dict(config))
         folder.start(description, labelled.table)
         runs = TrainingRuns(run, folder, {"qnal.ensemble": description.fingerprint})
-        set_folder = folder_for(config.work, "labelled", description.training_set)
+        set_folder = WorkFolder(config.work).folder_for("labelled", description.training_set)
         task = TrainTask(recipe, set_folder, folder)
         failed = _train_missing(task, labelled, config.ensemble.n, job, runs)
-        set_latest(config.work, "ensemble", folder.path)
+        WorkFolder(config.work).set_latest("ensemble", folder.path)
         report = evaluate_ensemble(folder, description, labelled, config.ensemble.n)
         runs.report(report, job.folder)
     status = "incomplete" if failed else "done"
@@ -52,7 +52,7 @@ def train(config: Config, job: Job) -> Summary:
 
 def _folder(config: Config, name: str) -> EnsembleFolder:
     if config.ensemble.path is None:
-        return EnsembleFolder(folder_for(config.work, "ensembles", name))
+        return EnsembleFolder(WorkFolder(config.work).folder_for("ensembles", name))
     folder = EnsembleFolder(Path(config.ensemble.path).expanduser().absolute())
     if folder.fingerprint() != name and folder.path.exists() and any(folder.path.iterdir()):
         raise ConfigError(

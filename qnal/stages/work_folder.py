@@ -24,7 +24,6 @@ from typing import Any
 
 from filelock import FileLock
 
-from qnal.config.schema import Config
 from qnal.errors import ConfigError
 from qnal.files import write_text
 from qnal.progress import say
@@ -91,18 +90,3 @@ class WorkFolder:
 def to_dict(section: Any) -> dict[str, Any]:
     """A section of the configuration as a mapping."""
     return asdict(section)
-
-
-def folder_for(work: Path, kind: str, name: str) -> Path:
-    """See :meth:`WorkFolder.folder_for`."""
-    return WorkFolder(work).folder_for(kind, name)
-
-
-def set_latest(work: Path, kind: str, path: Path) -> None:
-    """See :meth:`WorkFolder.set_latest`."""
-    WorkFolder(work).set_latest(kind, path)
-
-
-def given_or_latest(config: Config, value: str | None, key: str, kind: str) -> Path | None:
-    """See :meth:`WorkFolder.given_or_latest`."""
-    return WorkFolder(config.work).given_or_latest(value, key, kind)

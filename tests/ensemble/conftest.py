@@ -12,7 +12,7 @@ THREADS = 1  # the value in conf/train, for all tests in one process
 def same_threads():
     from qnal.threads import use_threads
 
-    use_threads(THREADS, "train.threads")
+    use_threads(THREADS)
 
 
 @pytest.fixture(scope="package")

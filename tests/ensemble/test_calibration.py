@@ -96,8 +96,8 @@ def test_stored_with_the_ensemble(folder, spectra):
     calibrated, plain = (
         qnal.load_ensemble(folder.path, backend="numpy", calibrate=on) for on in (True, False)
     )
-    assert calibrated.scorer.rule.calibration == HALF
-    assert plain.scorer.rule.calibration is None
+    assert calibrated.rule.calibration == HALF
+    assert plain.rule.calibration is None
     flux = spectra + 5
     given = flux, np.ones_like(flux), plain.grid.wave + 0.1
     with_it, without = (e.score(*given, pandas=True) for e in (calibrated, plain))

@@ -1,4 +1,4 @@
-"""The notebook door."""
+"""Scoring from Python."""
 
 import itertools
 import subprocess
@@ -178,18 +178,18 @@ def wrong_shapes():
     flux, wave = np.ones((2, 5)), np.linspace(4000, 5000, 5)
     return {
         "ivar": (flux, flux[:, :4], wave, None),
-        "no list of increasing": (flux, flux, wave[::-1], None),
-        "no list of increasing ": (flux, flux, flux, None),
-        "flux and wave must both be by camera": (flux, flux, {"b": wave}, None),
-        "ivar has arms": ({"b": flux}, {"r": flux}, {"b": wave}, None),
+        "must be a list of increasing": (flux, flux, wave[::-1], None),
+        "must be a list of increasing ": (flux, flux, flux, None),
+        "flux and wave must both be mappings by camera": (flux, flux, {"b": wave}, None),
+        "ivar has cameras": ({"b": flux}, {"r": flux}, {"b": wave}, None),
         "flux has shape": (
             {"b": flux, "r": flux[:1]},
             *({"b": a, "r": a} for a in (flux, wave)),
             None,
         ),
         "mask has shape": (flux, flux, wave, flux[:1]),
-        "flux is no array of numbers": ([["a"] * 5] * 2, flux, wave, None),
-        "wave has no arm": ({}, {}, {}, None),
+        "flux must be an array of numbers": ([["a"] * 5] * 2, flux, wave, None),
+        "wave has no camera": ({}, {}, {}, None),
     }
 
 
@@ -228,12 +228,12 @@ def test_a_folder_of_ours_knows_its_thresholds_and_lines(
         folder.add(network, out_of_bag_table, a_record(k))
     folder.write(EnsembleDescription(thresholds=Thresholds(0.3, 2, 1.0)))
     ensemble = qnal.load_ensemble(tmp_path, backend="numpy")
-    assert ensemble.scorer.rule.thresholds == Thresholds(0.3, 2, 1.0)
+    assert ensemble.rule.thresholds == Thresholds(0.3, 2, 1.0)
     flux = spectra + 5
     table = ensemble.score(flux, np.ones_like(flux), ensemble.grid.wave + 0.1)
     assert table.column_names[-4:] == ["C_LYA", "Z_LYA", "C_MgII", "Z_MgII"]
     own = qnal.load_ensemble(tmp_path, thresholds=Thresholds(0.99, 1, 2.1), backend="numpy")
-    assert own.scorer.rule.thresholds.line_threshold == 0.99
+    assert own.rule.thresholds.line_threshold == 0.99
 
 
 @pytest.mark.parametrize(

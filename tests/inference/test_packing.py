@@ -40,7 +40,7 @@ def drawn(packing, seed=0):
 @settings(max_examples=50, deadline=None)
 def test_rounding_is_within_what_is_said(packing, seed):
     predictions = drawn(packing, seed)
-    said = packing.decode(packing.encode(predictions))
+    said = packing.unpack(packing.pack(predictions))
     np.testing.assert_array_equal(said.deciding, predictions.deciding)
     np.testing.assert_array_equal(said.z_best, predictions.z_best.astype(np.float32))
     for name in ("confidence", "bal"):
@@ -68,28 +68,14 @@ def test_linear_heads_are_kept_as_they_are(random_network):
     packing = Packing.of([random_network(offset_activation=OffsetActivation.linear)])
     predictions = drawn(packing)
     predictions.confidence[0], predictions.z[0] = 1.7, -1.5
-    said = packing.decode(packing.encode(predictions))
+    said = packing.unpack(packing.pack(predictions))
     np.testing.assert_array_equal(said.confidence, predictions.confidence)
     np.testing.assert_array_equal(said.z, predictions.z.astype(np.float32))
-    assert packing.description()["coding"] == "float32"
-
-
-def test_a_table_and_back(packing):
-    packed = packing.encode(drawn(packing))
-    rows = np.array([0, 2, 3, 7, 9])
-    table = packed.table(rows, packing.columns())
-    assert len(table) == ROWS * MEMBERS
-    assert table["ROW"].to_pylist() == np.repeat(rows, MEMBERS).tolist()
-    assert table["MEMBER"].to_pylist() == [0, 1, 2] * ROWS
-    again = PackedPredictions.of_table(table, MEMBERS, packing)
-    for name in vars(packed):
-        np.testing.assert_array_equal(getattr(again, name), getattr(packed, name))
-    with pytest.raises(KeyError):
-        PackedPredictions.of_table(table.drop(["Z_LYA"]), MEMBERS, packing)
+    assert packing.description()["packing"] == "float32"
 
 
 def test_members_side_by_side_lie_as_if_computed_together(packing):
-    whole = packing.encode(drawn(packing))
+    whole = packing.pack(drawn(packing))
     parts = [whole.only([2]), whole.only([0, 1])]
     joined = PackedPredictions.side_by_side(parts, [1, 2, 0])
     for name in vars(whole):
@@ -98,10 +84,7 @@ def test_members_side_by_side_lie_as_if_computed_together(packing):
         assert array.flags.c_contiguous
 
 
-def test_answers_to_nothing(packing):
-    none = PackedPredictions.of_no_spectra(packing, MEMBERS)
-    table = none.table(np.zeros(0, np.int32), packing.columns())
-    again = PackedPredictions.of_table(table, MEMBERS, packing)
-    for name in vars(none):
-        assert getattr(again, name).shape == getattr(none, name).shape
-        assert getattr(again, name).dtype == getattr(none, name).dtype
+def test_no_spectra(packing):
+    none = PackedPredictions.of_no_spectra(packing, np.zeros(MEMBERS))
+    assert none.deciding.shape == (0, MEMBERS) and none.confidence.shape == (0, 6, MEMBERS)
+    assert none.confidence.dtype == np.uint16 and len(none.margins) == MEMBERS

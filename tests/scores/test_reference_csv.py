@@ -8,7 +8,8 @@ import pyarrow as pa
 
 from qnal.query.options import QueryOptions
 from qnal.query.select import select
-from qnal.scores.dataset import ScoresFolder
+from qnal.scores.dataset import ScoresFolder, bmu_table
+from qnal.scores.file_index import VoteCounts
 from qnal.scores.reference_csv import write_reference_csv
 from qnal.spectra.file_version import FileVersion
 from qnal.spectra.spectra_file import SpectraFile
@@ -44,7 +45,7 @@ def part(targetids, expid, status=None):
 
 def write(folder, name, table):
     file = SpectraFile(name, Path(name))
-    folder.write(file, table, FileVersion(1, 1, "a", "b"), {})
+    folder.write(file, table, FileVersion(1, 1, "a", "b"), VoteCounts(), {})
     return file
 
 
@@ -53,10 +54,11 @@ def test_as_the_reference_writes_it(tmp_path):
     one = part([LARGE, 5, 6], 100, ["ok", "no_signal", "ok"])
     files = [write(folder, "a.fits", one), write(folder, "b.fits", part([LARGE], None))]
     for file, table, bmu in zip(files, (one, part([LARGE], None)), ([3, 4], [2024]), strict=True):
-        folder.write_bmus(file, table, "map", np.array(bmu), np.zeros(len(bmu)), np.zeros(len(bmu)))
+        zero = np.zeros(len(bmu))
+        folder.write_bmus(file, "som", bmu_table(table, np.array(bmu), zero, zero))
     unscored = SpectraFile("c.fits", Path("c.fits"))
     path = tmp_path / "scores.csv"
-    assert write_reference_csv(path, folder, [*files, unscored], "map") == 3
+    assert write_reference_csv(path, folder, [*files, unscored], "som") == 3
     assert path.read_text().splitlines() == [
         "TARGETID,TILEID,EXPID,C_NOT,C_QSO_LZ,C_QSO_HZ,BMU",
         f"{LARGE},7,100,0.335,0.665,0,3",
@@ -67,7 +69,7 @@ def test_as_the_reference_writes_it(tmp_path):
     assert select(path, QueryOptions(n=2, som_percentile=None)).targetids.tolist() == [6, LARGE]
 
 
-def test_without_a_map(tmp_path):
+def test_without_a_som(tmp_path):
     folder = ScoresFolder(tmp_path)
     file = write(folder, "a.fits", part([5], 100))
     write_reference_csv(tmp_path / "scores.csv", folder, [file], None)

@@ -59,10 +59,10 @@ def undisturbed(job, qnal_job, tmp_path_factory):
 
 
 def written(work):
-    """Bytes of all parts, best cells and QN tables; nothing half-written may lie about."""
+    """Bytes of all parts, BMUs and QN_RR tables; nothing half-written may lie about."""
     (root,) = (work / "scores").iterdir()
     assert not [p for p in work.rglob("*.part") if "runs" not in p.parts]
-    kinds = ("parts", "bmu", "cells", "qso_qn")
+    kinds = ("parts", "_bmu", "_qso_qn")
     return {
         p.relative_to(root).as_posix(): p.read_bytes()
         for kind in kinds
@@ -83,7 +83,7 @@ def start(arguments, **options):
 
 def described(work):
     """When a job last began to write."""
-    return [path.stat().st_mtime_ns for path in work.glob("scores/*/dataset.json")]
+    return [path.stat().st_mtime_ns for path in work.glob("scores/*/_dataset.json")]
 
 
 def test_killed_again_and_again(job, undisturbed, qnal_job, tmp_path):
@@ -145,7 +145,7 @@ def test_a_second_job_says_that_it_waits(job, undisturbed, qnal_job, tmp_path, c
         while "another job is writing" not in (said := capfd.readouterr().err):
             assert time.monotonic() < deadline, said
             time.sleep(0.05)
-        assert thread.is_held()
+        assert thread.is_alive()
     thread.join()
     assert written(tmp_path) == undisturbed
 

@@ -128,11 +128,11 @@ def test_limit_and_sky(infer, pipeline):
     assert len(table) == (first["OBJTYPE"] != "SKY").sum()
 
 
-def test_best_cells_lie_beside_the_scores(infer):
+def test_bmus_lie_beside_the_scores(infer):
     _, summary = infer()
     scores = Path(summary["paths"]["scores"])
-    som = json.loads((scores / "dataset.json").read_text())["som"]
-    (folder,) = (scores / "bmu").iterdir()
+    som = json.loads((scores / "_dataset.json").read_text())["som"]
+    (folder,) = (scores / "_bmu").iterdir()
     assert som["fingerprint"].startswith(folder.name)
     cells = pd.concat([pq.read_table(p).to_pandas() for p in sorted(folder.rglob("*.parquet"))])
     assert len(cells) == 200

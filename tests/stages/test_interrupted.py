@@ -151,7 +151,7 @@ def test_a_survey_that_was_damaged_is_written_again(qnal_job, tmp_path):
     assert "nothing was written" in summary["notes"][0]
 
 
-@pytest.mark.parametrize("what", ["parts", "bmu"])
+@pytest.mark.parametrize("what", ["parts", "_bmu"])
 def test_damaged_scores_are_made_again(scoring, qnal_job, tmp_path, what):
     _, first = qnal_job(tmp_path / "one", *scoring)
     damaged = sorted(Path(first["paths"]["scores"], what).rglob("*.parquet"))[0]

@@ -124,7 +124,7 @@ def test_the_calibration_is_stored_and_used_but_votes_stay(pipeline, qnal_job, t
     calibration = stored["calibration"]
     assert summary["metrics"]["oob_calibrated"] == (calibration["parameters"] is not None)
     assert calibration["cross_fitted"]["nll"] == summary["metrics"]["oob_calibrated_nll"]
-    dataset = json.loads(Path(summary["paths"]["scores"], "dataset.json").read_text())
+    dataset = json.loads(Path(summary["paths"]["scores"], "_dataset.json").read_text())
     assert dataset["calibration"] == calibration["parameters"] is not None
     (pool,) = (work / "mock").glob("*/pool/tiles/perexp")
     code, plain = qnal_job(
@@ -139,7 +139,7 @@ def test_the_calibration_is_stored_and_used_but_votes_stay(pipeline, qnal_job, t
     )
     assert code == 0
     assert (
-        json.loads(Path(plain["paths"]["scores"], "dataset.json").read_text())["calibration"]
+        json.loads(Path(plain["paths"]["scores"], "_dataset.json").read_text())["calibration"]
         is None
     )
     scores = [
@@ -223,7 +223,7 @@ def test_a_bal_head_with_few_examples_is_never_reported(pipeline):
     quasars = labels[labels["LABEL"].isin([Label.QSO_LZ, Label.QSO_HZ])]
     trained = all(quasars.loc[quasars["BAL"] == s, "TARGETID"].nunique() >= 20 for s in (1, -1))
     assert json.loads((folder / "ensemble.json").read_text())["bal_trained"] == trained
-    assert any("BAL head is untrained" in note for note in summary["notes"]) != trained
+    assert any("BAL head is not trained" in note for note in summary["notes"]) != trained
     parts = Path(summary["paths"]["scores"], "parts").rglob("*.parquet")
     reported = any(pq.read_table(part)["C_BAL"].drop_null() for part in parts)
     assert reported == trained

@@ -1,4 +1,4 @@
-"""docs/scores.md says what is written, column by column."""
+"""docs/scores.md says what is written, column by column and file by file."""
 
 import re
 from pathlib import Path
@@ -8,12 +8,14 @@ import pytest
 
 from qnal.ensemble.votes import score_schema
 from qnal.inference.packing import PackedPredictions, Packing
-from qnal.inference.prediction_cache import FORMAT_VERSION as ANSWERS_VERSION
+from qnal.inference.prediction_cache import FORMAT_VERSION as CACHE_VERSION
+from qnal.inference.prediction_cache import nested
 from qnal.lines import QUASARNET_BAL_LINES, QUASARNET_LINES
-from qnal.scores.dataset import BMU_SCHEMA, FORMAT_VERSION
-from qnal.scores.pool_summary import PoolSummary
-from qnal.scores.pool_tables import tables_of_pool
+from qnal.scores.dataset import BMU_SCHEMA, FORMAT_VERSION, ScoresFolder
+from qnal.scores.file_index import SCHEMA
+from qnal.scores.pool_report import pool_tables
 from qnal.scores.qso_qn import qso_qn_dtype
+from qnal.scores.statistics import statistics
 from qnal.spectra.target_table import TARGET_COLUMNS
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "scores.md"
@@ -41,7 +43,7 @@ def fields(*schemas):
 
 def test_version():
     assert f"Format version {FORMAT_VERSION}." in DOCUMENT.read_text()
-    assert FORMAT_VERSION == ANSWERS_VERSION
+    assert FORMAT_VERSION == CACHE_VERSION
 
 
 def test_parts(sections):
@@ -55,15 +57,31 @@ def test_columns_that_are_never_null(sections):
     assert never == {field.name for field in TARGET_COLUMNS if not field.nullable}
 
 
-def test_best_cells(sections):
-    assert sections["Best cells"] == fields(BMU_SCHEMA)
+def test_bmus(sections):
+    assert sections["BMUs"] == fields(BMU_SCHEMA)
 
 
-def test_answers(sections):
+def test_index(sections):
+    assert sections["Identity and resume"] == fields(SCHEMA)
+
+
+def test_predictions(sections):
     packing = Packing(QUASARNET_LINES, QUASARNET_BAL_LINES, 8.0, 9.0, exact=False)
-    none = np.zeros(0, np.int32)
-    table = PackedPredictions.of_no_spectra(packing, 2).table(none, packing.columns())
-    assert sections["The members' answers"] == fields(table.schema)
+    none = PackedPredictions.of_no_spectra(packing, np.zeros(2))
+    lists = nested(none, packing, np.zeros(0, bool))
+    types = [(f"MEMBER_{name}", str(array.type.value_type)) for name, array in lists.items()]
+    assert sections["Predictions"] == types
+
+
+def test_files_on_disk(pipeline):
+    """Every file of a dataset and a cache is named by the page, and the other way round."""
+    _, summary = pipeline
+    listed = DOCUMENT.read_text().split("```")[1]
+    listed = {line.split()[0].split("/")[0] for line in listed.splitlines() if line[:2] == "  "}
+    folders = [Path(summary["paths"][name]) for name in ("scores", "predictions")]
+    found = {p.name for folder in folders for p in folder.iterdir() if p.name[0] != "."}
+    cached = {name for name in found if len(name) == 2}
+    assert found - cached == listed - {"ab", "_scores.csv", "_qso_qn"} and cached
 
 
 def test_qn_tables(sections):
@@ -72,10 +90,11 @@ def test_qn_tables(sections):
     assert sections["QN_RR tables"] == list(kinds.items())
 
 
-def test_tables_by_night_and_petal(random_part):
+def test_tables_by_night_and_petal(tmp_path):
     text = DOCUMENT.read_text().split("## By night and by petal")[1]
-    for table in tables_of_pool(PoolSummary.of(random_part)).values():
-        assert all(f"`{name}`" in text or name in text.split("have,")[0] for name in table)
+    folder = ScoresFolder(tmp_path)
+    for table in pool_tables(statistics(folder, [], "none", None)).values():
+        assert all(f"`{name}`" in text or name in text.split("have")[0] for name in table)
 
 
 @pytest.fixture

@@ -1,12 +1,12 @@
-"""What is computed again and what is not: members, thresholds, maps, and changed files."""
+"""What is computed again and what is not: members, thresholds, SOMs, and changed files."""
 
 import json
 import os
 import shutil
 from pathlib import Path
 
+import duckdb
 import fitsio
-import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
@@ -14,6 +14,7 @@ import pytest
 import qnal
 from qnal.ensemble.votes import Thresholds
 from qnal.network.weights import write_network
+from qnal.scores.dataset import ScoresFolder
 
 
 @pytest.fixture
@@ -60,9 +61,9 @@ def infer(pipeline, qnal_job, tmp_path, pool, weights):
 
 
 def content(summary, *kinds):
-    """Bytes of the parts and best cells of a dataset."""
+    """Bytes of the parts and BMUs of a dataset."""
     root = Path(summary["paths"]["scores"])
-    files = [p for kind in kinds or ("parts", "bmu") for p in (root / kind).rglob("*.*")]
+    files = [p for kind in kinds or ("parts", "_bmu") for p in (root / kind).rglob("*.*")]
     return {p.relative_to(root).as_posix(): p.read_bytes() for p in files}
 
 
@@ -99,6 +100,18 @@ def test_derived_is_what_would_be_computed(infer, pool, change):
     assert cost(fresh)[1] > 0 and "predictions" not in fresh["paths"]
     assert not (Path(fresh["paths"]["scores"]).parents[1] / "predictions").exists()
     assert content(derived) == content(fresh) != content(first)
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "auto"])
+def test_stored_predictions_do_not_depend_on_the_thresholds(infer, precision):
+    """Nor on whether another job has stored predictions before; bfloat16 runs on any processor."""
+    given = [f"infer.precision={precision}", "ensemble.n=2"]
+    infer(*given, "ensemble.line_threshold=0.5", "ensemble.high_z=1.5")
+    second = infer(*given, "ensemble.line_threshold=0.95")
+    assert cost(second) == (0, 0)
+    alone = infer(*given, "ensemble.line_threshold=0.95", work="other")
+    assert cost(alone)[1] > 0
+    assert content(second) == content(alone)
 
 
 def test_more_members_cost_the_new_ones(infer, pool):
@@ -148,19 +161,73 @@ def test_another_map_costs_one_more_read_and_then_none(infer, pool, tmp_path, qn
     assert content(second, "parts") == content(first, "parts")
     third = infer(f"som.path={fitted['paths']['som']}", "ensemble.high_z=1.5")
     assert cost(third) == (0, 0)
-    cells = [pq.read_table(p) for p in Path(third["paths"]["scores"], "bmu").rglob("*.parquet")]
+    cells = [pq.read_table(p) for p in Path(third["paths"]["scores"], "_bmu").rglob("*.parquet")]
     assert {c for t in cells for c in t["BMU"].drop_null().to_pylist()} <= set(range(9))
+
+
+def rows(summary):
+    """All scores, and all BMUs, without the metadata of the parts."""
+    root = Path(summary["paths"]["scores"])
+    return [pq.read_table(root / kind).to_pandas() for kind in ("parts", "_bmu")]
 
 
 def test_a_touched_file_is_read_but_not_computed(infer, pool):
     first = infer()
-    before = content(first)
+    before = rows(first)
     os.utime(files_of(pool)[0], ns=(1, 1))
     second = infer()
     assert cost(second) == (1, 0)
-    assert content(second) == before
+    for old, new in zip(before, rows(second), strict=True):
+        pd.testing.assert_frame_equal(old, new)
     assert cost(infer()) == (0, 0)  # its new time was noted
+    assert content(second) == content(infer(work="other"))
     assert cost(infer("ensemble.high_z=1.5")) == (0, 0)
+
+
+def test_a_moved_pool_costs_one_read_and_no_forward_pass(infer, pool, tmp_path):
+    first = infer()
+    moved = pool.rename(tmp_path / "moved")
+    second = infer(f"data.pool={moved}")
+    assert second["paths"]["scores"] != first["paths"]["scores"]
+    assert second["paths"]["predictions"] == first["paths"]["predictions"]
+    assert cost(second) == (len(files_of(moved)), 0)
+    assert content(second) == content(first)
+    assert cost(infer(f"data.pool={moved}", "ensemble.high_z=1.5")) == (0, 0)
+
+
+def test_a_moved_work_folder_goes_on(infer, pool, tmp_path):
+    inside = tmp_path / "work" / "pool"
+    inside.parent.mkdir()
+    pool.rename(inside)
+    first = infer(f"data.pool={inside}")
+    moved = (tmp_path / "work").rename(tmp_path / "moved")
+    described = (next(moved.glob("scores/*")) / "_dataset.json").read_text()
+    assert str(tmp_path / "work") not in described
+    second = infer(f"data.pool={moved / 'pool'}", work="moved")
+    assert cost(second) == (0, 0)
+    assert Path(second["paths"]["scores"]).name == Path(first["paths"]["scores"]).name
+    folder = ScoresFolder(Path(second["paths"]["scores"]))
+    assert folder.description().pool == (str(moved / "pool"),)
+
+
+def test_readers_of_parquet_datasets_take_the_folder(infer):
+    summary = infer("infer.csv=true", "infer.qso_qn=true")
+    folder = summary["paths"]["scores"]
+    table = pd.read_parquet(folder)
+    assert len(table) == summary["metrics"]["spectra"]
+    assert pq.read_table(folder).num_rows == len(table)
+    found = duckdb.sql(f"SELECT count(*), count(DISTINCT FILE) FROM '{folder}/parts/**/*.parquet'")
+    assert found.fetchall() == [(len(table), summary["metrics"]["files"])]
+
+
+def test_three_files_per_coadd(infer, pool):
+    summary = infer()
+    work = Path(summary["paths"]["scores"]).parents[1]
+    made = [p for p in work.rglob("*") if p.is_file() and p.parent.parent.name != "scores"]
+    named = [p for p in made if "parts" in p.parts or "_bmu" in p.parts or len(p.parent.name) == 2]
+    assert len(named) == 3 * len(files_of(pool))
+    beside = {p.name for p in set(made) - set(named)}
+    assert len(beside) < 12, beside
 
 
 def altered(path, hdu, change):
@@ -222,11 +289,10 @@ def test_a_re_reduced_file_is_done_again_alone(infer, pool):
     assert cost(again)[0] == 1 and 0 < cost(again)[1] < 4 * scored(again)
     assert content(again) == content(infer(work="other"))
     # Nothing of the earlier spectra is kept.
-    folder = Path(again["paths"]["predictions"], path.relative_to(pool))
-    digests = {
-        json.loads(pq.read_metadata(p).metadata[b"qnal"])["spectra"] for p in folder.iterdir()
-    }
-    assert len(digests) == 1
+    stored = Path(again["paths"]["predictions"]).glob("??/*.parquet")
+    digests = {json.loads(pq.read_metadata(p).metadata[b"qnal"])["spectra"] for p in stored}
+    (index,) = Path(again["paths"]["predictions"]).glob("_files/*.parquet")
+    assert digests == set(pq.read_table(index)["SPECTRA"].to_pylist())
 
 
 def test_parts_do_not_depend_on_the_order(infer, pool):
@@ -276,7 +342,7 @@ def test_csv_and_qn_tables(infer, pool):
 
 def test_damaged_answers_are_computed_again(infer, pool):
     first = infer()
-    group = next(Path(first["paths"]["predictions"]).rglob("members-*.parquet"))
+    group = next(Path(first["paths"]["predictions"]).glob("??/*.parquet"))
     damaged = bytearray(group.read_bytes())
     damaged[4:200] = bytes(196)
     group.write_bytes(damaged)
@@ -307,41 +373,49 @@ def test_what_is_counted_adds_up(infer, tmp_path):
         assert (tmp_path / "job" / name).stat().st_size > 5000
 
 
-def test_cells_of_the_map_are_counted_part_by_part(infer):
-    from qnal.scores.dataset import ScoresFolder
-
-    summary = infer()
-    folder = ScoresFolder(Path(summary["paths"]["scores"]))
-    som = folder.description()["som"]
-    sums = folder.cell_sums(som["fingerprint"], som["cells"])
-    scores = pq.read_table(folder.parts).to_pandas().set_index(["FILE", "ROW"])
-    cells = pq.read_table(folder.best_cells(som["fingerprint"])).to_pandas()
-    both = cells.set_index(["FILE", "ROW"]).join(scores).dropna(subset=["BMU", "C_NOT"])
-    bmu = both["BMU"].astype(int)
-    np.testing.assert_array_equal(sums.spectra, np.bincount(bmu, minlength=16))
-    quasars = np.bincount(bmu, both["C_NOT"] < 0.5, 16)
-    np.testing.assert_array_equal(sums.quasars, quasars)
-    np.testing.assert_allclose(
-        sums.vote_entropy, np.bincount(bmu, both["VOTE_ENTROPY"], 16), rtol=1e-5
-    )
-
-
-def test_damaged_parts_and_sums_are_made_again_without_a_forward_pass(infer):
+def test_damaged_parts_and_bmus_are_made_again_without_a_forward_pass(infer):
     first = infer("infer.qso_qn=true")
     before, root = content(first), Path(first["paths"]["scores"])
-    part = next((root / "parts").rglob("*.parquet"))
+    part, other = sorted((root / "parts").rglob("*.parquet"))[:2]
     damaged = bytearray(part.read_bytes())
     damaged[4:200] = bytes(196)
     part.write_bytes(damaged)
-    for file in (*(root / "cells").rglob("*.json"), *(root / "qso_qn").rglob("*.fits")):
+    other.write_bytes(b"")
+    for file in (*(root / "_bmu").rglob("*.parquet"), *(root / "_qso_qn").rglob("*.fits")):
         file.write_bytes(file.read_bytes()[:-100])
     again = infer("infer.qso_qn=true")
-    assert cost(again)[1] == 0
+    assert cost(again) == (0, 0)
     assert content(again) == before
-    assert all(p.stat().st_size % 2880 == 0 for p in (root / "qso_qn").rglob("*.fits"))
+    assert all(p.stat().st_size % 2880 == 0 for p in (root / "_qso_qn").rglob("*.fits"))
+
+
+@pytest.mark.parametrize("damage", ["missing", "damaged", "stale"])
+def test_the_index_is_rebuilt_from_the_parts(infer, pool, damage):
+    first = infer()
+    index = Path(first["paths"]["scores"], "_files.parquet")
+    whole = pq.read_table(index)
+    if damage == "missing":
+        index.unlink()
+    elif damage == "damaged":
+        index.write_bytes(b"PAR1")
+    else:
+        pq.write_table(whole.slice(2), index)
+    assert cost(infer()) == (0, 0)
+    assert pq.read_table(index).equals(whole)
+
+
+def test_scores_of_an_older_format_are_refused(infer, qnal_job, tmp_path):
+    folder = Path(infer()["paths"]["scores"])
+    (folder / "_dataset.json").rename(folder / "dataset.json")
+    code, summary = qnal_job(
+        tmp_path / "query", "stage=query", f"query.scores={folder}", "tracking=none",
+        f"work_dir={tmp_path / 'work'}",
+    )  # fmt: skip
+    assert code == 1
+    assert "format version 1" in summary["error"] and "run stage=infer again" in summary["error"]
 
 
 def test_a_look_does_not_pass_for_the_pool(infer, pool):
     summary = infer("infer.limit=1")
-    described = json.loads(Path(summary["paths"]["scores"], "dataset.json").read_text())
+    described = json.loads(Path(summary["paths"]["scores"], "_dataset.json").read_text())
     assert described["files"] == len(files_of(pool)) > 1
