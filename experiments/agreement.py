@@ -27,9 +27,8 @@ from qnal.query.select import select
 from qnal.som.som import SelfOrganizingMap, separations
 from qnal.spectra.grid import named_grid
 from qnal.spectra.readers.boss import read_boss_spectra
-from qnal.spectra.readers.desi import read_coadd
+from qnal.spectra.readers.desi import find_coadds, read_coadd
 from qnal.spectra.rebin import Rebinner
-from qnal.spectra.spectra_file import find_coadds
 
 ROOT = Path(__file__).resolve().parents[1]
 NETWORKS = {"net4": "test_weights.h5", "net6": "test_weights_6_layer.h5"}

@@ -1,17 +1,17 @@
-"""What can go wrong by the user's hand, said in one sentence.
+"""Errors caused by the input or the configuration, as opposed to bugs.
 
-Every message says what is wrong, where, and what would be valid; the command line prints it
-without a traceback and exits with 1.
+Each message states in one sentence what is wrong, where, and what would be valid. The command line
+prints it without a traceback and exits with status 1.
 """
 
 
 class QnalError(Exception):
-    """Base of all errors that are the input's or the configuration's, not the program's."""
+    """Base class of all errors caused by the input or the configuration."""
 
 
 class ConfigError(QnalError):
-    """A key or a value of the configuration cannot be used."""
+    """A key or value of the configuration, or an argument, cannot be used."""
 
 
 class InputError(QnalError):
-    """A file cannot be read or does not hold what it should."""
+    """A file cannot be read or does not have the expected content."""

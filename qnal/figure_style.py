@@ -1,7 +1,7 @@
-"""The look that the figures of a query and of a map share.
+"""Colours and axes style of all figures.
 
-All are drawn with matplotlib's objects, without pyplot's global state, so that they can be made in
-any thread and leave a notebook's figures alone.
+Figures are created without pyplot's global state, so that they can be drawn in any thread and do
+not interfere with the figures of a notebook.
 """
 
 from matplotlib.axes import Axes
@@ -9,13 +9,13 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 INK, FAINT, LINES = "#22262e", "#6b7280", "#d6d9df"
-BEFORE, AFTER, CHOSEN = "#b9c4d6", "#2f5d8c", "#c8502d"  # also told apart without colour
+BEFORE, AFTER, CHOSEN = "#b9c4d6", "#2f5d8c", "#c8502d"  # distinct in greyscale, too
 
 
 def new_figure(
     width: float, height: float, rows: int = 1, columns: int = 1
 ) -> tuple[Figure, list[Axes]]:
-    """A figure of ``width`` × ``height`` inches and its rows × columns panels, row by row."""
+    """A figure of ``width`` × ``height`` inches with rows × columns panels, listed row by row."""
     figure = Figure(figsize=(width, height), dpi=150, layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
     all_axes = list(figure.subplots(rows, columns, squeeze=False).flat)
@@ -30,7 +30,7 @@ def new_figure(
 
 
 def short(value: float, _: int | None = None) -> str:
-    """A number as a reader says it: 25k, 3M."""
+    """A number with a unit prefix (25k, 3M); usable as a tick formatter of matplotlib."""
     for size, suffix in ((1e6, "M"), (1e3, "k")):
         if abs(value) >= size:
             return f"{value / size:g}{suffix}"

@@ -1,7 +1,8 @@
-"""Files that are either whole or absent."""
+"""Writing files atomically: a file exists either completely or not at all."""
 
 import hashlib
 import os
+import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,20 +10,24 @@ from pathlib import Path
 
 from qnal.errors import QnalError
 
-PART = ".part"
-FULL = 2**20  # bytes: less free space than one file takes
+PART = ".part"  # suffix of files that are being written
+FULL = 2**20  # bytes of free space below which a failed write is reported as a full disk
 
 
 @contextmanager
 def written_aside(path: Path) -> Iterator[Path]:
-    """Yield a scratch path beside ``path``; rename it to ``path`` once the block has succeeded.
+    """Yield a temporary path beside ``path``; rename it to ``path`` if the block succeeds.
 
-    The scratch file is hidden and ends with ``.part``, so that what a killed process leaves is not
-    taken for a whole one. It is flushed to disk before the rename, and removed if the block fails.
-    Parent folders are made.
+    The temporary file is hidden, ends with ``.part`` and has a random name, so that any number of
+    threads, processes and machines may write the same target at once: each rename is atomic, and
+    the last one wins. The file is flushed to disk before it is renamed, and removed if the block
+    fails. Parent folders are created.
+
+    Raises:
+        QnalError: the disk is full.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.{os.getpid()}{PART}")
+    scratch = path.with_name(f".{path.name}.{secrets.token_hex(8)}{PART}")
     try:
         yield scratch
         with scratch.open("rb") as f:
@@ -31,16 +36,16 @@ def written_aside(path: Path) -> Iterator[Path]:
     except QnalError:
         raise
     except Exception as error:
-        # Libraries tell a full disk each in their own way, or not at all.
+        # Libraries report a full disk in different ways, or not at all.
         if shutil.disk_usage(path.parent).free < FULL:
-            raise QnalError(f"{path}: the disk is full; nothing of the file was kept.") from error
+            raise QnalError(f"{path}: the disk is full; the file was not written.") from error
         raise
     finally:
         scratch.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write ``text`` to ``path``, whole or not at all."""
+    """Write ``text`` to ``path`` atomically."""
     with written_aside(path) as scratch:
         scratch.write_text(text)
 
@@ -52,7 +57,7 @@ def sha256(path: Path) -> str:
 
 
 def files_below(folder: Path) -> Iterator[str]:
-    """Names of all files below a folder, relative to it; none where there is no such folder."""
+    """Paths of all files below a folder, relative to it; none if the folder does not exist."""
     start = len(str(folder)) + 1
     for where, below, names in os.walk(folder):
         below.sort()
@@ -62,7 +67,7 @@ def files_below(folder: Path) -> Iterator[str]:
 
 
 def remove_scratch(folder: Path) -> None:
-    """Remove what killed processes left half-written; nothing else may be writing there."""
+    """Remove temporary files that killed processes left; nothing may be writing to the folder."""
     for name in files_below(folder):
         if name.endswith(PART):
             (folder / name).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Fingerprints: what a thing is made from, as one number."""
+"""Fingerprints: hashes that name results by what they were computed from."""
 
 import hashlib
 import json
@@ -7,5 +7,5 @@ from typing import Any
 
 
 def fingerprint(content: Mapping[str, Any]) -> str:
-    """SHA-256 of what something is made from."""
+    """SHA-256 of a mapping, independent of the order of its keys."""
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()

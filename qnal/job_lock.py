@@ -1,4 +1,4 @@
-"""A lock that tells whether a job still lives, whatever became of its process or machine."""
+"""A lock file per job, which shows other processes whether the job is still running."""
 
 import uuid
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from filelock import FileLock, Timeout
 
 @contextmanager
 def hold(folder: Path) -> Iterator[Path]:
-    """Hold a lock in ``folder`` during the block; it is let go of even by a killed process."""
+    """Hold a new lock in ``folder``; the operating system releases it if the process is killed."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{uuid.uuid4().hex}.lock"
     try:
@@ -21,7 +21,7 @@ def hold(folder: Path) -> Iterator[Path]:
 
 
 def is_held(lock: Path) -> bool:
-    """Whether the job that holds a lock lives; False too where its lock is gone."""
+    """Whether the job that created a lock is still running; False if the lock does not exist."""
     if not lock.exists():
         return False
     try:

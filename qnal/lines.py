@@ -1,10 +1,10 @@
-"""Names and rest wavelengths of the lines a network can be asked for."""
+"""Emission and absorption lines: names and rest wavelengths."""
 
 from collections.abc import Sequence
 
 from qnal.errors import ConfigError
 
-# Vacuum rest wavelengths in Å; the names are QuasarNP's (utils.absorber_IGM).
+# In vacuum, Å; names and values are those of QuasarNP (utils.absorber_IGM).
 REST_WAVELENGTH: dict[str, float] = {
     "Halpha": 6562.8,
     "OIII(5008)": 5008.24,
@@ -47,21 +47,25 @@ REST_WAVELENGTH: dict[str, float] = {
     "LYB": 1025.72,
 }
 
-# Heads of the reference's networks, whose files do not name them.
+# Output heads of QuasarNET's published networks, whose weight files do not name them
 QUASARNET_LINES = ("LYA", "CIV(1548)", "CIII(1909)", "MgII(2796)", "Hbeta", "Halpha")
 QUASARNET_BAL_LINES = ("CIV(1548)",)
 
 
 def rest_wavelength(name: str) -> float:
-    """Rest wavelength of a line in Å; a :class:`ConfigError` names the valid ones."""
+    """Rest wavelength of a line, Å.
+
+    Raises:
+        ConfigError: there is no line of that name.
+    """
     try:
         return REST_WAVELENGTH[name]
     except KeyError:
         valid = ", ".join(REST_WAVELENGTH)
-        raise ConfigError(f"lines: {name!r} is no known line; valid ones: {valid}.") from None
+        raise ConfigError(f"lines: {name!r} is not a known line; valid names: {valid}.") from None
 
 
 def column_names(lines: Sequence[str]) -> list[str]:
-    """Short names for table columns, ``CIV`` for ``CIV(1548)``, unless two would be equal."""
+    """Names for table columns: ``CIV`` for ``CIV(1548)``, unless two lines would share it."""
     short = [name.partition("(")[0] for name in lines]
     return [s if short.count(s) == 1 else name for s, name in zip(short, lines, strict=True)]

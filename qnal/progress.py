@@ -1,4 +1,4 @@
-"""Progress of long work with the time left: live on a terminal, silent in a log file."""
+"""Progress bars and messages on standard error; bars are shown only on a terminal."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ Advance = Callable[..., None]
 
 @contextmanager
 def progress(description: str, total: float) -> Iterator[Advance]:
-    """Yield ``advance(steps=1, note="")`` for a bar of ``total`` steps."""
+    """Show a bar of ``total`` steps; yields ``advance(steps=1, note=None)``."""
     bar = Progress(
         TextColumn("[bold]{task.description}"),
         BarColumn(),
@@ -35,5 +35,5 @@ def progress(description: str, total: float) -> Iterator[Advance]:
 
 
 def say(message: str) -> None:
-    """A line for people, on standard error."""
+    """Print a message to standard error."""
     console.print(message, highlight=False, markup=False, soft_wrap=True)

@@ -1,7 +1,6 @@
-"""TensorFlow, imported here and nowhere else: without the remarks it prints on being loaded.
+"""TensorFlow and Keras, imported only here, without the messages printed while loading.
 
-They are written by its C++ parts before any of its log settings is read, straight to the error
-stream; what goes wrong is raised as an exception all the same.
+TensorFlow's C++ code writes them to the standard error stream before its log level can be set.
 """
 
 import os
@@ -12,22 +11,22 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
 @contextmanager
-def _without_remarks() -> Iterator[None]:
+def _stderr_discarded() -> Iterator[None]:
     stderr = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 2)
     try:
         yield
     finally:
         os.dup2(stderr, 2)
         os.close(stderr)
-        os.close(nowhere)
+        os.close(null)
 
 
-with _without_remarks():
+with _stderr_discarded():
     import keras
     import tensorflow as tf
 
-    tf.config.list_physical_devices()  # a missing GPU is remarked on when it is first looked for
+    tf.config.list_physical_devices()  # reports a missing GPU at the first call
 
 __all__ = ["keras", "tf"]

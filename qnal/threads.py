@@ -1,4 +1,4 @@
-"""With how many threads a process computes."""
+"""Number of cores and threads of a process."""
 
 import os
 from functools import lru_cache
@@ -8,18 +8,14 @@ from qnal.errors import ConfigError
 
 
 def available_cores() -> int:
-    """Number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):  # Linux
+    """Number of cores that this process may use, on every operating system."""
+    if hasattr(os, "sched_getaffinity"):  # Linux: fewer than the machine has in a batch job
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
-def use_threads(threads: int, key: str) -> None:
-    """Fix TensorFlow's threads in this process, on which the last bits of an answer may depend.
-
-    Args:
-        threads: how many.
-        key: of the configuration that says so.
+def use_threads(threads: int) -> None:
+    """Set the number of threads of TensorFlow, which rounding may depend on.
 
     Raises:
         ConfigError: TensorFlow has already computed with another number of threads.
@@ -32,18 +28,17 @@ def use_threads(threads: int, key: str) -> None:
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         tf.config.threading.set_inter_op_parallelism_threads(1)
     except RuntimeError as error:
-        # 0 stands for as many as there are processors.
-        used = tf.config.threading.get_intra_op_parallelism_threads()
-        used = used or available_cores()
+        # 0 means one thread per core.
+        used = tf.config.threading.get_intra_op_parallelism_threads() or available_cores()
         if used != threads:
             raise ConfigError(
-                f"{key}={threads}, but this process has already computed with {used}; use one "
-                "value in all stages and jobs of a process."
+                f"threads={threads}, but TensorFlow has already computed with {used} in this "
+                "process; use one value of train.threads and infer.threads per process."
             ) from error
 
 
 def numpy_threads(threads: int) -> Any:
-    """Context in which numpy's matrix products take so many threads: workers share the cores."""
+    """Context manager that limits the threads of numpy's matrix products."""
     return _libraries().limit(limits=threads)
 
 

@@ -20,6 +20,7 @@ from omegaconf import DictConfig
 from qnal.spectra.spectra_file import SpectraFile
 
 if TYPE_CHECKING:
+    from qnal.ensemble.member_record import MemberRecord
     from qnal.network.network import Network
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -219,6 +220,30 @@ def spectra() -> np.ndarray:
 def out_of_bag_table() -> pd.DataFrame:
     """Something to store beside a member's weights."""
     return pd.DataFrame({"INDEX": [0], "TARGETID": [7], "DECIDING": [0.5], "Z_BEST": [1.0]})
+
+
+@pytest.fixture(scope="session")
+def a_record() -> "Callable[[int], MemberRecord]":
+    """Records to store beside members that were not trained."""
+
+    from qnal.ensemble.member_record import MemberRecord
+
+    def make(member: int) -> MemberRecord:
+        return MemberRecord(
+            member=member,
+            seed=[1, member],
+            attempt=0,
+            threads=1,
+            group=1,
+            versions={"numpy": "2.0"},
+            epochs=2,
+            bag_rows=10,
+            oob_rows=1,
+            loss=[2.0, 1.0],
+            oob={"completeness": 0.5, "purity": None},
+        )
+
+    return make
 
 
 WAVE = {

@@ -13,7 +13,6 @@ Expect:  on 5,000 rows float32 17 to 20 times QuasarNP, bfloat16 32 to 40, numpy
 import argparse
 import io
 import json
-import os
 import subprocess
 import sys
 import time
@@ -35,10 +34,9 @@ from qnal.network.backends.forward import Backend, forward
 from qnal.network.backends.quasarnp_backend import quasarnp_forward
 from qnal.network.network import Network
 from qnal.network.precision import Precision
-from qnal.spectra.readers.desi import read_coadd
+from qnal.spectra.readers.desi import find_coadds, read_coadd
 from qnal.spectra.rebin import Status
-from qnal.spectra.spectra_file import find_coadds
-from qnal.threads import use_threads
+from qnal.threads import available_cores, use_threads
 
 WORK = Path("work/benchmarks").absolute()
 MOCK = ["data=mock", "data.mock.pool=5000", "tracking=none", f"work_dir={WORK}"]
@@ -118,7 +116,7 @@ def keras_members(networks: list[Network]) -> list[object]:
 
 def alone(networks: list[Network], x: np.ndarray, threads: int, seconds: float) -> float:
     """Spectrum-members a second of the default precision in this process."""
-    use_threads(threads, "threads")
+    use_threads(threads)
     stack = MemberStack(networks, Precision.auto)
     predictions(stack, x)
     count, start = 0, time.perf_counter()
@@ -202,8 +200,8 @@ def main() -> None:
         threads, seconds = int(given.alone[0]), float(given.alone[1])
         print(alone(networks, np.resize(x, (500, x.shape[1])), threads, seconds))
         return
-    cores = len(os.sched_getaffinity(0))
-    use_threads(cores, "threads")
+    cores = available_cores()
+    use_threads(cores)
     print(describe())
     for rows in given.rows:
         measure(networks, np.resize(x, (rows, x.shape[1])), given.repeats)

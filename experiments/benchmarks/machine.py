@@ -1,12 +1,13 @@
 """What this machine can do at most, and two ways of doing a thing timed in turn."""
 
-import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from statistics import median
 
 import numpy as np
+
+from qnal.threads import available_cores
 
 
 def describe() -> str:
@@ -16,7 +17,7 @@ def describe() -> str:
     known = {key.strip(): value.strip() for key, value in lines.items()}
     flags = known.get("flags", "").split()
     narrow = [name for name in ("avx512_bf16", "amx_bf16") if name in flags]
-    cores = len(os.sched_getaffinity(0))
+    cores = available_cores()
     return (
         f"{known.get('model name', 'unknown processor')}, {cores} cores, {narrow or 'no bfloat16'}"
     )

@@ -44,7 +44,7 @@ from qnal.threads import use_threads
 
 @lru_cache
 def _stack(weights: Path, precision: str) -> MemberStack:
-    use_threads(1, "threads")
+    use_threads(1)
     stored = EnsembleFolder(weights).read(QUASARNET_LINES, QUASARNET_BAL_LINES)
     return MemberStack(stored.networks, Precision(precision))
 

@@ -25,9 +25,8 @@ from qnal.som.som import SelfOrganizingMap
 from qnal.som.topology import separations
 from qnal.spectra.grid import named_grid
 from qnal.spectra.mock import MockConfig, write_survey
-from qnal.spectra.readers.desi import read_coadd
+from qnal.spectra.readers.desi import find_coadds, read_coadd
 from qnal.spectra.rebin import Status
-from qnal.spectra.spectra_file import find_coadds
 
 LARGE = (45, 45)
 REAL = Path(__file__).resolve().parents[2] / "../shared/data/golden/quasarnp_boss.npz"

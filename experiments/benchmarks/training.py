@@ -19,7 +19,6 @@ process with members trained one by one.
 """
 
 import argparse
-import os
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -37,7 +36,7 @@ from qnal.network.precision import Precision, resolved
 from qnal.network.structure import Structure
 from qnal.network.targets import Targets, targets
 from qnal.spectra.grid import named_grid
-from qnal.threads import use_threads
+from qnal.threads import available_cores, use_threads
 
 BATCH, RATE, FLOP = 256, 2e-4, 106e6  # FLOP per sample and step: three times a forward pass
 EVERYDAY = 600  # steps per member in a typical job
@@ -140,7 +139,7 @@ def our_trainer(job: Job):  # type: ignore[no-untyped-def]
     from qnal.network.training import Trainer
 
     if job.group == 1:
-        use_threads(1, "threads")
+        use_threads(1)
     hyperparameters = Hyperparameters(job.epochs, 0, BATCH, RATE, precision=job.precision)
     return Trainer(reference_network(0), hyperparameters, *data(job.rows), job.group)
 
@@ -183,7 +182,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args()
     steps, epochs = (2, 2) if options.quick else (10, options.epochs)
-    cores, job = len(os.sched_getaffinity(0)), Job(BATCH * steps, epochs)
+    cores, job = available_cores(), Job(BATCH * steps, epochs)
     default = resolved(Precision.auto)
     reference = workers(1)
     limits = {p: reference.submit(gemm_limit, p).result() for p in ("float32", "bfloat16")}

@@ -16,11 +16,10 @@ from qnal.labels.label import BadRows, Label, is_quasar
 from qnal.labels.truth import Truth, read_truth
 from qnal.spectra.grid import Grid
 from qnal.spectra.readers.boss import read_boss_spectra
-from qnal.spectra.readers.camera import CAMERAS
-from qnal.spectra.readers.desi import read_coadd
-from qnal.spectra.readers.sdss import NO_TARGETID, is_sdss, read_sdss
+from qnal.spectra.readers.desi import CAMERAS, read_coadd
+from qnal.spectra.readers.sdss import NO_TARGETID, expand_folders, is_sdss, read_sdss
 from qnal.spectra.rebin import Status
-from qnal.spectra.spectra_file import SpectraFile, expanded
+from qnal.spectra.spectra_file import SpectraFile
 
 # DESI spectra that jump by this much between neighbouring pixels are left out, as in the QuasarNET
 # active-learning scripts.
@@ -178,7 +177,7 @@ def read_boss(
     """
     truth = read_boss_truth(truth_paths, high_z)
     parts, spectra, unusable, dropped = [], 0, 0, 0
-    for path in expanded(paths):
+    for path in expand_folders(paths):
         x, status, targetid, snr = (
             _one_sdss(path, grid, truth) if is_sdss(path) else read_boss_spectra(path, grid)
         )

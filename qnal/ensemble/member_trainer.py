@@ -45,7 +45,7 @@ class MemberTrainer:
     """
 
     def __init__(self, recipe: MemberRecipe, labelled: LabelledSet, folder: EnsembleFolder) -> None:
-        use_threads(recipe.threads, "train.threads")
+        use_threads(recipe.threads)
         self.recipe = recipe
         self.labelled = labelled
         self.folder = folder

@@ -389,7 +389,7 @@ def _networks(weights: WeightFiles) -> tuple[Network, ...]:
 def _members(task: ScoreTask, numbers: tuple[int, ...]) -> Members:
     passes, networks = task.passes, task.weights.networks()
     if passes.backend is Backend.tensorflow:
-        use_threads(passes.threads, "infer.threads")
+        use_threads(passes.threads)
     chosen = [networks[k] for k in numbers]
     return members_of(chosen, passes.backend, passes.precision, task.rule.thresholds.min_lines)
 

@@ -1,1 +1,1 @@
-"""What inspectors say of spectra: their tables in all dialects."""
+"""Labels from visual inspection: tables in several formats, merged into one label per target."""

@@ -1,4 +1,4 @@
-"""Tables of visual inspection in every dialect, read into common columns (FORMATS.md section 4)."""
+"""Tables of visual inspection, in any of DESI's formats, read into common columns."""
 
 import re
 import warnings
@@ -9,10 +9,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from qnal.errors import InputError
-from qnal.spectra.fits import opened
+from qnal.spectra.fits import open_fits
 
-# Column names of all dialects, compared without case, spaces or underscores; the first one that a
-# table has is taken. What a merged table says of itself goes before what single inspectors said.
+# Column names in order of preference, compared without case, spaces and underscores. Columns of
+# merged results (best_*) come before those of single inspectors (VI_*). See docs/formats.md.
 _ALIASES = {
     "TARGETID": ("targetid",),
     "Z": ("bestz", "viz"),
@@ -22,29 +22,30 @@ _ALIASES = {
     "REDROCK_Z": ("redrockz",),
     "REDROCK_SPECTYPE": ("redrockspectype",),
 }
-_NEEDED = ("TARGETID", "Z", "QUALITY", "SPECTYPE")
-_EMPTY = ("", "nan", "none", "--", "<na>", "null")
+_REQUIRED = ("TARGETID", "Z", "QUALITY", "SPECTYPE")
+_BLANK = ("", "nan", "none", "--", "<na>", "null")
 
 
 def read_inspections(path: Path) -> pd.DataFrame:
-    """One table (CSV, or FITS with the table in HDU1), one row an inspection.
+    """Read one table (CSV, or FITS with the table in HDU1), one row per inspection.
 
-    Blank redshifts and classes of a raw page mean that the inspector agreed with Redrock.
+    If redshift or class is blank, that of Redrock is taken: in files saved from an inspection page,
+    blank means that the inspector agreed.
 
     Returns:
-        TARGETID (int64, never through a float), Z and QUALITY (float, NaN where blank), SPECTYPE
-        (upper case, '' where blank), COMMENT (str).
+        Columns TARGETID (int64, exact), Z and QUALITY (float, NaN where blank), SPECTYPE (upper
+        case, '' where blank), COMMENT (str).
 
     Raises:
-        InputError: the table is broken, lacks a column of every dialect, or holds what cannot be a
-            TARGETID or a number.
+        InputError: the table is damaged, lacks a required column, or has values that are not
+            TARGETIDs or numbers.
     """
     raw = _fits_table(path) if _is_fits(path) else _csv_table(path)
     found = _columns(raw, path)
     text = {name: raw[column].map(_text) for name, column in found.items() if name != "TARGETID"}
     text |= {name: text[name].str.upper() for name in text if name.endswith("SPECTYPE")}
     for name in ("Z", "SPECTYPE"):
-        blank = text[name].str.lower().isin(_EMPTY)
+        blank = text[name].str.lower().isin(_BLANK)
         text[name] = text[name].mask(blank, text.get(f"REDROCK_{name}", ""))
     return pd.DataFrame(
         {
@@ -62,7 +63,7 @@ def _is_fits(path: Path) -> bool:
 
 
 def _fits_table(path: Path) -> pd.DataFrame:
-    with opened(path) as fits:
+    with open_fits(path) as fits:
         columns = fits.table(1)
         return pd.DataFrame({name: v for name, v in columns.items() if v.ndim == 1})
 
@@ -70,7 +71,7 @@ def _fits_table(path: Path) -> pd.DataFrame:
 def _csv_table(path: Path) -> pd.DataFrame:
     try:
         with warnings.catch_warnings():
-            # A row longer than the header would else be cut, or shift every column by one.
+            # A row longer than the header would be cut, or all its columns shifted by one.
             warnings.simplefilter("error", pd.errors.ParserWarning)
             return pd.read_csv(
                 path,
@@ -86,30 +87,30 @@ def _csv_table(path: Path) -> pd.DataFrame:
 
 
 def _columns(raw: pd.DataFrame, path: Path) -> dict[str, str]:
-    """Which column of the table holds what."""
-    plain = {re.sub(r"[ _]", "", str(c).strip().lower()): c for c in raw.columns}
-    if "viclass" in plain and _is_quality(raw[plain["viclass"]]):
-        # On older pages "VI class" is the quality; in QuasarNET's tables VI_CLASS is the class.
-        plain.setdefault("viquality", plain.pop("viclass"))
+    """The name in the table of each common column that it has."""
+    normalised = {re.sub(r"[ _]", "", str(c).strip().lower()): c for c in raw.columns}
+    if "viclass" in normalised and _is_quality(raw[normalised["viclass"]]):
+        # Older inspection pages call the quality "VI class"; elsewhere VI_CLASS is the class.
+        normalised.setdefault("viquality", normalised.pop("viclass"))
     found = {
-        name: next(plain[a] for a in aliases if a in plain)
+        name: next(normalised[a] for a in aliases if a in normalised)
         for name, aliases in _ALIASES.items()
-        if any(a in plain for a in aliases)
+        if any(a in normalised for a in aliases)
     }
-    missing = [name for name in _NEEDED if name not in found]
+    missing = [name for name in _REQUIRED if name not in found]
     if missing:
         raise InputError(
-            f"{path}: no column for {', '.join(missing)}; a truth table has TARGETID, a redshift "
+            f"{path}: no column for {', '.join(missing)}; a truth table needs TARGETID, a redshift "
             "(VI_Z, best_z), a quality (VI_QUALITY, best_quality) and a class (VI_CLASS, "
-            f"VI_SPECTYPE, best_spectype), this one has {', '.join(map(str, raw.columns))}."
+            f"VI_SPECTYPE, best_spectype); this one has {', '.join(map(str, raw.columns))}."
         )
     return found
 
 
 def _is_quality(column: pd.Series) -> bool:
-    said = column.map(_text)
-    said = said[~said.str.lower().isin(_EMPTY)]
-    return len(said) > 0 and bool(pd.to_numeric(said, errors="coerce").notna().all())
+    values = column.map(_text)
+    values = values[~values.str.lower().isin(_BLANK)]
+    return len(values) > 0 and bool(pd.to_numeric(values, errors="coerce").notna().all())
 
 
 def _text(value: object) -> str:
@@ -120,7 +121,7 @@ def _targetids(column: pd.Series, path: Path) -> NDArray[np.int64]:
     try:
         if column.dtype.kind in "iuf":
             if column.dtype.kind == "f":
-                raise ValueError("the column is of floats, which cannot hold 64-bit integers")
+                raise ValueError("floats cannot represent 64-bit integers exactly")
             return np.array([int(v) for v in column.tolist()], np.int64)
         words = column.map(_text)
         wrong = ~words.str.fullmatch(r"[+-]?[0-9]+")
@@ -133,9 +134,9 @@ def _targetids(column: pd.Series, path: Path) -> NDArray[np.int64]:
 
 
 def _numbers(column: pd.Series, name: str, path: Path) -> pd.Series:
-    """Numbers of a text column, NaN where it is empty."""
+    """A text column as floats, NaN where it is blank."""
     numbers = pd.to_numeric(column, errors="coerce")
-    wrong = numbers.isna() & ~column.str.lower().isin(_EMPTY)
+    wrong = numbers.isna() & ~column.str.lower().isin(_BLANK)
     if wrong.any():
         row = int(np.flatnonzero(wrong)[0])
         raise InputError(f"{path}: {name} is {column.iloc[row]!r} in row {row + 1}, not a number.")

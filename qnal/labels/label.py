@@ -1,4 +1,4 @@
-"""What an inspector said a spectrum is."""
+"""The classes of labelled spectra."""
 
 from enum import IntEnum, StrEnum
 
@@ -7,7 +7,11 @@ from numpy.typing import NDArray
 
 
 class Label(IntEnum):
-    """Classes of QuasarNET's training sets; the numbers are the columns of its label vector."""
+    """Class of a labelled spectrum; the numbers are the columns of QuasarNET's label vector.
+
+    QSO_LZ and QSO_HZ are quasars below and from the redshift ``high_z`` on; BAD is a spectrum that
+    inspectors could not classify confidently.
+    """
 
     STAR = 0
     GALAXY = 1
@@ -17,14 +21,14 @@ class Label(IntEnum):
 
 
 class BadRows(StrEnum):
-    """What becomes of spectra of which no inspector was confident."""
+    """Use of BAD spectra in training: as examples of non-quasars, or not at all."""
 
     negative = "negative"
     drop = "drop"
 
 
 def is_quasar(label: NDArray[np.integer]) -> NDArray[np.bool_]:
-    """Which labels are confident quasars of either redshift class."""
+    """Which labels are quasars of either redshift class."""
     return (label == Label.QSO_LZ) | (label == Label.QSO_HZ)
 
 
@@ -34,9 +38,16 @@ def labels(
     confident: NDArray[np.bool_],
     high_z: float,
 ) -> NDArray[np.int8]:
-    """Labels from STAR, GALAXY or QSO, the redshift and whether the inspector was confident.
+    """The :class:`Label` of each spectrum.
 
-    A quasar from redshift ``high_z`` on is QSO_HZ; whatever is not confident is BAD.
+    Args:
+        spectype: STAR, GALAXY or QSO where ``confident``, shape [n].
+        z: redshifts, shape [n].
+        confident: whether the inspectors were confident, shape [n].
+        high_z: redshift from which a quasar is QSO_HZ.
+
+    Returns:
+        Shape [n].
     """
     return np.select(
         [~confident, spectype == "STAR", spectype == "GALAXY", z < high_z],

@@ -1,4 +1,4 @@
-"""What inspectors said of targets: TARGETID → class, redshift, BAL (FORMATS.md section 4)."""
+"""Truth tables: class, redshift and BAL per target, merged from tables of visual inspection."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 
 from qnal.errors import InputError
-from qnal.labels.bal_comment import said_of_bal
+from qnal.labels.bal_comment import bal_from_comment
 from qnal.labels.inspection_table import read_inspections
 from qnal.labels.label import labels
 
-GOOD_QUALITY = 2.5
-BEST_QUALITY = 4.0  # beyond it are sentinels, 999 for "unresolved"
+GOOD_QUALITY = 2.5  # smallest mean quality of a confident label
+BEST_QUALITY = 4.0  # larger values are flags: 999 means "unresolved"
 CONFLICT_QUALITY = 2.0
 CONFLICT_DZ = 0.0033
 SPECTYPES = ("STAR", "GALAXY", "QSO")
@@ -21,17 +21,17 @@ SPECTYPES = ("STAR", "GALAXY", "QSO")
 
 @dataclass(frozen=True)
 class Truth:
-    """What inspectors said of a set of targets.
+    """Labels of a set of targets.
 
     Attributes:
-        table: index TARGETID (int64, unique); columns LABEL (:class:`Label`), Z, BAL (+1 BAL,
-            −1 none, 0 unknown).
-        counts: what became of each row of the tables. ``truth_rows`` is the sum of those left out
-            (``truth_unresolved``, ``truth_unset``, ``truth_unknown_class``,
-            ``truth_conflict_rows`` and others of their kind), ``truth_merged_rows`` (further
-            rows of a target already there) and ``truth_targets``. Beside them are numbers of
-            targets: ``truth_repeated``, ``truth_conflicts``.
-        spectra: TARGETID by (PLATE, MJD, FIBERID), where the tables have these.
+        table: index TARGETID (int64, unique); columns LABEL (:class:`~qnal.labels.label.Label`),
+            Z, BAL (+1 BAL, −1 no BAL, 0 unknown).
+        counts: how the rows of the tables were used. ``truth_rows`` is the sum of the rows left
+            out (``truth_unresolved``, ``truth_unset``, ``truth_unknown_class``,
+            ``truth_conflict_rows`` and similar), ``truth_merged_rows`` (further rows of the same
+            target) and ``truth_targets``. Numbers of targets are ``truth_repeated`` (with several
+            rows) and ``truth_conflicts``.
+        spectra: TARGETID by (PLATE, MJD, FIBERID), if the tables have these columns.
     """
 
     table: pd.DataFrame
@@ -42,25 +42,26 @@ class Truth:
 def read_truth(
     paths: Sequence[Path], high_z: float, bal_recorded: Collection[Path] | bool = False
 ) -> Truth:
-    """Read and merge inspection tables (CSV or FITS) of any dialect.
+    """Read and merge inspection tables (CSV or FITS) in any of the known formats.
 
-    Rows of several inspectors are reconciled: the mean quality and redshift; a target whose
-    inspectors differ by 2 or more in quality, by 0.0033(1+z) or more in redshift, or in class is
-    left out as a conflict. Left out are also rows without a quality (blank or −1), with a sentinel
-    for one (999: unresolved; such a row says nothing, so other rows of the target count), and
-    confident ones without a redshift or of an unknown class. An unconfident row is BAD whatever
-    else it says.
+    Rows of one target are averaged in quality and redshift. A target is left out as a conflict if
+    its rows differ by 2 or more in quality, by 0.0033(1+z) or more in redshift, or in class.
 
-    BAL is +1 for confident quasars with a comment that says so, −1 for confident stars and
-    galaxies and for the other confident quasars of a campaign that noted every BAL, else 0.
+    Also left out are rows without a quality (blank or −1) or with a quality of 999 (unresolved),
+    and confident rows without a redshift or with an unknown class. A target with a mean quality
+    below 2.5 is BAD, whatever its class.
+
+    BAL is +1 for confident quasars with a comment that states a BAL; −1 for confident stars and
+    galaxies, and for confident quasars without such a comment in tables that record every BAL;
+    otherwise 0.
 
     Args:
         paths: the tables.
         high_z: redshift from which a quasar is QSO_HZ.
-        bal_recorded: the tables whose inspectors noted every BAL; True for all of them.
+        bal_recorded: the tables in which every BAL is recorded; True means all of them.
 
     Raises:
-        InputError: a table is broken, or lacks the columns of every dialect.
+        InputError: a table is damaged, lacks required columns, or no row can be used.
     """
     complete = paths if bal_recorded is True else bal_recorded or ()
     tables = [read_inspections(path).assign(BAL_NOTED=path in complete) for path in paths]
@@ -69,8 +70,8 @@ def read_truth(
     rows = _usable(rows, counts)
     if not len(rows):
         raise InputError(
-            f"{', '.join(map(str, paths))}: none of {counts['truth_rows']} rows says what a target "
-            "is; a usable row has a quality from 0 to 4, a class and a redshift."
+            f"{', '.join(map(str, paths))}: none of {counts['truth_rows']} rows can be used; a "
+            "usable row has a quality from 0 to 4, a class and a redshift."
         )
     targets = rows.groupby("TARGETID", sort=True)
     quality, z = targets["QUALITY"], targets["Z"]
@@ -79,24 +80,35 @@ def read_truth(
         | (z.max() - z.min() >= CONFLICT_DZ * (1 + z.min()))
         | (targets["SPECTYPE"].nunique() > 1)
     )
-    size = targets.size()
-    counts["truth_repeated"] = int((size > 1).sum())
-    counts["truth_conflicts"] = int(conflict.sum())
-    counts["truth_conflict_rows"] = int(size[conflict].sum())
-    counts["truth_merged_rows"] = int((size[~conflict] - 1).sum())
-    counts["truth_targets"] = int((~conflict).sum())
+    counts["truth_repeated"] = int((targets.size() > 1).sum())
+    counts |= count_targets(targets.size(), conflict)
     confident = quality.mean() >= GOOD_QUALITY
-    spectype = targets["SPECTYPE"].first().fillna("")  # of those who gave one
-    said = labels(
+    spectype = targets["SPECTYPE"].first().fillna("")  # the first that is not missing
+    label = labels(
         spectype.to_numpy(str), z.mean().to_numpy(float), confident.to_numpy(bool), high_z
     )
-    table = pd.DataFrame({"LABEL": said, "Z": z.mean().astype(float)}, index=size.index)
+    table = pd.DataFrame({"LABEL": label, "Z": z.mean().astype(float)}, index=conflict.index)
     table["BAL"] = _bal(targets, confident, spectype)
     return Truth(table[~conflict], counts)
 
 
+def count_targets(rows: pd.Series, conflict: pd.Series) -> dict[str, int]:
+    """Counts of targets and their rows, for :attr:`Truth.counts`.
+
+    Args:
+        rows: number of rows of each target.
+        conflict: whether the rows of a target contradict each other.
+    """
+    return {
+        "truth_conflicts": int(conflict.sum()),
+        "truth_conflict_rows": int(rows[conflict].sum()),
+        "truth_merged_rows": int((rows[~conflict] - 1).sum()),
+        "truth_targets": int((~conflict).sum()),
+    }
+
+
 def _usable(rows: pd.DataFrame, counts: dict[str, int]) -> pd.DataFrame:
-    """Leave out and count what says nothing; a class that an unconfident row lacks is None."""
+    """The usable rows; the others are counted. Unknown classes and redshifts become missing."""
     known = rows["SPECTYPE"].isin(SPECTYPES)
     has_z = np.isfinite(rows["Z"]) & (rows["Z"] > -1)
     unresolved = rows["QUALITY"] > BEST_QUALITY
@@ -115,12 +127,12 @@ def _usable(rows: pd.DataFrame, counts: dict[str, int]) -> pd.DataFrame:
 def _bal(
     targets: "pd.api.typing.DataFrameGroupBy", confident: pd.Series, spectype: pd.Series
 ) -> np.ndarray:
-    """BAL of each target; a comment on what is no confident quasar gives no label."""
-    said = targets.obj["COMMENT"].map(said_of_bal).astype(float).groupby(targets.obj["TARGETID"])
-    seen, doubted = said.max() == 1, said.min() == 0
+    """BAL of each target; comments count for confident quasars only."""
+    comment = targets.obj["COMMENT"].map(bal_from_comment).astype(float)
+    stated = comment.groupby(targets.obj["TARGETID"])
+    present, doubtful = stated.max() == 1, stated.min() == 0
     quasar = confident & (spectype == "QSO")
-    noted = targets["BAL_NOTED"].any()
-    none = (confident & ~quasar) | (quasar & noted)
+    absent = (confident & ~quasar) | (quasar & targets["BAL_NOTED"].any())
     return np.select(
-        [seen & doubted, seen & quasar, seen | doubted, none], [0, 1, 0, -1], 0
+        [present & doubtful, present & quasar, present | doubtful, absent], [0, 1, 0, -1], 0
     ).astype(np.int8)

@@ -1,1 +1,1 @@
-"""Files to arrays: grids, rebinning, DESI and BOSS readers, truth tables, the mock survey."""
+"""Spectra as arrays: wavelength grids, rebinning, readers, target table, mock survey."""

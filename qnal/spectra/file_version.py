@@ -1,4 +1,4 @@
-"""Which version of a file of spectra was read: when it was written, and what it held."""
+"""The version of a file of spectra: its size, modification time and digests of its content."""
 
 import hashlib
 from dataclasses import asdict, dataclass, replace
@@ -10,11 +10,14 @@ import pyarrow as pa
 from qnal.spectra.readers.desi import Coadd
 from qnal.spectra.spectra_file import SpectraFile
 
-Stat = tuple[int, int]  # size in bytes, time of the last change in ns
+Stat = tuple[int, int]  # size in bytes, modification time in ns
 
 
 class Verify(StrEnum):
-    """How it is told that a file has not changed since it was read."""
+    """How to decide that a file has not changed since it was read.
+
+    ``stat`` compares size and modification time, ``content`` the digests of its arrays.
+    """
 
     stat = "stat"
     content = "content"
@@ -26,9 +29,9 @@ class FileVersion:
 
     Attributes:
         size: bytes.
-        mtime_ns: when it was last written, ns.
-        spectra: SHA-256 of all that forward passes see.
-        table: SHA-256 of what else goes into a part: identity, targets, signal-to-noise, status.
+        mtime_ns: modification time, ns.
+        spectra: SHA-256 of everything that forward passes depend on.
+        table: SHA-256 of the target table.
     """
 
     size: int
@@ -38,7 +41,7 @@ class FileVersion:
 
     @classmethod
     def of(cls, stat: Stat, coadd: Coadd) -> "FileVersion":
-        """The version that was read, with the file's stat from before it was."""
+        """The version of a file that was read, with its stat from before it was read."""
         sink = pa.BufferOutputStream()
         with pa.ipc.new_stream(sink, coadd.table.schema) as stream:
             stream.write_table(coadd.table.combine_chunks())
@@ -47,7 +50,7 @@ class FileVersion:
 
     @classmethod
     def parse(cls, content: Any) -> "FileVersion":
-        """A version as :meth:`plain` gave it; ValueError, KeyError or TypeError if it is none."""
+        """The inverse of :meth:`to_dict`; ValueError, KeyError or TypeError for other content."""
         return cls(
             int(content["size"]),
             int(content["mtime_ns"]),
@@ -56,21 +59,21 @@ class FileVersion:
         )
 
     def to_dict(self) -> dict[str, int | str]:
-        """As a mapping."""
+        """The attributes as a dictionary."""
         return asdict(self)
 
     @property
     def stat(self) -> Stat:
-        """Size and time, which are looked at first."""
+        """Size and modification time."""
         return self.size, self.mtime_ns
 
     def same_content(self, other: "FileVersion | None") -> bool:
-        """Whether another version held the same, whenever it was written."""
+        """Whether both digests are equal, whatever the modification times."""
         return other is not None and replace(other, size=self.size, mtime_ns=self.mtime_ns) == self
 
 
 def stat_of(file: SpectraFile) -> Stat | None:
-    """Size and time of a file; None where there is none."""
+    """Size and modification time of a file; None if it does not exist."""
     try:
         stat = file.path.stat()
     except OSError:

@@ -1,51 +1,88 @@
-"""FITS files: whatever is wrong with one is an error that names it."""
+"""Reading and writing FITS files.
 
-import os
+Whatever is wrong with a file is raised as an :class:`InputError` that names it.
+"""
+
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import fitsio
 import numpy as np
 from numpy.typing import NDArray
 
 from qnal.errors import InputError
+from qnal.files import written_aside
 
-_PLAIN = {-32: ">f4", -64: ">f8", 32: ">i4"}
+# Characters that CFITSIO interprets in a file name (extended file name syntax).
 _CFITSIO_SYNTAX = set("()[]{}+;!,@%$~|*? ")
 _GZIP = b"\x1f\x8b"
 
 
 class FitsFile:
-    """A FITS file opened for reading; get one from :func:`opened`."""
+    """A FITS file opened for reading by :func:`open_fits`.
 
-    def __init__(self, path: Path, hdus: fitsio.FITS, raw: BinaryIO) -> None:
+    Attributes:
+        path: the file.
+        hdus: the open :class:`fitsio.FITS`.
+        size: number of bytes, or None for a gzipped file, whose HDUs lie elsewhere in memory.
+    """
+
+    def __init__(self, path: Path, hdus: fitsio.FITS) -> None:
         self.path = path
         self.hdus = hdus
-        self.raw = raw
-        self.zipped = raw.read(2) == _GZIP
-        self.size = raw.seek(0, 2)
+        with path.open("rb") as file:
+            gzipped = file.read(2) == _GZIP
+        self.size = None if gzipped else path.stat().st_size
+        # Each HDU is checked when it is read; this finds a file truncated after the last one read.
+        last = len(hdus) - 1
+        self._check_end(last, hdus[last].get_info()["data_end"])
 
     def __contains__(self, name: str | int) -> bool:
         return name in self.hdus
 
     def header(self, name: str | int) -> Any:
-        """Header of an HDU, by name or number; keys are looked up as in a dictionary."""
+        """Header of an HDU, by name or number; supports ``in`` and item access."""
         return self.hdus[name].read_header()
 
     def is_table(self, name: str | int) -> bool:
-        """Whether there is such an HDU and it is a table."""
+        """Whether the HDU exists and is a table."""
         return name in self.hdus and self.hdus[name].get_exttype() != "IMAGE_HDU"
 
-    def image(self, name: str | int) -> "Image":
-        """An image HDU, of which nothing has been read yet.
+    def shape(self, name: str | int) -> tuple[int, ...]:
+        """Shape of an image HDU in numpy's order (last axis fastest).
 
         Raises:
-            InputError: the HDU is absent, no image or empty, or the file breaks off inside it.
+            InputError: the HDU is absent, not an image, or empty, or the file ends inside it.
         """
-        return Image(self, name)
+        if name not in self.hdus:
+            raise InputError(f"{self.path}: it has no HDU {name}.")
+        hdu = self.hdus[name]
+        if hdu.get_exttype() != "IMAGE_HDU":
+            raise InputError(f"{self.path}: HDU {name} is a table; an image is expected.")
+        info = hdu.get_info()
+        shape = tuple(info["dims"]) if info["ndims"] else ()
+        if not shape or 0 in shape:
+            raise InputError(f"{self.path}: HDU {name} has no data.")
+        if not hdu.is_compressed():
+            # Before memory is allocated: a damaged header may claim any number of pixels.
+            size = max(1, abs(info["img_type"]) // 8) * int(np.prod(shape, dtype=object))
+            self._check_end(name, info["data_start"] + size)
+        return shape
+
+    def image(self, name: str | int, first: int = 0, last: int | None = None) -> NDArray[Any]:
+        """An image HDU, or its rows ``first`` up to, not including, ``last``, in native byte order.
+
+        Raises:
+            InputError: as for :meth:`shape`.
+        """
+        shape = self.shape(name)
+        hdu = self.hdus[name]
+        if len(shape) == 2 and (first > 0 or last is not None):
+            return _native(hdu[first : min(last or shape[0], shape[0]), :])
+        return _native(hdu.read())[first:last]
 
     def columns(self, name: str | int) -> list[str]:
         """Names of the columns of a table HDU."""
@@ -57,108 +94,44 @@ class FitsFile:
     def table(
         self, name: str | int, wanted: Sequence[str] | None = None
     ) -> dict[str, NDArray[Any]]:
-        """Columns of a table HDU in the byte order of this machine.
+        """Columns of a table HDU in native byte order.
 
         Args:
             name: name or number of the HDU.
-            wanted: names of columns; those that are absent are left out. All if None.
+            wanted: names of columns; those that are absent are left out. None reads all.
 
         Raises:
-            InputError: the HDU is absent or no table.
+            InputError: the HDU is absent or not a table.
         """
         present = self.columns(name)
         chosen = present if wanted is None else [c for c in wanted if c in present]
         hdu = self.hdus[name]
         if not chosen:
             return {}
-        # cfitsio cannot read the columns of a table without rows.
+        # CFITSIO cannot read columns of a table without rows.
         empty = not hdu.get_nrows()
         data = np.zeros(0, hdu.get_rec_dtype()[0]) if empty else hdu.read(columns=chosen)
         return {c: _native(np.ascontiguousarray(data[c])) for c in chosen}
 
-
-class Image:
-    """The array of an image HDU, of which rows are read when they are asked for.
-
-    Plain files are read directly: cfitsio takes twice the time, and an array of the whole HDU
-    costs more in fresh memory than in reading.
-
-    Attributes:
-        shape: as in numpy, last axis fastest.
-    """
-
-    def __init__(self, file: FitsFile, name: str | int) -> None:
-        path = file.path
-        if name not in file.hdus:
-            raise InputError(f"{path}: it has no HDU {name}.")
-        hdu = file.hdus[name]
-        if hdu.get_exttype() != "IMAGE_HDU":
-            raise InputError(f"{path}: HDU {name} is a table; an image is expected.")
-        info = hdu.get_info()
-        self.shape: tuple[int, ...] = tuple(info["dims"]) if info["ndims"] else ()
-        if not self.shape or 0 in self.shape:
-            raise InputError(f"{path}: HDU {name} has no data.")
-        self._file, self._hdu, self._name = file, hdu, name
-        self._start: int = info["data_start"]
-        # Equal types mean that there is no BSCALE or BZERO to apply.
-        direct = info["img_type"] == info["img_equiv_type"] and info["img_type"] in _PLAIN
-        self._dtype: np.dtype | None = None
-        if file.zipped or hdu.is_compressed():
-            direct = False
-        else:
-            # No memory is asked for more numbers than the file can hold.
-            bytes_each = abs(info["img_type"]) // 8 if info["img_type"] in _PLAIN else 1
-            if self._start + bytes_each * int(np.prod(self.shape, dtype=object)) > file.size:
-                raise InputError(f"{path}: the file breaks off in HDU {name}.")
-        if direct:
-            self._dtype = np.dtype(_PLAIN[info["img_type"]])
-        self._whole: NDArray[Any] | None = None
-        self._buffer = bytearray()
-
-    def rows(self, first: int, last: int) -> NDArray[Any]:
-        """Rows ``first`` up to, not including, ``last``, in the byte order of this machine."""
-        if self._dtype is None:
-            if self._whole is None:
-                self._whole = _native(self._hdu.read())
-            return self._whole[first:last]
-        shape = (min(last, self.shape[0]) - first, *self.shape[1:])
-        each = self._dtype.itemsize * int(np.prod(shape[1:]))
-        size = each * shape[0]
-        if len(self._buffer) < size:  # one for all blocks: fresh memory costs more than reading
-            self._buffer = bytearray(size)
-        content = memoryview(self._buffer)[:size]
-        start = self._start + first * each
-        if os.preadv(self._file.raw.fileno(), [content], start) != size:
-            raise InputError(f"{self._file.path}: the file breaks off in HDU {self._name}.")
-        # A copy, four times as fast as a byteswap in place.
-        return (
-            np.frombuffer(content, self._dtype).astype(self._dtype.newbyteorder("=")).reshape(shape)
-        )
-
-    def read(self) -> NDArray[Any]:
-        """The whole array, in the byte order of this machine."""
-        return self.rows(0, self.shape[0])
+    def _check_end(self, name: str | int, end: int) -> None:
+        if self.size is not None and end > self.size:
+            raise InputError(f"{self.path}: the file is truncated in HDU {name}.")
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[FitsFile]:
-    """A FITS file for reading; whatever goes wrong inside becomes an :class:`InputError`."""
+def open_fits(path: Path) -> Iterator[FitsFile]:
+    """Open a FITS file, gzipped or not, for reading.
+
+    Raises:
+        InputError: the file cannot be opened, or anything in the ``with`` block fails.
+    """
     try:
-        with (
-            path.open("rb", buffering=0) as raw,
-            plain_path(path) as plain,
-            fitsio.FITS(str(plain)) as hdus,
-        ):
-            file = FitsFile(path, hdus, raw)
-            last = len(hdus) - 1
-            # Of what is read every block is checked; this sees that a file breaks off behind it.
-            if not file.zipped and hdus[last].get_info()["data_end"] > file.size:
-                raise InputError(f"{path}: the file breaks off in HDU {last}.")
-            yield file
+        with _cfitsio_path(path) as safe, fitsio.FITS(str(safe)) as hdus:
+            yield FitsFile(path, hdus)
     except InputError:
         raise
     except Exception as error:
-        # cfitsio reports a whole stack of messages; its first line says what happened.
+        # CFITSIO reports a stack of messages; the first line states the cause.
         reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
         if not path.exists():
             reason = "there is no such file"
@@ -166,36 +139,49 @@ def opened(path: Path) -> Iterator[FitsFile]:
 
 
 @contextmanager
-def plain_path(path: Path) -> Iterator[Path]:
-    """The same file by a path without brackets, which cfitsio would take for its own syntax.
+def create_fits(path: Path) -> Iterator[fitsio.FITS]:
+    """A new FITS file opened for writing, which exists only once the block has succeeded."""
+    with (
+        written_aside(path) as scratch,
+        _cfitsio_path(scratch) as safe,
+        fitsio.FITS(str(safe), "rw") as out,
+    ):
+        yield out
 
-    The file itself need not exist; the folder must.
+
+@contextmanager
+def _cfitsio_path(path: Path) -> Iterator[Path]:
+    """A path to the same file without characters that CFITSIO interprets, by a symbolic link.
+
+    The file need not exist: a file created by this path is created at ``path``.
     """
     if not _CFITSIO_SYNTAX & set(str(path)):
         yield path
         return
     with tempfile.TemporaryDirectory(prefix="qnal-") as folder:
-        if path.exists():
-            (link := Path(folder, "file.fits")).symlink_to(path.absolute())
-            yield link
-        else:
-            (below := Path(folder, "folder")).symlink_to(path.parent.absolute())
-            yield below / path.name
+        link = Path(folder, "file.fits")
+        link.symlink_to(path.absolute())
+        yield link
 
 
 def integers(values: NDArray[Any], name: str, path: Path) -> NDArray[np.int64]:
-    """A column of identifiers as 64-bit integers, which no float has passed through.
+    """A column of identifiers as 64-bit integers; floats, which would round them, are refused.
+
+    Args:
+        values: the column.
+        name: its name, for the message.
+        path: its file, for the message.
 
     Raises:
-        InputError: the column holds something else than one integer a row.
+        InputError: the column does not hold one integer per row.
     """
     if values.ndim != 1 or values.dtype.kind not in "iu":
         raise InputError(
-            f"{path}: its column {name} has type {values.dtype} and shape {values.shape}; one "
-            "64-bit integer a row is expected."
+            f"{path}: column {name} has type {values.dtype} and shape {values.shape}; one "
+            "64-bit integer per row is expected."
         )
     if values.dtype.kind == "u" and (values > np.iinfo(np.int64).max).any():
-        raise InputError(f"{path}: its column {name} has numbers beyond 64-bit integers.")
+        raise InputError(f"{path}: column {name} has numbers beyond the 64-bit signed integers.")
     return values.astype(np.int64)
 
 

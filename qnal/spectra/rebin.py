@@ -1,4 +1,4 @@
-"""From native pixels to the spectra a network sees: rebinned, then renormalised."""
+"""Rebinning and renormalising spectra: from native pixels to the input of a network."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -8,14 +8,18 @@ from numpy.typing import NDArray
 
 from qnal.spectra.grid import Grid
 
-# A real spectrum scatters by far more than this share of its mean; below it there is only rounding.
+# rms over mean below which a spectrum is constant up to rounding
 FLAT = 1e-6
-# Spectra taken at once, so that what is made of them on the way stays in the processor's cache.
+# Spectra processed at once, so that intermediate arrays stay in the processor's cache
 BLOCK = 32
 
 
 class Status(StrEnum):
-    """Why a spectrum has an answer (``ok``) or has none."""
+    """Whether a spectrum can be used (``ok``), or why not.
+
+    ``no_signal``: no pixel on the grid has weight. ``non_finite``: flux or ivar is NaN or infinite
+    in a pixel with weight, or sums overflow. ``zero_variance``: the spectrum is constant.
+    """
 
     OK = "ok"
     NO_SIGNAL = "no_signal"
@@ -25,12 +29,12 @@ class Status(StrEnum):
 
 @dataclass(frozen=True)
 class Binning:
-    """Which pixels of a camera go to which bins of a grid.
+    """Which pixels fall into which bins of a grid.
 
     Attributes:
-        pixels: those that lie on the grid.
-        starts: the first pixel of each bin, counted from the first of ``pixels``.
-        bins: numbers of the bins that have any pixels.
+        pixels: the pixels inside the grid.
+        starts: first pixel of each bin, counted from the first of ``pixels``.
+        bins: indices of the bins that contain pixels.
     """
 
     pixels: slice
@@ -39,7 +43,7 @@ class Binning:
 
     @classmethod
     def of(cls, wave: NDArray, grid: Grid) -> "Binning":
-        """The binning of native wavelengths (Å, increasing) on a grid."""
+        """The binning of pixels at given wavelengths (shape [n], Å, increasing)."""
         bins = grid.bins(wave)
         inside = np.flatnonzero(bins >= 0)
         if not len(inside):
@@ -47,7 +51,7 @@ class Binning:
         pixels = slice(int(inside[0]), int(inside[-1]) + 1)
         starts = np.flatnonzero(np.diff(bins[pixels], prepend=-1))
         used = bins[pixels][starts]
-        if used[-1] - used[0] + 1 == len(used):  # without gaps, as a slice, which is faster
+        if used[-1] - used[0] + 1 == len(used):  # no gaps: a slice is faster
             return cls(pixels, starts, slice(int(used[0]), int(used[-1]) + 1))
         return cls(pixels, starts, used)
 
@@ -58,17 +62,21 @@ class Binning:
 
 
 class Rebinner:
-    """Adds cameras of the same objects up on one grid.
+    """Sums ``flux*ivar`` and ``ivar`` per bin of a grid over all cameras of the same objects.
 
-    Per bin it sums ``flux*ivar`` and ``ivar`` over all cameras. The product is taken in the
-    precision of the file (float32 as a rule) and summed in float64, as QuasarNP's
-    ``utils.rebin`` does. Pixels outside the grid and pixels of no weight are left out whatever
-    their flux; an object with a non-finite flux or ivar in a pixel that counts is remembered as
-    such.
+    Products are computed in the precision of the file (usually float32) and summed in float64, as
+    in ``utils.rebin`` of QuasarNP. Pixels outside the grid and pixels without weight are ignored,
+    whatever their flux.
 
     Args:
         rows: number of objects.
-        grid: the grid to add up on.
+        grid: the grid.
+
+    Attributes:
+        weighted: sums of ``flux*ivar``, shape [rows, npix].
+        ivar: sums of ``ivar``, shape [rows, npix].
+        non_finite: whether an object has a non-finite flux or ivar in a pixel with weight,
+            shape [rows].
     """
 
     def __init__(self, rows: int, grid: Grid) -> None:
@@ -85,17 +93,20 @@ class Rebinner:
         mask: NDArray | None = None,
         first: int = 0,
     ) -> NDArray[np.bool_]:
-        """Add one camera of some objects; returns which are alive in it (any pixel with weight).
+        """Add one camera of some objects.
 
         Args:
             flux: shape [rows, n], any unit.
             ivar: inverse variance of ``flux``, shape [rows, n]; pixels with ivar ≤ 0 are ignored.
-            wave: shape [n], Å, in increasing order; or its :class:`Binning` on the grid.
-            mask: shape [rows, n], non-zero where a pixel is bad and to be ignored.
-            first: number of the object that the first row belongs to.
+            wave: shape [n], Å, increasing; or its :class:`Binning` on the grid.
+            mask: shape [rows, n], non-zero where a pixel is to be ignored.
+            first: index of the object in the first row.
+
+        Returns:
+            Whether each object has any pixel with weight in this camera, shape [rows].
         """
         binning = wave if isinstance(wave, Binning) else Binning.of(wave, self.grid)
-        alive = np.zeros(len(flux), bool)
+        has_data = np.zeros(len(flux), bool)
         for start in range(0, len(flux) if len(binning.starts) else 0, BLOCK):
             block = slice(start, start + BLOCK)
             pixels = (block, binning.pixels)
@@ -105,18 +116,18 @@ class Rebinner:
             rows = slice(first + start, first + start + len(product))
             self.non_finite[rows] |= broken
             total = binning.sums(weight)
-            alive[block] = (total > 0).any(axis=1)
+            has_data[block] = (total > 0).any(axis=1)
             self.ivar[rows, binning.bins] += total
             self.weighted[rows, binning.bins] += binning.sums(product)
-        return alive
+        return has_data
 
     def renormalised(self) -> tuple[NDArray[np.float64], NDArray[np.str_]]:
-        """Spectra of ivar-weighted mean 0 and rms 1, and each one's :class:`Status`.
+        """Spectra shifted and scaled to an ivar-weighted mean of 0 and rms of 1.
 
         Returns:
-            x: shape [rows, npix]; bins without data hold −mean/rms, as in QuasarNP; rows that are
+            x: shape [rows, npix]; bins without data are −mean/rms, as in QuasarNP; rows that are
             not ``ok`` are 0.
-            status: shape [rows], strings.
+            status: the :class:`Status` of each row, shape [rows].
         """
         rows = len(self.ivar)
         x = np.zeros_like(self.ivar)
@@ -126,14 +137,13 @@ class Rebinner:
             x[block], total[block], mean[block], rms[block] = _renormalised(
                 self.weighted[block], self.ivar[block]
             )
-        # Sums of huge but finite numbers may overflow; that is as unusable as a NaN in the file.
+        # Sums of huge finite numbers may overflow.
         finite = np.isfinite(rms) & np.isfinite(total) & np.isfinite(mean)
         status = np.select(
             [self.non_finite | ~finite, total == 0, rms <= FLAT * np.abs(mean)],
             [Status.NON_FINITE, Status.NO_SIGNAL, Status.ZERO_VARIANCE],
             Status.OK,
         )
-        # A last guard: no row without a status that says so may hold anything but numbers.
         status[(status == Status.OK) & ~np.isfinite(x).all(axis=1)] = Status.NON_FINITE
         x[status != Status.OK] = 0
         return x, status
@@ -142,14 +152,14 @@ class Rebinner:
 def _weighted(
     flux: NDArray, ivar: NDArray, mask: NDArray | None
 ) -> tuple[NDArray, NDArray, NDArray[np.bool_]]:
-    """``flux*ivar`` and ``ivar`` with what does not count set to 0, and which rows are broken."""
+    """``flux*ivar`` and ``ivar``, 0 in ignored pixels, and which rows have non-finite values."""
     with np.errstate(invalid="ignore", over="ignore", under="ignore"):
         weight = np.maximum(ivar, 0) if (ivar < 0).any() else ivar  # maximum is slow
         if mask is not None:
             weight = weight.copy() if weight is ivar else weight
             weight[mask != 0] = 0
         product = flux * weight
-        # Finite products have finite factors: nearly always there is nothing more to look at.
+        # The usual case: finite products have finite factors.
         if np.isfinite(product).all():
             return product, weight, np.zeros(len(flux), bool)
         used = weight != 0  # a NaN counts as used
@@ -160,7 +170,7 @@ def _weighted(
 
 
 def _renormalised(weighted: NDArray, ivar: NDArray) -> tuple[NDArray, ...]:
-    """Renormalised spectra with the sum of ivar, the mean and the rms of each."""
+    """Renormalised spectra, and the sum of ivar, mean and rms of each."""
     with np.errstate(all="ignore"):
         flux = weighted / ivar
         flux[ivar == 0] = 0
@@ -176,7 +186,7 @@ def _renormalised(weighted: NDArray, ivar: NDArray) -> tuple[NDArray, ...]:
 def renormalise(
     flux: NDArray, ivar: NDArray, wave: NDArray, grid: Grid
 ) -> tuple[NDArray[np.float64], NDArray[np.str_]]:
-    """Rebin and renormalise spectra of one arm: :class:`Rebinner` in one call."""
+    """Rebin and renormalise spectra with a single wavelength array (see :class:`Rebinner`)."""
     rebinner = Rebinner(len(flux), grid)
     rebinner.add(flux, ivar, wave)
     return rebinner.renormalised()

@@ -37,8 +37,8 @@ from qnal.som.som import SelfOrganizingMap
 from qnal.spectra.grid import Grid
 from qnal.spectra.spectra_file import SpectraFile, absolute
 from qnal.stages import Job
-from qnal.stages.inputs import pool, with_survey
-from qnal.stages.work_folder import LATEST, folder_for, given_or_latest, set_latest, to_dict
+from qnal.stages.inputs import ensemble_path, pool, with_survey
+from qnal.stages.work_folder import LATEST, WorkFolder, to_dict
 from qnal.summary import Number, Summary
 from qnal.tracking import Run
 
@@ -48,7 +48,7 @@ def infer(config: Config, job: Job) -> Summary:
     config = with_survey(config)
     files = pool(config)
     some = _ordered(config, files)
-    path = given_or_latest(config, config.ensemble.path, "ensemble.path", "ensemble")
+    path = ensemble_path(config)
     if path is None:
         raise ConfigError(
             f"ensemble.path is not set and {config.work_dir}/{LATEST} names no ensemble; give a "
@@ -66,7 +66,7 @@ def infer(config: Config, job: Job) -> Summary:
                 paths = _exported(config, task, some) | {"ensemble": str(path)}
                 metrics = {"files": len(some)} | _metrics(task, outcome)
                 metrics |= _record(job, run, task, outcome)
-            set_latest(config.work, "scores", task.outputs.scores.path)
+            WorkFolder(config.work).set_latest("scores", task.outputs.scores.path)
             run.metrics(metrics)
     finally:
         forget_members()
@@ -108,9 +108,10 @@ def _task(config: Config, files: dict[Path, str], found: EnsembleDescription) ->
     paths = [relative_path(p, config.work) for p in absolute(config.data.pool)]
     scores = dataset_key(predictions, weights.checksums, rule, paths)
     outputs = Outputs(
-        ScoresFolder(folder_for(config.work, "scores", fingerprint(scores))),
+        ScoresFolder(WorkFolder(config.work).folder_for("scores", fingerprint(scores))),
         PredictionCache(
-            folder_for(config.work, "predictions", fingerprint(predictions)), "\n".join(paths)
+            WorkFolder(config.work).folder_for("predictions", fingerprint(predictions)),
+            "\n".join(paths),
         )
         if options.keep_members
         else None,
@@ -122,7 +123,7 @@ def _task(config: Config, files: dict[Path, str], found: EnsembleDescription) ->
 
 def _som(config: Config, grid: Grid) -> SomFiles | None:
     """The SOM to find BMUs on; one on another grid is an error only if the user named it."""
-    path = given_or_latest(config, config.som.path, "som.path", "som")
+    path = WorkFolder(config.work).given_or_latest(config.som.path, "som.path", "som")
     if path is None:
         return None
     shape = wrap = None

@@ -17,7 +17,7 @@ from qnal.scores.dataset import ScoresFolder
 from qnal.spectra.grid import named_grid
 from qnal.spectra.spectra_file import paths_of
 from qnal.stages import Job
-from qnal.stages.work_folder import LATEST, given_or_latest, set_latest, to_dict
+from qnal.stages.work_folder import LATEST, WorkFolder, to_dict
 from qnal.summary import Summary
 from qnal.tracking import Run
 
@@ -26,7 +26,7 @@ GALLERY = 6  # spectra in the gallery
 
 def query(config: Config, job: Job) -> Summary:
     """Rank and filter the scored spectra, and write the selected targets."""
-    path = given_or_latest(config, config.query.scores, "query.scores", "scores")
+    path = WorkFolder(config.work).given_or_latest(config.query.scores, "query.scores", "scores")
     if path is None:
         raise ConfigError(
             f"query.scores is not set and {config.work_dir}/{LATEST} names no scores; give a "
@@ -50,7 +50,7 @@ def query(config: Config, job: Job) -> Summary:
         run.figure(utility_histogram(selection), job.folder / "utility.png")
         run.figure(funnel(selection), job.folder / "funnel.png")
         _record_gallery(selection, scores, config, job, run)
-        set_latest(config.work, "selection", table)
+        WorkFolder(config.work).set_latest("selection", table)
     return Summary(
         "query",
         mlflow_run_id=run.id,

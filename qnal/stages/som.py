@@ -18,10 +18,10 @@ from qnal.som.som import SelfOrganizingMap
 from qnal.som.somviz_backend import fit_with_somviz
 from qnal.spectra.file_sample import sample_files
 from qnal.spectra.grid import Grid, named_grid
-from qnal.spectra.spectra_file import find_coadds
+from qnal.spectra.readers.desi import find_coadds
 from qnal.stages import Job
-from qnal.stages.inputs import labelled_set, pool, with_survey
-from qnal.stages.work_folder import folder_for, given_or_latest, set_latest, to_dict
+from qnal.stages.inputs import ensemble_path, labelled_set, pool, with_survey
+from qnal.stages.work_folder import WorkFolder, to_dict
 from qnal.summary import Number, Summary
 
 FILES = ("weights.npy", "loss.npy", "cell_statistics.npz", "som.json")
@@ -36,7 +36,7 @@ def som(config: Config, job: Job) -> Summary:
     files = find_coadds(config.som.spectra, "som.spectra") if given else pool(config)
     stats = [(file.name, file.path.stat()) for file in files]
     versions = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
-    folder = folder_for(config.work, "soms", som_fingerprint(config, grid, versions))
+    folder = WorkFolder(config.work).folder_for("soms", som_fingerprint(config, grid, versions))
     failed: list[str] = []
     with job.recorder.run("som", job.parent, {"qnal.stage": "som"}) as run:
         run.config(to_dict(config))
@@ -52,7 +52,7 @@ def som(config: Config, job: Job) -> Summary:
             _check_enough(x, len(files), failed)
             fitted = _fit(x, grid, config).with_statistics(x)
             fitted.save(folder)
-        set_latest(config.work, "som", folder)
+        WorkFolder(config.work).set_latest("som", folder)
         metrics: dict[str, Number] = {"som_cells": fitted.cells}
         if fitted.statistics is not None:
             metrics |= fitted.statistics.metrics()
@@ -70,7 +70,7 @@ def som(config: Config, job: Job) -> Summary:
 def som_grid(config: Config) -> Grid:
     """The grid of the ensemble that will score the pool, if there is one, else ``network.grid``."""
     given = config.ensemble.path
-    path = given_or_latest(config, given, "ensemble.path", "ensemble")
+    path = ensemble_path(config)
     if path is not None:
         try:
             stored = EnsembleFolder(path).read(config.lines.names, config.lines.bal, n=1)

@@ -9,26 +9,21 @@ from qnal.ensemble.evaluation.evaluate_task import evaluate_ensemble
 from qnal.ensemble.folder import EnsembleFolder
 from qnal.ensemble.labelled_set import BAL_NEEDED, LabelledSet
 from qnal.ensemble.member_record import MemberRecord
-from qnal.ensemble.recipe import MemberRecipe
 from qnal.ensemble.train_task import TrainTask, train_members
 from qnal.errors import ConfigError
-from qnal.network.device import group_size
-from qnal.network.hyperparameters import Hyperparameters
-from qnal.network.precision import resolved
-from qnal.network.structure import Structure
 from qnal.progress import progress, say
-from qnal.spectra.grid import named_grid
 from qnal.stages import Job
 from qnal.stages.inputs import labelled_set, with_survey
+from qnal.stages.member_recipe import member_recipe
 from qnal.stages.training_runs import TrainingRuns
-from qnal.stages.work_folder import folder_for, set_latest, to_dict
+from qnal.stages.work_folder import WorkFolder, to_dict
 from qnal.summary import Summary
 
 
 def train(config: Config, job: Job) -> Summary:
     """Train the members that are missing, and evaluate the ensemble out of bag."""
     config = with_survey(config)
-    recipe = _recipe(config)
+    recipe = member_recipe(config)
     labelled = labelled_set(config, recipe.structure.grid)
     description = EnsembleDescription.of(recipe, labelled)
     folder = _folder(config, description.fingerprint)
@@ -36,10 +31,10 @@ def train(config: Config, job: Job) -> Summary:
         run.config(to_dict(config))
         folder.start(description, labelled.table)
         runs = TrainingRuns(run, folder, {"qnal.ensemble": description.fingerprint})
-        set_folder = folder_for(config.work, "labelled", description.training_set)
+        set_folder = WorkFolder(config.work).folder_for("labelled", description.training_set)
         task = TrainTask(recipe, set_folder, folder)
         failed = _train_missing(task, labelled, config.ensemble.n, job, runs)
-        set_latest(config.work, "ensemble", folder.path)
+        WorkFolder(config.work).set_latest("ensemble", folder.path)
         report = evaluate_ensemble(folder, description, labelled, config.ensemble.n)
         runs.report(report, job.folder)
     status = "incomplete" if failed else "done"
@@ -49,47 +44,15 @@ def train(config: Config, job: Job) -> Summary:
         summary.notes.append(f"Probabilities are not calibrated: {report.fit.why_not}.")
     if config.lines.bal and not description.bal_trained:
         summary.notes.append(
-            f"The BAL head is not trained, and C_BAL will be null: training it takes {BAL_NEEDED} "
+            f"The BAL head is untrained, and C_BAL will be null: training it takes {BAL_NEEDED} "
             f"quasars with and {BAL_NEEDED} without BALs."
         )
     return summary
 
 
-def _recipe(config: Config) -> MemberRecipe:
-    network, fit, lines = config.network, config.train, config.lines
-    return MemberRecipe(
-        Structure(
-            named_grid(network.grid),
-            tuple(lines.names),
-            tuple(lines.bal),
-            network.layers,
-            network.filters,
-            boxes=network.boxes,
-            padding=network.padding,
-            offset_activation=network.offset_activation,
-        ),
-        Hyperparameters(
-            fit.epochs,
-            fit.min_steps,
-            fit.batch_size,
-            fit.learning_rate,
-            fit.amsgrad,
-            network.dropout,
-            network.reg_conv,
-            network.reg_dense,
-            resolved(fit.precision),
-        ),
-        config.ensemble.thresholds(),
-        config.ensemble.bootstrap,
-        config.seed,
-        fit.threads,
-        group_size(fit.group),
-    )
-
-
 def _folder(config: Config, name: str) -> EnsembleFolder:
     if config.ensemble.path is None:
-        return EnsembleFolder(folder_for(config.work, "ensembles", name))
+        return EnsembleFolder(WorkFolder(config.work).folder_for("ensembles", name))
     folder = EnsembleFolder(Path(config.ensemble.path).expanduser().absolute())
     if folder.fingerprint() != name and folder.path.exists() and any(folder.path.iterdir()):
         raise ConfigError(

@@ -25,12 +25,9 @@ from typing import Any
 
 from filelock import FileLock
 
-from qnal.config.schema import Config
 from qnal.errors import ConfigError
 from qnal.files import write_text
-from qnal.fingerprint import fingerprint
 from qnal.progress import say
-from qnal.tracking.download import downloaded_ensemble, is_mlflow_uri, store_of
 
 LATEST = "latest.json"
 NAME_LENGTH = 12  # hexadecimal digits of the fingerprint in a folder's name
@@ -94,21 +91,3 @@ class WorkFolder:
 def to_dict(section: Any) -> dict[str, Any]:
     """A section of the configuration as a mapping."""
     return asdict(section)
-
-
-def folder_for(work: Path, kind: str, name: str) -> Path:
-    """See :meth:`WorkFolder.folder_for`."""
-    return WorkFolder(work).folder_for(kind, name)
-
-
-def set_latest(work: Path, kind: str, path: Path) -> None:
-    """See :meth:`WorkFolder.set_latest`."""
-    WorkFolder(work).set_latest(kind, path)
-
-
-def given_or_latest(config: Config, value: str | None, key: str, kind: str) -> Path | None:
-    """See :meth:`WorkFolder.given_or_latest`; the path can be an MLflow URI of an ensemble."""
-    if value is not None and is_mlflow_uri(value):
-        to = config.work / "downloads" / fingerprint({"uri": value})[:NAME_LENGTH]
-        return downloaded_ensemble(value, store_of(config.tracking, config.work), to)
-    return WorkFolder(config.work).given_or_latest(value, key, kind)

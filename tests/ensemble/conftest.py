@@ -3,7 +3,6 @@ import pandas as pd
 import pytest
 
 from qnal.ensemble.evaluation.out_of_bag import OutOfBag
-from qnal.ensemble.member_record import MemberRecord
 from qnal.labels.label import Label
 
 THREADS = 1  # the value in conf/train, for all tests in one process
@@ -13,7 +12,7 @@ THREADS = 1  # the value in conf/train, for all tests in one process
 def same_threads():
     from qnal.threads import use_threads
 
-    use_threads(THREADS, "train.threads")
+    use_threads(THREADS)
 
 
 @pytest.fixture(scope="package")
@@ -47,25 +46,3 @@ def evaluated():
         np.where(absent, np.nan, a) for a in (1 / (1 + np.exp(-logit)), z_best, bal)
     )
     return table, OutOfBag(deciding.astype(np.float32), z_best, bal.astype(np.float32))
-
-
-@pytest.fixture(scope="session")
-def a_record():
-    """Records to store beside members that were not trained."""
-
-    def make(member):
-        return MemberRecord(
-            member=member,
-            seed=[1, member],
-            attempt=0,
-            threads=1,
-            group=1,
-            versions={"numpy": "2.0"},
-            epochs=2,
-            bag_rows=10,
-            oob_rows=1,
-            loss=[2.0, 1.0],
-            oob={"completeness": 0.5, "purity": None},
-        )
-
-    return make

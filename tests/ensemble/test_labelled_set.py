@@ -21,7 +21,7 @@ from qnal.ensemble.labelled_set import (
 from qnal.errors import InputError
 from qnal.labels.label import BadRows, Label, is_quasar
 from qnal.spectra.grid import named_grid
-from qnal.spectra.spectra_file import find_coadds
+from qnal.spectra.readers.desi import find_coadds
 
 LOG = named_grid("log")
 FIRST = 39633559463397282

@@ -244,6 +244,6 @@ def test_out_of_bag_metrics_use_the_high_z_of_the_thresholds(both, tmp_path):
 
 
 def test_another_number_of_threads_is_refused():
-    use_threads(THREADS, "train.threads")
-    with pytest.raises(ConfigError, match=r"train\.threads=7, but .* already computed with 1"):
-        use_threads(7, "train.threads")
+    use_threads(THREADS)
+    with pytest.raises(ConfigError, match=r"threads=7, but .* already computed with 1"):
+        use_threads(7)

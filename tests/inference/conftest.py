@@ -7,4 +7,4 @@ THREADS = 1  # as conf/train has it, for all tests that share this process
 def same_threads():
     from qnal.threads import use_threads
 
-    use_threads(THREADS, "train.threads")
+    use_threads(THREADS)

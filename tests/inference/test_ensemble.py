@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 
 import qnal
+from qnal.ensemble.description import EnsembleDescription
 from qnal.ensemble.folder import EnsembleFolder
 from qnal.ensemble.votes import Thresholds, score_schema
 from qnal.errors import ConfigError, InputError
@@ -219,14 +220,13 @@ def test_folders_files_and_how_many(ensemble, mock_data, tmp_path, random_networ
 
 
 def test_a_folder_of_ours_knows_its_thresholds_and_lines(
-    tmp_path, random_network, out_of_bag_table, spectra
+    tmp_path, random_network, out_of_bag_table, a_record, spectra
 ):
     folder = EnsembleFolder(tmp_path)
     for k in range(2):
-        record = {"member": k, "seed": [0, k], "attempt": 0}
         network = random_network(k, lines=("LYA", "MgII(2796)"), bal_lines=())
-        folder.add(network, out_of_bag_table, record)
-    folder.finish({"thresholds": {"line_threshold": 0.3, "min_lines": 2, "high_z": 1.0}})
+        folder.add(network, out_of_bag_table, a_record(k))
+    folder.write(EnsembleDescription(thresholds=Thresholds(0.3, 2, 1.0)))
     ensemble = qnal.load_ensemble(tmp_path, backend="numpy")
     assert ensemble.rule.thresholds == Thresholds(0.3, 2, 1.0)
     flux = spectra + 5

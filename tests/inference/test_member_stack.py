@@ -5,7 +5,12 @@ import pytest
 
 from qnal.ensemble.votes import Thresholds, votes
 from qnal.errors import InputError
-from qnal.inference.float32_recheck import LINE_THRESHOLDS, Float32Recheck, OffsetError, uncertain_votes
+from qnal.inference.float32_recheck import (
+    LINE_THRESHOLDS,
+    Float32Recheck,
+    OffsetError,
+    uncertain_votes,
+)
 from qnal.inference.member_stack import MemberStack
 from qnal.inference.members import SeparateMembers, forward_passes, predictions
 from qnal.inference.packing import Packing

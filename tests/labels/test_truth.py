@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qnal.errors import InputError
-from qnal.labels.bal_comment import said_of_bal
+from qnal.labels.bal_comment import bal_from_comment
 from qnal.labels.label import Label
 from qnal.labels.truth import Truth, read_truth
 
@@ -202,7 +202,7 @@ def test_bal_labels(written: Written) -> None:
     ],
 )
 def test_comments_about_bals(comment: str, expected: int | None) -> None:
-    assert said_of_bal(comment) == expected
+    assert bal_from_comment(comment) == expected
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ THREADS = 1  # the value in conf/train, for all tests in one process
 def same_threads() -> None:
     from qnal.threads import use_threads
 
-    use_threads(THREADS, "train.threads")
+    use_threads(THREADS)
 
 
 @pytest.fixture(scope="session")

@@ -61,7 +61,7 @@ def test_zeros_give_halves():
 def test_line_table():
     assert len(REST_WAVELENGTH) == 39
     assert rest_wavelength("LYA") == 1215.67 and rest_wavelength("Halpha") == 6562.8
-    with pytest.raises(ConfigError, match="'CIV' is no known line; valid ones: Halpha, "):
+    with pytest.raises(ConfigError, match="'CIV' is not a known line; valid names: Halpha, "):
         rest_wavelength("CIV")
 
 

@@ -7,8 +7,7 @@ from qnal.query.options import QueryOptions
 from qnal.query.select import select
 from qnal.spectra import spectra_file
 from qnal.spectra.grid import named_grid
-from qnal.spectra.readers.desi import read_coadd
-from qnal.spectra.spectra_file import find_coadds
+from qnal.spectra.readers.desi import find_coadds, read_coadd
 
 GRID = named_grid("linear")
 NAMES = ("1/coadd-0-1-exp1.fits", "1/coadd-1-1-exp1.fits", "2/coadd-0-2-exp1.fits")
@@ -35,7 +34,7 @@ def test_spectra_are_those_of_the_files(pool, monkeypatch):
     def walk(*_):
         raise AssertionError("the pool was walked")
 
-    monkeypatch.setattr(spectra_file, "_walk", walk)
+    monkeypatch.setattr(spectra_file, "files_in_tree", walk)
     chosen = selection([31, 10, 11], [NAMES[2], NAMES[0], NAMES[0]], [1, 0, 1])
     found, failed = read_selected(chosen, [str(pool)], GRID, use_mask=True, n=2)
     assert failed == []

@@ -9,9 +9,9 @@ import pytest
 from qnal.errors import InputError
 from qnal.spectra.grid import grid_of, named_grid
 from qnal.spectra.readers.boss import read_boss_spectra
-from qnal.spectra.readers.desi import read_coadd
+from qnal.spectra.readers.desi import find_coadds, read_coadd
 from qnal.spectra.rebin import Rebinner
-from qnal.spectra.spectra_file import SpectraFile, find_coadds
+from qnal.spectra.spectra_file import SpectraFile
 
 TOLERANCE = 1e-12
 

@@ -8,13 +8,14 @@ import fitsio
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from qnal.errors import ConfigError
 from qnal.files import sha256
 from qnal.spectra.mock import MockConfig, MockSurvey, survey_at, write_survey
 from qnal.spectra.mock.absorption import balnicity
-from qnal.spectra.mock.canvas import PIXELS, WAVE, add_emission, add_gaussians
 from qnal.spectra.mock.galaxies import render as render_galaxies
+from qnal.spectra.mock.model_grid import PIXELS, WAVE, add_emission, add_gaussians
 from qnal.spectra.mock.observation import COSMIC, camera, expose, signal_to_noise
 from qnal.spectra.mock.quasars import render as render_quasars
 from qnal.spectra.mock.stars import photosphere
@@ -284,13 +285,13 @@ def test_balnicity_of_a_square_trough() -> None:
     np.testing.assert_allclose(balnicity(v, flux), [1500, 0, 0], atol=50)
 
 
-def test_strokes_conserve_what_they_should() -> None:
-    canvas = np.zeros((3, PIXELS), np.float32)
+def test_lines_have_the_given_height_and_equivalent_width() -> None:
+    spectra = np.zeros((3, PIXELS), np.float32)
     centre = np.array([5000.0, 6000.0, 20_000.0])
-    add_gaussians(canvas, centre, np.full(3, 3000.0), np.array([1.0, 2.0, 3.0]))
-    assert canvas[0].max() == pytest.approx(1, abs=1e-3)
-    assert abs(WAVE[canvas[1].argmax()] - 6000) < 3
-    assert not canvas[2].any()
+    add_gaussians(spectra, centre, np.full(3, 3000.0), np.array([1.0, 2.0, 3.0]))
+    assert spectra[0].max() == pytest.approx(1, abs=1e-3)
+    assert abs(WAVE[spectra[1].argmax()] - 6000) < 3
+    assert not spectra[2].any()
     flux = np.full((1, PIXELS), 4.0, np.float32)
     add_emission(flux, flux.copy(), np.array([5000.0]), np.array([3000.0]), np.array([50.0]))
     assert np.trapezoid(flux[0] / 4 - 1, WAVE) == pytest.approx(50, rel=0.01)
@@ -305,6 +306,14 @@ def test_signal_to_noise_is_as_asked() -> None:
     assert not targets.signal[targets.spectype == "SKY"].any()
 
 
+def test_log_signal_to_noise_has_a_beta_distribution() -> None:
+    config = MockConfig(snr_min=0.3, snr_max=10)
+    targets = draw_targets(np.random.default_rng(8), 1500, {"galaxy": 1.0}, config)
+    position = np.log(targets.snr / 0.3) / np.log(10 / 0.3)
+    assert stats.kstest(position, stats.beta(2, 1.5).cdf).pvalue > 0.01
+    assert stats.kstest(position, "uniform").pvalue < 1e-6
+
+
 def test_mix_is_followed() -> None:
     mix = {"qso": 2.0, "galaxy": 1.0, "sky": 1.0, "oddity": 1.0}
     targets = draw_targets(np.random.default_rng(7), 500, mix, MockConfig())
@@ -315,12 +324,12 @@ def test_mix_is_followed() -> None:
 
 
 def test_faint_labels_are_poor(tmp_path: Path) -> None:
-    def classification_metrics(snr: float) -> pd.Series:
+    def quality(snr: float) -> pd.Series:
         config = MockConfig(labelled=60, boss=0, pool=0, snr_min=snr, snr_max=snr, exposures=1)
         return pd.read_csv(write_survey(config, tmp_path / str(snr)).desi_truth).VI_QUALITY
 
-    assert (classification_metrics(0.15) < 2.5).mean() > 0.9
-    assert (classification_metrics(6.0) >= 2.5).mean() > 0.9
+    assert (quality(0.15) < 2.5).mean() > 0.9
+    assert (quality(6.0) >= 2.5).mean() > 0.9
 
 
 def test_a_part_of_size_0_is_not_written(tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from qnal.spectra.grid import named_grid
-from qnal.spectra.readers.camera import median_snr
 from qnal.spectra.rebin import BLOCK, Rebinner, Status, renormalise
+from qnal.spectra.signal_to_noise import median_snr
 
 few = settings(max_examples=40, deadline=None)
 GRIDS = st.sampled_from(["log", "linear"])

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from qnal.errors import InputError
-from qnal.spectra.spectra_file import expanded, find_coadds, paths_of
+from qnal.spectra.readers.desi import find_coadds
+from qnal.spectra.readers.sdss import expand_folders
+from qnal.spectra.spectra_file import paths_of
 
 Tree = Callable[..., Path]
 
@@ -61,10 +63,10 @@ def test_nothing_found_is_an_error_that_names_the_key(tree: Path) -> None:
 def test_folders_of_sdss_files_are_expanded(tree: Path) -> None:
     for name in ("spec-2-3-4.fits", "spec-1-2-3.fits.gz", "coadd-9.fits"):
         (tree / "c" / name).touch()
-    assert [p.name for p in expanded([tree / "c", tree / "a" / "coadd-1.fits"])] == [
+    assert [p.name for p in expand_folders([tree / "c", tree / "a" / "coadd-1.fits"])] == [
         "spec-1-2-3.fits.gz",
         "spec-2-3-4.fits",
         "coadd-1.fits",
     ]
     with pytest.raises(InputError, match=r"no file called spec-"):
-        expanded([tree / "a"])
+        expand_folders([tree / "a"])

@@ -223,7 +223,7 @@ def test_a_bal_head_with_few_examples_is_never_reported(pipeline):
     quasars = labels[labels["LABEL"].isin([Label.QSO_LZ, Label.QSO_HZ])]
     trained = all(quasars.loc[quasars["BAL"] == s, "TARGETID"].nunique() >= 20 for s in (1, -1))
     assert json.loads((folder / "ensemble.json").read_text())["bal_trained"] == trained
-    assert any("BAL head is untrained" in note for note in summary["notes"]) != trained
+    assert any("BAL head is not trained" in note for note in summary["notes"]) != trained
     parts = Path(summary["paths"]["scores"], "parts").rglob("*.parquet")
     reported = any(pq.read_table(part)["C_BAL"].drop_null() for part in parts)
     assert reported == trained

@@ -1,14 +1,16 @@
 """The SOM stage: its fingerprint and its grid."""
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from qnal.config.validation import validated
+from qnal.errors import InputError
 from qnal.spectra.grid import Grid, named_grid
 from qnal.stages.som import som_fingerprint, som_grid
-from qnal.stages.work_folder import set_latest
+from qnal.stages.work_folder import WorkFolder
 
 FILES = [("1/coadd-0-1-exp00000001.fits", 1000, 17), ("2/coadd-0-2-exp00000002.fits", 2000, 18)]
 GOLDEN = "0ba653d19333ba859a9280a7b233864af9fbdc70ba70ec3c231e97970fc73d83"
@@ -48,17 +50,18 @@ def test_fingerprint_depends_on_grid_and_files(composed):
     assert som_fingerprint(config, one, FILES) != som_fingerprint(config, other, FILES)
 
 
-def test_grid_is_that_of_the_ensemble(composed, random_network, tmp_path, capsys):
-    from qnal.network.weights import write_network
-
+def test_grid_is_that_of_the_ensemble(composed, mock_data, tmp_path, capsys):
     ensemble = tmp_path / "ensemble"
-    write_network(random_network(grid="linear"), ensemble / "net_0.h5")
-    config = validated(composed(f"work_dir={tmp_path}"))
-    assert som_grid(config).name == "log"  # network.grid
-    given = replace(config, ensemble=replace(config.ensemble, path=str(ensemble)))
-    assert som_grid(given).name == "linear"
-    set_latest(tmp_path, "ensemble", ensemble)
+    ensemble.mkdir()
+    shutil.copy(mock_data / "quasarnet" / "test_weights.h5", ensemble / "net_0.h5")
+    config = validated(composed(f"work_dir={tmp_path}", "network.grid=linear"))
     assert som_grid(config).name == "linear"
-    (ensemble / "net_0.h5").write_bytes(b"broken")
+    given = replace(config, ensemble=replace(config.ensemble, path=str(ensemble)))
+    assert som_grid(given).name == "log"
+    WorkFolder(tmp_path).set_latest("ensemble", ensemble)
     assert som_grid(config).name == "log"
-    assert "Using network.grid=log." in capsys.readouterr().err
+    (ensemble / "net_0.h5").write_bytes(b"broken")
+    assert som_grid(config).name == "linear"
+    assert "Using network.grid=linear." in capsys.readouterr().err
+    with pytest.raises(InputError, match="net_0"):
+        som_grid(given)

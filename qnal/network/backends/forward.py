@@ -62,5 +62,5 @@ def member_lines(
     parts = [function(x[i : i + batch_size]) for i in range(0, len(x), batch_size)]
     output = np.concatenate(parts)
     if not np.isfinite(output).all():
-        raise InputError("the output of a member is not finite; its weight file must be damaged.")
+        raise InputError("the output of a member is not finite; its weight file must be corrupt.")
     return decode(output, lines=network.lines, bal_lines=network.bal_lines, grid=network.grid)

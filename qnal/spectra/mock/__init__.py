@@ -1,4 +1,4 @@
-"""A built-in mock survey: DESI coadds with labels, a BOSS training file, an unlabelled pool."""
+"""A simulated survey: labelled DESI coadds, a BOSS training file and an unlabelled pool."""
 
 from qnal.spectra.mock.config import MockConfig
 from qnal.spectra.mock.survey import MockSurvey, survey_at, write_survey

@@ -1,25 +1,25 @@
-"""What lies between a quasar and us: outflows, the Lyman-alpha forest, damped absorbers."""
+"""Absorption in quasar spectra: outflows (BALs), Lyman-alpha forest, damped absorbers."""
 
 from functools import cache
 
 import numpy as np
 
 from qnal.lines import REST_WAVELENGTH
-from qnal.spectra.mock.canvas import F4, F8, LIGHT_SPEED, START, STEP, WAVE, add_gaussians
+from qnal.spectra.mock.model_grid import F4, F8, LIGHT_SPEED, START, STEP, WAVE, add_gaussians
 
 LYA, LYB, LYMAN_LIMIT = REST_WAVELENGTH["LYA"], REST_WAVELENGTH["LYB"], 911.75
-ROUGHNESS = 1.6  # rms of ln(optical depth) of the forest at 120 km/s a pixel
-# Lines that take part in a broad trough: rest wavelength (Å) and depth relative to CIV's
+ROUGHNESS = 1.6  # rms of ln(optical depth) of the forest at 120 km/s per pixel
+# Lines of a BAL trough: rest wavelength (Å), optical depth relative to CIV
 HIGH_IONISATION = ((1549.06, 1.0), (1396.8, 0.5), (1240.8, 0.8), (1034.8, 0.7), (1215.67, 0.3))
 LOW_IONISATION = ((2799.1, 0.7), (1857.4, 0.8))
 
 
 @cache
 def _forest_depth(line: float, strength: float) -> F4:
-    """Optical depth at the median of the log-normal field, for absorption by ``line``.
+    """Median optical depth of the log-normal forest at each pixel, for absorption by ``line``.
 
-    It is such that the mean transmission is exp(−0.0018 (1+z)^3.92) (Faucher-Giguère et al. 2008),
-    with the depth scaled by ``strength`` for the higher Lyman lines.
+    Chosen so that the mean transmission is exp(−0.0018 (1+z)^3.92) (Faucher-Giguère et al. 2008);
+    the optical depth of higher Lyman lines is scaled by ``strength``.
     """
     node, weight = np.polynomial.hermite_e.hermegauss(40)
     depth = np.geomspace(1e-5, 1e4, 400)
@@ -33,7 +33,7 @@ def absorb_forest(rng: np.random.Generator, flux: F4, z: F8) -> None:
     """Multiply quasars by Lyman-alpha and -beta forest and Lyman limit systems, in place.
 
     Args:
-        rng: everything random follows from it.
+        rng: source of random numbers.
         flux: shape [n, PIXELS].
         z: shape [n].
     """
@@ -43,7 +43,7 @@ def absorb_forest(rng: np.random.Generator, flux: F4, z: F8) -> None:
     edge = (np.log(LYA * (1 + z[rows])) - START) / STEP
     last = min(int(edge.max()) + 1, len(WAVE))
     field = rng.standard_normal((len(rows), last + 2), np.float32)
-    # Neighbouring pixels are correlated on some 150 km/s.
+    # Correlated over about 150 km/s.
     field = (0.5 * field[:, :-2] + 0.707 * field[:, 1:-1] + 0.5 * field[:, 2:]) * ROUGHNESS
     np.exp(field, out=field)
     pixel = np.arange(last, dtype=np.float32)
@@ -52,7 +52,7 @@ def absorb_forest(rng: np.random.Generator, flux: F4, z: F8) -> None:
     field *= depth
     field *= pixel < edge.astype(np.float32)[:, None]
 
-    # One Lyman limit system somewhere in front of each quasar; most lie below the canvas.
+    # One Lyman limit system in front of each quasar; most lie blueward of the grid.
     z_limit = z[rows] - rng.exponential(0.4, len(rows))
     strength = np.exp(rng.normal(1.0, 0.8, len(rows)))
     for i in np.flatnonzero(LYMAN_LIMIT * (1 + z_limit) > WAVE[0]):
@@ -64,8 +64,8 @@ def absorb_forest(rng: np.random.Generator, flux: F4, z: F8) -> None:
 def absorb_damped(rng: np.random.Generator, flux: F4, z: F8, share: float) -> None:
     """Put a damped Lyman-alpha absorber in front of a share of the quasars, in place.
 
-    The wings are Lorentzian: optical depth (Δλ_rest / 2.06 Å)^-2 × N(HI) / 1e20 cm⁻², from the
-    equivalent width 7.3 Å × √(N(HI) / 1e20).
+    Lorentzian wings with optical depth (Δλ_rest / 2.06 Å)^-2 × N(HI) / 1e20 cm⁻², which follows
+    from an equivalent width of 7.3 Å × √(N(HI) / 1e20).
     """
     chosen = rng.random(len(z)) < share
     place, column = rng.random(len(z)), 10 ** (0.3 + rng.exponential(0.35, len(z)))
@@ -81,7 +81,7 @@ def absorb_troughs(rng: np.random.Generator, flux: F4, z: F8, share: float) -> F
     """Give a share of the quasars broad absorption lines, in place.
 
     Returns:
-        The balnicity index of CIV, shape [n], km/s: 0 without a trough broad enough.
+        Balnicity index of CIV, shape [n], km/s; 0 without a sufficiently broad trough.
     """
     n = len(z)
     is_bal = rng.random(n) < share
@@ -113,8 +113,8 @@ def absorb_troughs(rng: np.random.Generator, flux: F4, z: F8, share: float) -> F
 def balnicity(velocity: F8, flux: F8) -> F8:
     """Balnicity index in km/s (Weymann et al. 1991).
 
-    The integral of 1 − f/0.9 from 3,000 to 25,000 km/s, counted only where the flux has been below
-    0.9 of the continuum for 2,000 km/s without a break.
+    The integral of 1 − f/0.9 from 3,000 to 25,000 km/s, over velocities at which the flux f has
+    been below 0.9 of the continuum for at least 2,000 km/s.
 
     Args:
         velocity: outflow velocities in equal steps, shape [m], km/s.

@@ -1,19 +1,17 @@
-"""Mock DESI coadds of one exposure and petal (FORMATS.md section 2)."""
+"""Writing mock DESI coadds of one exposure and petal (docs/formats.md)."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
-import fitsio
 import numpy as np
 
-from qnal.files import written_aside
-from qnal.spectra.fits import plain_path
-from qnal.spectra.mock.canvas import F8
+from qnal.spectra.fits import create_fits
 from qnal.spectra.mock.config import MockConfig
+from qnal.spectra.mock.model_grid import F8
 from qnal.spectra.mock.observation import camera, expose
 from qnal.spectra.mock.targets import Targets
 
-DEAD_CAMERA = {"B": 1 << 22, "R": 1 << 23, "Z": 1 << 24}  # desispec fibermask.BADAMPB and so on
+DEAD_CAMERA = {"B": 1 << 22, "R": 1 << 23, "Z": 1 << 24}  # desispec's fibermask.BADAMPB, …
 # desitarget's desi_mask: quasar target, galaxy (LRG), Milky Way survey, sky
 TARGET_BIT = {"QSO": 1 << 2, "GALAXY": 1 << 0, "STAR": 1 << 61, "SKY": 1 << 32}
 
@@ -28,27 +26,25 @@ class Petal:
     petal: int
 
     def path(self, root: Path) -> Path:
-        """The file below the root of a ``tiles/perexp`` tree."""
+        """The file in a tree of the layout ``tiles/perexp``."""
         name = f"coadd-{self.petal}-{self.tileid}-exp{self.expid:08d}.fits"
         return root / str(self.tileid) / f"{self.expid:08d}" / name
 
 
 def write_coadd(
-    path: Path,
+    root: Path,
     where: Petal,
     targets: Targets,
-    fibre: np.ndarray,
     seed: list[int],
     config: MockConfig,
 ) -> None:
     """Observe the targets once and write them as a coadd file.
 
     Args:
-        path: the file to write.
+        root: folder of a tree of the layout ``tiles/perexp``.
         where: tile, exposure and petal.
-        targets: at most 500, in fibre order.
-        fibre: fibre of each target within the petal, 0 to 499.
-        seed: seeds noise and defects of this file and no other.
+        targets: at most 500, one per fibre from the first.
+        seed: seeds the noise and defects of this file.
         config: strengths of the defects.
     """
     n = len(targets)
@@ -57,11 +53,7 @@ def write_coadd(
     noise: F8 = np.exp(rng.normal(0, 0.15)) * np.exp(rng.normal(0, 0.1, n))
     dead = np.where(rng.random(n) < config.dead_cameras, rng.integers(0, 3, n), -1)
     status = np.zeros(n, np.int32)
-    with (
-        written_aside(path) as scratch,
-        plain_path(scratch) as plain,
-        fitsio.FITS(plain, "rw", clobber=True) as out,
-    ):
+    with create_fits(where.path(root)) as out:
         out.write(None)
         out[0].write_keys(
             {
@@ -76,8 +68,8 @@ def write_coadd(
         )
         for k, name in enumerate("BRZ"):
             status[dead == k] |= DEAD_CAMERA[name]
-        out.write(_fibermap(where, targets, fibre, status), extname="FIBERMAP")
-        out.write(_exp_fibermap(where, targets, fibre, status), extname="EXP_FIBERMAP")
+        out.write(_fibermap(where, targets, status), extname="FIBERMAP")
+        out.write(_exp_fibermap(where, targets, status), extname="EXP_FIBERMAP")
         for k, name in enumerate("BRZ"):
             cam = camera(name)
             stream = np.random.Generator(np.random.SFC64([*seed, 1 + k]))
@@ -90,7 +82,7 @@ def write_coadd(
             out.write(frame.mask, extname=f"{name}_MASK")
 
 
-def _fibermap(where: Petal, targets: Targets, fibre: np.ndarray, status: np.ndarray) -> np.ndarray:
+def _fibermap(where: Petal, targets: Targets, status: np.ndarray) -> np.ndarray:
     table = np.zeros(
         len(targets),
         dtype=[
@@ -102,7 +94,7 @@ def _fibermap(where: Petal, targets: Targets, fibre: np.ndarray, status: np.ndar
     )
     table["TARGETID"], table["TARGET_RA"] = targets.targetid, targets.ra
     table["TARGET_DEC"], table["PETAL_LOC"] = targets.dec, where.petal
-    table["FIBER"], table["TILEID"] = 500 * where.petal + fibre, where.tileid
+    table["FIBER"], table["TILEID"] = 500 * where.petal + np.arange(len(targets)), where.tileid
     table["OBJTYPE"] = np.where(targets.spectype == "SKY", b"SKY", b"TGT")
     table["DESI_TARGET"] = [TARGET_BIT[s] for s in targets.spectype]
     table["COADD_FIBERSTATUS"] = status
@@ -111,9 +103,7 @@ def _fibermap(where: Petal, targets: Targets, fibre: np.ndarray, status: np.ndar
     return table
 
 
-def _exp_fibermap(
-    where: Petal, targets: Targets, fibre: np.ndarray, status: np.ndarray
-) -> np.ndarray:
+def _exp_fibermap(where: Petal, targets: Targets, status: np.ndarray) -> np.ndarray:
     table = np.zeros(
         len(targets),
         dtype=[
@@ -122,6 +112,6 @@ def _exp_fibermap(
         ],
     )
     table["TARGETID"], table["PETAL_LOC"] = targets.targetid, where.petal
-    table["FIBER"], table["EXPID"] = 500 * where.petal + fibre, where.expid
+    table["FIBER"], table["EXPID"] = 500 * where.petal + np.arange(len(targets)), where.expid
     table["NIGHT"], table["TILEID"], table["FIBERSTATUS"] = where.night, where.tileid, status
     return table

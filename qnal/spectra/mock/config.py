@@ -1,4 +1,4 @@
-"""What a mock survey is to contain."""
+"""Configuration of a mock survey."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -20,31 +20,32 @@ def _boss_mix() -> dict[str, float]:
 
 @dataclass
 class MockConfig:
-    """Sizes, class mix and imperfections of a mock survey; plain types, checked by `validate`.
+    """Sizes, class mix and imperfections of a mock survey.
 
     Attributes:
-        seed: everything follows from it.
-        labelled: rows of the labelled DESI coadds; the exposures of one target count each.
+        seed: seed of all random numbers.
+        labelled: rows of the labelled DESI coadds; each exposure of a target is a row.
         boss: rows of the BOSS training file.
-        pool: rows of the unlabelled tile tree, sky fibres included.
-        mix: relative weights of the classes; the labelled set has no sky fibres.
+        pool: rows of the unlabelled coadds, sky fibres included.
+        mix: relative weights of the classes; sky is left out of the labelled set.
         boss_mix: the same for the BOSS file.
-        snr_min, snr_max: range of a spectrum's median signal-to-noise a native pixel; its logarithm
-            has a broad distribution between them.
+        snr_min, snr_max: range of the median signal-to-noise per DESI pixel. Its logarithm has a
+            Beta(2, 1.5) distribution between them; spectra whose median flux is below 2 % of
+            their peak are fainter.
         qso_z_max: largest redshift of a quasar.
-        fibres: targets of a petal, 500 at the real instrument; few make many small files.
-        petals: petals of a tile that are used, 1 to 10.
-        exposures: a tile is exposed 1 to this many times.
-        revisited: share of a petal's targets that were already on the tile before.
+        fibres: targets per petal, at most 500 (as in DESI).
+        petals: petals per tile, 1 to 10.
+        exposures: each tile is exposed 1 to this many times.
+        revisited: share of a petal's targets that are also on the previous tile.
         bal: share of quasars with broad absorption troughs.
-        weak_lines: share of quasars with lines a sixth as strong, the hard ones.
+        weak_lines: share of quasars with emission lines of a sixth of the usual strength.
         dla: share of quasars behind a damped Lyman-alpha absorber.
-        dead_cameras: share of rows in which one camera has no data (ivar all zero).
-        cosmic_rays: mean number of cosmic rays a spectrum.
-        cosmics_found: share of these that the pixel mask flags.
+        dead_cameras: share of rows in which one camera has no data (ivar is 0).
+        cosmic_rays: mean number of cosmic rays per spectrum.
+        cosmics_found: share of cosmic rays that are flagged in the pixel mask.
         sky_residual: rms error of the subtracted sky lines, relative to the lines.
-        calibration: rms error of a camera's flux calibration.
-        label_errors: share of confident labels whose class is wrong.
+        calibration: rms error of each camera's flux calibration.
+        label_errors: share of confident labels with a wrong class.
         boss_dropped: share of BOSS rows with TARGETID −1.
     """
 
@@ -73,20 +74,24 @@ class MockConfig:
     boss_dropped: float = 0.01
 
     def validate(self) -> None:
-        """Raise a :class:`ConfigError` that names the first key with an unusable value."""
+        """Check all values.
+
+        Raises:
+            ConfigError: a value cannot be used; names the first such key.
+        """
         for key in ("seed", "labelled", "boss", "pool"):
             if getattr(self, key) < 0:
                 raise _bad(key, getattr(self, key), "0 or a positive whole number")
         if self.labelled + self.boss + self.pool == 0:
             raise ConfigError(
-                "data.mock.labelled, data.mock.boss and data.mock.pool are all 0, which makes no "
-                "survey; at least one must be positive."
+                "data.mock.labelled, data.mock.boss and data.mock.pool are all 0; at least one "
+                "must be positive."
             )
         _check_mix("mix", self.mix, CLASSES)
         _check_mix("boss_mix", self.boss_mix, BOSS_CLASSES)
         if self.labelled and not any(w > 0 for c, w in self.mix.items() if c != "sky"):
             raise ConfigError(
-                "data.mock.mix has nothing but sky, which has no labels; give another class a "
+                "data.mock.mix has only sky, which cannot be labelled; give another class a "
                 "positive weight, or set data.mock.labelled=0."
             )
         for f in fields(self):
@@ -120,7 +125,7 @@ def _check_mix(key: str, mix: Mapping[str, float], classes: tuple[str, ...]) -> 
     for name, weight in mix.items():
         if name not in classes:
             raise ConfigError(
-                f"data.mock.{key}.{name} is no known class; valid ones: {', '.join(classes)}."
+                f"data.mock.{key}.{name} is not a known class; valid classes: {', '.join(classes)}."
             )
         if not (isfinite(weight) and weight >= 0):
             raise _bad(f"{key}.{name}", weight, "0 or a positive number")

@@ -1,4 +1,4 @@
-"""Mock galaxies: stellar populations made of the mock stars, with nebular emission."""
+"""Mock galaxies: stellar populations with dust and nebular emission lines."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qnal.spectra.mock import stars
-from qnal.spectra.mock.canvas import F4, F8, WAVE, Templates, add_emission, draw_from
+from qnal.spectra.mock.model_grid import F4, F8, WAVE, Templates, add_emission, draw_from
 
 # Shares of the light at 5500 Å by effective temperature in K
 POPULATIONS: dict[str, dict[float, float]] = {
@@ -49,7 +49,7 @@ HBETA_WIDTH = {  # mean equivalent width of Hβ, Å at rest, and its scatter in 
 
 @cache
 def templates() -> Templates:
-    """One template a stellar population, smoothed by 200 km/s of velocity dispersion."""
+    """One template per stellar population, with a velocity dispersion of 200 km/s."""
     star = stars.templates()
     flux = []
     for population in POPULATIONS.values():
@@ -63,7 +63,7 @@ def templates() -> Templates:
 
 @dataclass(frozen=True)
 class Galaxies:
-    """Noiseless galaxies: ``flux`` [n, PIXELS] in arbitrary units."""
+    """Noiseless galaxy spectra: ``flux`` [n, PIXELS] in arbitrary units."""
 
     flux: F4
     z: F8
@@ -83,7 +83,7 @@ def draw_galaxies(rng: np.random.Generator, n: int) -> Galaxies:
 def render(rng: np.random.Generator, kind: NDArray[np.str_], z: F8) -> F4:
     """Noiseless spectra of galaxies of given kinds and redshifts, shape [n, PIXELS]."""
     n = len(z)
-    # A Dirichlet draw is a normalised gamma draw, which numpy can make with a shape a row.
+    # Dirichlet draws with parameters per row, as normalised gamma draws.
     weights = rng.gamma(np.array([MIXTURES[k] for k in kind]).reshape(n, 4))
     weights /= np.maximum(weights.sum(axis=1, keepdims=True), 1e-9)
     flux = templates().observed(weights, z)
@@ -96,7 +96,7 @@ def render(rng: np.random.Generator, kind: NDArray[np.str_], z: F8) -> F4:
     fwhm = np.where(nuclear > 0, 450.0, 230.0) * np.exp(0.25 * rng.normal(size=n))
     ionisation = np.exp(0.4 * rng.normal(size=n))  # scatter of the collisional lines
     continuum = flux.copy()
-    # Heights are relative to the continuum at Hβ, wherever the line lies in the galaxy's own.
+    # Line fluxes are relative to Hβ, equivalent widths to the continuum at the line.
     hbeta = np.einsum("nk,k->n", weights, _level_at(4862.7)) * np.exp(
         -dust * 5500.0 / (4862.7 * (1 + z))
     )
@@ -114,7 +114,7 @@ def render(rng: np.random.Generator, kind: NDArray[np.str_], z: F8) -> F4:
 
 @cache
 def _level_at(wave: float) -> F8:
-    """The populations' flux around a rest wavelength (Å), shape [4]."""
+    """Mean flux of each population around a rest wavelength (Å), shape [4]."""
     t = templates()
     near = np.abs(t.ln_wave - np.log(wave)) < 0.01
     return np.asarray(t.flux[:, near].mean(axis=1), np.float64)

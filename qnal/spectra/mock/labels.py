@@ -1,30 +1,30 @@
-"""What inspectors say about the mock spectra, and what is true."""
+"""Labels of mock spectra: simulated visual inspection, and the true classes."""
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from qnal.spectra.mock.canvas import F8
 from qnal.spectra.mock.config import MockConfig
+from qnal.spectra.mock.model_grid import F8
 from qnal.spectra.mock.targets import Targets
 
-CONFIDENT = 2.5  # least mean quality of a good label
+CONFIDENT = 2.5  # smallest mean quality of a confident label
 SPECTYPES = ("QSO", "GALAXY", "STAR")
-# How much signal-to-noise such a spectrum needs, relative to a plain one, to be recognised
+# Signal-to-noise needed to recognise a spectrum of this kind, relative to an ordinary one
 DIFFICULTY = {"WEAK": 2.5, "PASSIVE": 1.2, "ELG": 0.8, "SEYFERT2": 0.7, "M": 0.7, "WD": 1.4}
-HALF_QUALITY_SNR = 0.6  # at which inspectors give 2 on average
+HALF_QUALITY_SNR = 0.6  # signal-to-noise of a mean quality of 2
 CLASS_PERSON = {"STAR": 1, "GALAXY": 4, "QSO": 3}
 BAL_QUASAR = 30
-CIV_IN_BOSS = 1.57  # redshift from which BOSS sees the whole range of the balnicity index
+CIV_IN_BOSS = 1.57  # redshift from which BOSS covers the whole range of the balnicity index
 
 
 def inspected(
     rng: np.random.Generator, targets: Targets, snr: F8, config: MockConfig
 ) -> tuple[F8, NDArray[np.str_], F8]:
-    """Quality, class and redshift that three inspectors agree on, each of shape [n].
+    """Simulated quality, class and redshift of merged inspections, each of shape [n].
 
     The mean quality (0 to 4 in halves) follows the signal-to-noise. Below 2.5 many classes and
-    redshifts are guesses; above, a share ``config.label_errors`` of the classes is wrong.
+    redshifts are wrong; above, a share ``config.label_errors`` of the classes is.
     """
     n = len(targets)
     hard = np.array([DIFFICULTY.get(k, 1.0) for k in targets.kind])
@@ -48,12 +48,12 @@ def inspected(
 def desi_truth(
     rng: np.random.Generator, targets: Targets, exposures: NDArray[np.int64], config: MockConfig
 ) -> pd.DataFrame:
-    """A visual inspection table in the QuasarNET dialect (FORMATS.md section 4).
+    """A table of visual inspection with QuasarNET's column names.
 
     Args:
-        rng: inspectors' moods.
-        targets: no sky among them.
-        exposures: number of exposures the inspectors saw, shape [n].
+        rng: source of random numbers.
+        targets: without sky fibres.
+        exposures: number of exposures that were inspected, shape [n].
         config: share of wrong labels.
     """
     quality, spectype, z = inspected(rng, targets, targets.snr * np.sqrt(exposures), config)
@@ -63,7 +63,7 @@ def desi_truth(
 
 
 def pool_truth(targets: Targets) -> pd.DataFrame:
-    """What the pool's objects really are; redshifts of sky are empty."""
+    """True class and redshift of the pool's targets; redshifts of sky fibres are NaN."""
     return pd.DataFrame(
         {
             "TARGETID": targets.targetid,
@@ -78,9 +78,9 @@ def pool_truth(targets: Targets) -> pd.DataFrame:
 
 
 def boss_truth(rng: np.random.Generator, targets: Targets, config: MockConfig) -> NDArray[np.void]:
-    """The DR12Q superset's columns for BOSS targets (FORMATS.md section 3), shape [n].
+    """A truth table of BOSS with the columns of the DR12Q superset, shape [n].
 
-    PLATE, MJD and FIBERID are left 0 for the caller, who knows the plates.
+    PLATE, MJD and FIBERID are 0, to be filled in by the caller.
     """
     n = len(targets)
     quality, spectype, z = inspected(rng, targets, targets.snr, config)
@@ -88,12 +88,12 @@ def boss_truth(rng: np.random.Generator, targets: Targets, config: MockConfig) -
         np.int32
     )
     code = np.array([CLASS_PERSON[s] for s in spectype], np.int32).reshape(n)
-    # The faintest are sometimes left without any class, which drops them from training sets.
+    # Some of the faintest have no class, which excludes them from training.
     code[(confidence == 0) & (rng.random(n) < 0.5)] = 0
     seen = (targets.spectype == "QSO") & (targets.z > CIV_IN_BOSS) & (spectype == "QSO")
     index = np.where(seen, targets.bi_civ, 0.0)
     index[seen & (rng.random(n) < 0.02)] = np.nan
-    # The eye misses some weak troughs and sees some that the index does not count.
+    # Visual inspection misses some weak troughs and finds some with an index of 0.
     seen_by_eye = np.where(index > 500, 0.98, np.where(index > 0, 0.7, 0.01))
     flag = (seen & (rng.random(n) < seen_by_eye)).astype(np.int16)
     code[(flag == 1) & (code == 3)] = BAL_QUASAR

@@ -1,4 +1,4 @@
-"""From noiseless spectra to what a spectrograph's cameras deliver: pixels, noise, defects."""
+"""Simulated observation of model spectra: camera pixels, noise and defects."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -6,16 +6,16 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from qnal.spectra.mock.canvas import F4, F8, PIXELS, START, STEP, WAVE
 from qnal.spectra.mock.config import MockConfig
+from qnal.spectra.mock.model_grid import F4, F8, PIXELS, START, STEP, WAVE
 from qnal.spectra.mock.sky import line_profile, residual_modes
 
-CHUNK = 64  # rows observed at once: their pixels stay in the processor's cache
-SKY_LEVEL = 6.0  # object flux at which its own photons double the variance, 1e-17 erg/s/cm²/Å
-DESI_PIXELS = 2751 + 2326 + 2881  # of a spectrum in three cameras
-COSMIC = 1 << 2  # bit of desispec's specmask
+CHUNK = 64  # rows at once, so that intermediate arrays stay in the processor's cache
+SKY_LEVEL = 6.0  # object flux that doubles the variance (photon noise), 1e-17 erg/s/cm²/Å
+DESI_PIXELS = 2751 + 2326 + 2881  # in three cameras
+COSMIC = 1 << 2  # specmask.COSMIC of desispec
 
-# Noise a pixel of one exposure: wavelength (Å), sigma (1e-17 erg/s/cm²/Å). The shape follows
+# Noise per pixel in one exposure: wavelength (Å), sigma (1e-17 erg/s/cm²/Å). The shape follows
 # public DESI and BOSS spectra: steep in the far blue, at the dichroics and at the red end.
 NOISE = {
     "B": (
@@ -47,7 +47,7 @@ class Camera:
         wave: pixel centres, shape [npix], Å.
         variance: of sky and detector in one exposure, shape [npix].
         residual: modes of sky subtraction error, shape [3, npix].
-        pixel, fraction: where ``wave`` lies on the canvas, for linear interpolation.
+        pixel, fraction: position of ``wave`` on the model grid, for linear interpolation.
     """
 
     name: str
@@ -65,7 +65,7 @@ def _noise(name: str, wave: F8) -> F8:
 
 @cache
 def camera(name: str) -> Camera:
-    """The camera called B, R or Z (DESI, 0.8 Å a pixel) or BOSS (1e-4 in log10, 4600 pixels)."""
+    """The camera called B, R or Z (DESI, 0.8 Å per pixel) or BOSS (1e-4 in log10, 4600 pixels)."""
     if name == "BOSS":
         wave: F8 = 10 ** (3.555 + 1e-4 * np.arange(4600, dtype=np.float64))
     else:
@@ -86,21 +86,21 @@ def camera(name: str) -> Camera:
 
 @cache
 def reference_noise() -> F4:
-    """Typical DESI noise on every eighth pixel of the canvas, to define a signal-to-noise."""
+    """Typical DESI noise at every eighth pixel of the model grid."""
     wave = WAVE[::8]
     best = np.where(wave < 5785, _noise("B", wave), _noise("R", wave))
     return np.where(wave < 7560, best, _noise("Z", wave)).astype(np.float32)
 
 
 def signal_to_noise(flux: F4) -> tuple[F8, F8]:
-    """Median and largest signal-to-noise a native DESI pixel of noiseless spectra, shape [n]."""
+    """Median and maximum signal-to-noise per DESI pixel of noiseless spectra, shape [n]."""
     ratio = flux[:, ::8] / reference_noise()
     return np.median(ratio, axis=1).astype(np.float64), ratio.max(axis=1).astype(np.float64)
 
 
 @dataclass(frozen=True)
 class Frame:
-    """What one camera saw, all of shape [n, npix]; flux in 1e-17 erg/s/cm²/Å."""
+    """Observed spectra of one camera, shape [n, npix]; flux in 1e-17 erg/s/cm²/Å."""
 
     flux: F4
     ivar: F4
@@ -112,13 +112,12 @@ def expose(
 ) -> Frame:
     """Observe noiseless spectra with one camera.
 
-    The inverse variance is the true one of the Gaussian noise (sky, detector, the object's own
-    photons); calibration errors, residuals of sky lines and cosmic rays come on top of it, as in
-    real data. A pixel that a found cosmic ray hit has a non-zero mask and keeps its ivar, which is
-    what desispec's coaddition of a single exposure does.
+    The inverse variance describes the Gaussian noise of sky, detector and object; calibration
+    errors, sky residuals and cosmic rays are not included in it, as in real data. Flagged cosmic
+    rays have a non-zero mask and keep their ivar, as in a coadd of one exposure by desispec.
 
     Args:
-        rng: one generator a camera and exposure.
+        rng: generator of this camera and exposure.
         cam: the camera.
         signal: shape [n, PIXELS], 1e-17 erg/s/cm²/Å; zero for a sky fibre.
         noise: noise of each row relative to the camera's typical one, shape [n].
@@ -149,14 +148,14 @@ def expose(
         flux[rows] += left
         if config.sky_residual:
             flux[rows] += residual[rows] @ cam.residual
-    _hit(rng, flux, ivar, mask, config)
+    _add_cosmic_rays(rng, flux, ivar, mask, config)
     return Frame(flux, ivar, mask)
 
 
-def _hit(
+def _add_cosmic_rays(
     rng: np.random.Generator, flux: F4, ivar: F4, mask: NDArray[np.int32], config: MockConfig
 ) -> None:
-    """Let cosmic rays hit two neighbouring pixels each, in place; the bright ones are found."""
+    """Add cosmic rays of two pixels each, in place; the bright ones are flagged."""
     n, npix = flux.shape
     hits = rng.poisson(config.cosmic_rays * n * npix / DESI_PIXELS)
     row, pixel = rng.integers(0, n, hits), rng.integers(0, npix - 1, hits)

@@ -1,24 +1,24 @@
-"""Spectra that no class template resembles: what goes wrong at a telescope now and then."""
+"""Anomalous spectra (class ``oddity``): instrumental artefacts and blended objects."""
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qnal.spectra.mock.canvas import F4, PIXELS, WAVE
+from qnal.spectra.mock.model_grid import F4, PIXELS, WAVE
 
 KINDS = ("blend", "fringe", "step", "slope", "scatter")
 
 
 def distort(rng: np.random.Generator, flux: F4) -> NDArray[np.str_]:
-    """Make each noiseless spectrum odd in one of five ways, in place.
+    """Distort each noiseless spectrum in one of five ways, in place.
 
-    * blend: another object's light on the same fibre (the next row's),
+    * blend: light of another object (the next row) in the same fibre,
     * fringe: interference in the CCD, growing redward of 6500 Å,
-    * step: cameras calibrated to different levels,
-    * slope: an extreme tilt, as from a fibre off its target,
-    * scatter: a bright neighbour's light scattered over the spectrum as a broad hump.
+    * step: cameras with different flux calibrations,
+    * slope: an extreme tilt, as of a misplaced fibre,
+    * scatter: a broad hump of scattered light.
 
     Args:
-        rng: everything random follows from it.
+        rng: source of random numbers.
         flux: shape [n, PIXELS], arbitrary units.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Mock quasars: continuum, iron, emission lines, host galaxy, and what absorbs them."""
+"""Mock quasars: continuum, iron, emission lines, host galaxy and absorption."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from qnal.lines import REST_WAVELENGTH
 from qnal.spectra.mock import galaxies
 from qnal.spectra.mock.absorption import LYA, absorb_damped, absorb_forest, absorb_troughs
-from qnal.spectra.mock.canvas import (
+from qnal.spectra.mock.config import MockConfig
+from qnal.spectra.mock.model_grid import (
     F4,
     F8,
     LIGHT_SPEED,
@@ -20,7 +21,6 @@ from qnal.spectra.mock.canvas import (
     draw_from,
     rest_grid,
 )
-from qnal.spectra.mock.config import MockConfig
 
 # Rest wavelength (Å), equivalent width (Å at rest), width relative to the quasar's own
 # (Vanden Berk et al. 2001, Table 2; blends are merged).
@@ -44,7 +44,7 @@ IRON = (
     *((2750, 50, 0.12), (2900, 40, 0.08), (2960, 30, 0.08), (3190, 60, 0.07), (3500, 160, 0.10)),
     *((4520, 60, 0.16), (4600, 50, 0.13), (5190, 50, 0.14), (5290, 60, 0.14), (5400, 60, 0.06)),
 )
-# dn/dz of the DESI targets and of the DR12 superset, which aims at z > 2.15
+# dn/dz of DESI's targets and of the DR12 superset, which was selected for z > 2.15
 DESI_DENSITY = (
     [0.05, 0.3, 0.8, 1.2, 1.6, 2.0, 2.4, 2.8, 3.3, 4.0, 4.7],
     [0.05, 0.25, 0.7, 0.9, 1.0, 0.95, 0.75, 0.45, 0.2, 0.05, 0.01],
@@ -65,7 +65,7 @@ def _iron() -> Templates:
 
 @dataclass(frozen=True)
 class Quasars:
-    """Noiseless quasars: ``flux`` [n, PIXELS] in arbitrary units, ``bi_civ`` in km/s."""
+    """Noiseless quasar spectra: ``flux`` [n, PIXELS] in arbitrary units, ``bi_civ`` in km/s."""
 
     flux: F4
     z: F8
@@ -74,7 +74,7 @@ class Quasars:
 
 
 def draw_redshifts(rng: np.random.Generator, n: int, z_max: float, boss: bool = False) -> F8:
-    """Draw redshifts of ``n`` quasars as DESI or BOSS selects them."""
+    """Draw ``n`` redshifts from DESI's or BOSS's distribution."""
     where, density = BOSS_DENSITY if boss else DESI_DENSITY
     return draw_from(rng, where, density, n, z_max)
 
@@ -82,8 +82,8 @@ def draw_redshifts(rng: np.random.Generator, n: int, z_max: float, boss: bool = 
 def continuum(rng: np.random.Generator, z: F8) -> F4:
     """Reddened broken power laws, 1 at 3000 Å rest before reddening, shape [n, PIXELS].
 
-    Slopes in f_λ scatter about −1.56 between Lyman alpha and 4661 Å and −0.45 beyond (Vanden Berk
-    et al. 2001, the host taken off) and about −0.7 blueward of Lyman alpha.
+    The mean slopes in f_λ are −1.56 between Lyman alpha and 4661 Å (Vanden Berk et al. 2001),
+    −0.9 redward and −0.7 blueward.
     """
     n = len(z)
     slope = rng.normal(-1.56, 0.30, n)
@@ -94,7 +94,7 @@ def continuum(rng: np.random.Generator, z: F8) -> F4:
     power: F4 = slope[:, None].astype(np.float32) * x
     power += (red - slope)[:, None].astype(np.float32) * np.maximum(x - knee, 0)
     power += (blue - slope)[:, None].astype(np.float32) * np.minimum(x - edge, 0)
-    # SMC-like dust, A ∝ λ^-1.2; one in twenty-five is strongly reddened
+    # SMC-like dust, A ∝ λ^-1.2; 4 % are strongly reddened
     dust = rng.exponential(np.where(rng.random(n) < 0.04, 0.7, 0.05), n) * (1 + z) ** 1.2
     power -= np.outer(dust, (3000.0 / WAVE) ** 1.2).astype(np.float32)
     np.exp(power, out=power)
@@ -109,14 +109,14 @@ def render(rng: np.random.Generator, z: F8, config: MockConfig) -> Quasars:
     weak = rng.random(n) < config.weak_lines
     strength = np.exp(rng.normal(0, 0.30, n)) * np.where(weak, 1 / 6, 1.0)
     width = np.clip(4200.0 * np.exp(0.28 * rng.normal(size=n)), 2000.0, 9000.0)
-    wind = np.clip(rng.normal(1.0, 0.8, n), -0.5, 4.0)  # CIV is blueshifted, and weaker with it
+    wind = np.clip(rng.normal(1.0, 0.8, n), -0.5, 4.0)  # CIV is weaker where it is more blueshifted
     for line, ew, factor in BROAD:
         total = ew * strength * np.exp(0.25 * rng.normal(size=n)) * (1 + z)
         shift = BLUESHIFT.get(line, 0.0) * wind + rng.normal(0, 120.0, n)
         if line in BLUESHIFT:
             total *= np.exp(-0.2 * (wind - 1))
         centre = line * (1 + z) * (1 - shift / LIGHT_SPEED)
-        # A core and a wing make the peaked profile of real broad lines.
+        # Broad lines are peaked: the sum of a core and wings.
         core = np.maximum(0.7 * factor * width, 1200.0)
         add_emission(flux, base, centre, core, 0.55 * total)
         add_emission(flux, base, centre, 2.2 * core, 0.45 * total)
@@ -133,13 +133,13 @@ def render(rng: np.random.Generator, z: F8, config: MockConfig) -> Quasars:
 
 
 def _add_host(rng: np.random.Generator, flux: F4, z: F8) -> None:
-    """Mix the light of the host galaxy into the nearer, fainter quasars, in place."""
+    """Add host galaxies to quasars at z < 1.3, in place."""
     share = rng.beta(1.2, 2.5, len(z)) * np.clip(1.3 - z, 0, 1)
     rows = np.flatnonzero(share > 0.03)
     if not len(rows):
         return
     host = galaxies.render(rng, np.full(len(rows), "STARFORMING"), z[rows])
-    # Shares are of the light between 5000 and 7000 Å, observed.
+    # Shares of the flux between 5000 and 7000 Å, observed.
     band = (WAVE > 5000) & (WAVE < 7000)
     ratio = flux[rows][:, band].mean(axis=1) / np.maximum(host[:, band].mean(axis=1), 1e-9)
     share = share[rows]

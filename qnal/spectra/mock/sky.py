@@ -1,11 +1,11 @@
-"""The night sky: its emission lines and what is left of them after subtraction."""
+"""Emission lines of the night sky and residuals of their subtraction."""
 
 import numpy as np
 
-from qnal.spectra.mock.canvas import F8
+from qnal.spectra.mock.model_grid import F8
 
-# The strongest lines of the dark sky (vacuum Å, to about 1 Å; relative strength), after the
-# atlas of Osterbrock et al. (1996): atomic lines, then the P and Q branches of the OH bands.
+# The strongest lines (vacuum wavelength in Å, accurate to about 1 Å; relative strength), from
+# Osterbrock et al. (1996): atomic lines, then the P and Q branches of the OH bands.
 ATOMIC = ((5578.9, 3.0), (5891.6, 0.5), (5897.6, 0.3), (6302.0, 1.6), (6365.5, 0.55))
 OH_WEAK = (
     *(6498.7, 6533.0, 6554.0, 6577.0, 6829.0, 6836.0, 6865.0, 6873.0, 6891.0, 6903.0, 6914.0),
@@ -23,12 +23,12 @@ OH_STRONG = (
     *(9522.0, 9555.0, 9570.0, 9623.0, 9670.0, 9704.0, 9722.0),
 )
 LINES = ATOMIC + tuple((w, 0.3) for w in OH_WEAK) + tuple((w, 1.0) for w in OH_STRONG)
-LINE_FLUX = 60.0  # of a line of strength 1 at its peak, 1e-17 erg/s/cm²/Å
-SIGMA = 0.9  # Å, the spectrographs' resolution
+LINE_FLUX = 60.0  # peak flux of a line of strength 1, 1e-17 erg/s/cm²/Å
+SIGMA = 0.9  # resolution of the spectrographs, Å
 
 
 def line_profile(wave: F8) -> F8:
-    """Sky lines on native pixels, 1 at the peak of a strong OH line, shape [npix]."""
+    """Sky lines at given wavelengths (Å), 1 at the peak of a strong OH line, shape [npix]."""
     profile = np.zeros_like(wave)
     for line, strength in LINES:
         near = np.abs(wave - line) < 6 * SIGMA
@@ -37,10 +37,10 @@ def line_profile(wave: F8) -> F8:
 
 
 def residual_modes(wave: F8, sigma: F8) -> F8:
-    """The ways in which sky subtraction fails, shape [3, npix], for an error of 100 %.
+    """Modes of sky subtraction errors, shape [3, npix], for an error of 100 %.
 
-    Line brightness, line position (a shift by one resolution element), and the faint continuum
-    (five times the noise ``sigma``).
+    Errors of line brightness, of line position (a shift by one resolution element) and of the
+    continuum (five times the noise ``sigma``).
     """
     lines = LINE_FLUX * line_profile(wave)
     return np.stack([lines, np.gradient(lines, wave) * SIGMA, 5 * sigma])

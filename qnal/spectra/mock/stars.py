@@ -1,4 +1,4 @@
-"""Mock stars: a temperature sequence with the strong features, white dwarfs and rarer kinds."""
+"""Mock stars: a temperature sequence, white dwarfs, carbon stars and cataclysmic variables."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -6,7 +6,15 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from qnal.spectra.mock.canvas import F4, F8, LIGHT_SPEED, WAVE, Templates, add_emission, rest_grid
+from qnal.spectra.mock.model_grid import (
+    F4,
+    F8,
+    LIGHT_SPEED,
+    WAVE,
+    Templates,
+    add_emission,
+    rest_grid,
+)
 
 BALMER = (6564.6, 4862.7, 4341.7, 4102.9, 3971.2, 3890.2, 3836.5, 3798.9, 3771.7, 3751.2)
 CV_WIDTHS = {  # emission lines of cataclysmic variables: equivalent width, Å
@@ -49,7 +57,7 @@ def _gauss(wave: F8, centre: float, sigma: float) -> F8:
 
 
 def _head(wave: F8, head: float, scale: float, redward: bool = True) -> F8:
-    """A molecular band: abrupt at its head, decaying away from it."""
+    """A molecular band: a sharp edge at its head and an exponential tail."""
     distance = (wave - head) * (1 if redward else -1)
     onset = 1 / (1 + np.exp(-np.maximum(distance, -300) / 3.0))
     return np.asarray(onset * np.exp(-np.clip(distance, 0, None) / scale))
@@ -62,9 +70,9 @@ def _step(wave: F8, edge: float, width: float) -> F8:
 def photosphere(wave: F8, temperature: float) -> F8:
     """A star's flux per unit wavelength, 1 near 5500 Å, by effective temperature (K).
 
-    A black body times Balmer lines and jump (strongest at 9500 K), metal lines and line blanketing
-    below 4000 Å (cool stars) and TiO bands (below 4000 K): the features of the MK sequence, with
-    strengths chosen by eye from spectral atlases, not computed.
+    A black body with Balmer lines and jump (strongest at 9500 K), metal lines and line blanketing
+    below 4000 Å (cool stars) and TiO bands (below 4000 K). The strengths are chosen by eye from
+    spectral atlases.
     """
     hydrogen = np.exp(-0.5 * (np.log(temperature / 9500.0) / 0.38) ** 2)
     metals = np.clip((8000.0 - temperature) / 3500.0, 0, 1.25)
@@ -87,7 +95,7 @@ def _peculiar(wave: F8, kind: str) -> F8:
     depth = np.zeros_like(wave)
     if kind.startswith("DA"):
         width, strength = (34.0, 0.65) if kind == "DA_HOT" else (24.0, 0.75)
-        for k, line in enumerate(BALMER[:7]):  # pressure merges the higher ones
+        for k, line in enumerate(BALMER[:7]):  # higher lines are merged by pressure broadening
             x = (wave - line) / (width * (1 - 0.06 * k))
             depth += strength * 0.95**k / (1 + x * x) ** 1.2
         return np.asarray(planck(wave, 22_000.0 if kind == "DA_HOT" else 10_500.0) * np.exp(-depth))
@@ -106,7 +114,7 @@ def _peculiar(wave: F8, kind: str) -> F8:
 
 @cache
 def templates() -> Templates:
-    """The star templates: one a temperature, then the peculiar kinds."""
+    """The templates: one per temperature, then those of the peculiar kinds."""
     ln_wave = rest_grid(1300.0)
     wave = np.exp(ln_wave)
     flux = [photosphere(wave, t) for t in TEMPERATURES] + [_peculiar(wave, k) for k in PECULIAR]
@@ -126,7 +134,7 @@ def temperature_weights(temperature: F8) -> F8:
 
 @dataclass(frozen=True)
 class Stars:
-    """Noiseless stars: ``flux`` [n, PIXELS] in arbitrary units, radial velocity as ``z``."""
+    """Noiseless star spectra: ``flux`` [n, PIXELS] in arbitrary units, radial velocity as ``z``."""
 
     flux: F4
     z: F8
@@ -134,7 +142,7 @@ class Stars:
 
 
 def draw_stars(rng: np.random.Generator, n: int) -> Stars:
-    """Draw ``n`` stars: kind, temperature, radial velocity (thick disc and halo), reddening."""
+    """Draw ``n`` stars: kind, temperature, radial velocity and reddening."""
     kind = rng.choice(np.array(KINDS), n, p=np.array(SHARES) / np.sum(SHARES))
     u = rng.random((n, 3))
     z = rng.normal(0, 120.0, n) / LIGHT_SPEED
@@ -145,7 +153,7 @@ def draw_stars(rng: np.random.Generator, n: int) -> Stars:
         weights[i] = np.eye(weights.shape[1])[first + PECULIAR.index("CARBON")]
     for i in np.flatnonzero(kind == "WD"):
         weights[i] = 0
-        if u[i, 0] < 0.75:  # hot and cool DAs in between
+        if u[i, 0] < 0.75:  # DAs between the hot and the cool template
             weights[i, first : first + 2] = u[i, 1], 1 - u[i, 1]
         else:
             weights[i, first + (2 if u[i, 0] < 0.88 else 3)] = 1

@@ -1,4 +1,4 @@
-"""The objects on the fibres: drawn by class, scaled to a brightness, identified."""
+"""Mock targets: class, noiseless spectrum, brightness and identifier of each fibre."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
@@ -6,9 +6,9 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from qnal.spectra.mock.canvas import F4, F8, PIXELS, WAVE
 from qnal.spectra.mock.config import MockConfig
 from qnal.spectra.mock.galaxies import Galaxies, draw_galaxies
+from qnal.spectra.mock.model_grid import F4, F8, PIXELS, WAVE
 from qnal.spectra.mock.observation import signal_to_noise
 from qnal.spectra.mock.oddities import distort
 from qnal.spectra.mock.quasars import Quasars, draw_redshifts, render
@@ -20,17 +20,17 @@ BANDS = {"G": (4200.0, 5500.0), "R": (5700.0, 7200.0), "Z": (8500.0, 10_000.0)}
 
 @dataclass(frozen=True)
 class Targets:
-    """Objects (and sky positions) with their noiseless spectra; one row each.
+    """Targets and sky fibres with their noiseless spectra, one row each.
 
     Attributes:
-        targetid: i8; 0 until given.
+        targetid: 0 until assigned.
         signal: shape [n, PIXELS], 1e-17 erg/s/cm²/Å, zero for sky.
         z: NaN for sky.
         spectype: QSO, GALAXY, STAR or SKY.
         kind: a finer class, such as BAL, PASSIVE or M.
-        oddity: what is wrong with the spectrum, or an empty string.
+        oddity: kind of anomaly, or an empty string.
         bi_civ: balnicity index, km/s.
-        snr: median signal-to-noise a pixel in a typical DESI exposure.
+        snr: median signal-to-noise per pixel in a typical DESI exposure.
         ra, dec: degrees.
     """
 
@@ -53,13 +53,13 @@ class Targets:
         return Targets(*(getattr(self, f.name)[rows] for f in fields(self)))
 
     def join(self, other: "Targets") -> "Targets":
-        """These targets, then the other's."""
+        """Both sets of targets, these first."""
         return Targets(
             *(np.concatenate([getattr(self, f.name), getattr(other, f.name)]) for f in fields(self))
         )
 
     def without_spectra(self) -> "Targets":
-        """The same targets with a signal of no pixels, to be kept in numbers."""
+        """The same targets without pixels, which need little memory."""
         return replace(self, signal=self.signal[:, :0])
 
     def photometry(self) -> dict[str, F4]:
@@ -81,21 +81,21 @@ def draw_targets(
     config: MockConfig,
     boss: bool = False,
 ) -> Targets:
-    """Draw ``n`` objects of random class and brightness; identifiers and positions are left 0.
+    """Draw ``n`` targets of random class and brightness; identifiers and positions are 0.
 
     Args:
-        rng: everything follows from it.
-        n: how many.
+        rng: source of random numbers.
+        n: number of targets.
         mix: weights of the classes.
-        config: ranges and shares.
-        boss: draw quasars as BOSS selects them.
+        config: ranges of redshift and brightness, and shares of kinds.
+        boss: draw redshifts of quasars from BOSS's distribution.
     """
     names = sorted(mix)
     weights = np.array([mix[k] for k in names], float)
     drawn = rng.choice(np.array(names, dtype="U8"), n, p=weights / weights.sum())
     odd = drawn == "oddity"
-    # Oddities are ordinary objects that something happened to; without ordinary classes in the
-    # mix, they are of any.
+    # Anomalous spectra are distorted spectra of the other classes in the mix, or of any class if
+    # there are none.
     usual = {k: mix.get(k, 0.0) for k in ("galaxy", "qso", "star")}
     if not sum(usual.values()):
         usual = dict.fromkeys(usual, 1.0)
@@ -124,11 +124,11 @@ def draw_targets(
         oddity[odd] = distort(rng, strange)
         signal[odd] = strange
 
-    # Spread over the whole range in the logarithm, with few of the very faintest.
+    # Beta(2, 1.5) has mean 0.57 and falls to 0 at both ends.
     snr = config.snr_min * (config.snr_max / config.snr_min) ** rng.beta(2.0, 1.5, n)
     snr[drawn == "sky"] = 0
     median, peak = signal_to_noise(signal)
-    # An M dwarf's or an absorbed quasar's median can be nearly nothing: keep the peak sane.
+    # The median of an M dwarf or a strongly absorbed quasar may be nearly 0: limit the peak.
     factor = snr / np.maximum(np.maximum(median, 0.02 * peak), 1e-12)
     signal *= factor[:, None].astype(np.float32)
     snr = median * factor
@@ -148,6 +148,6 @@ def draw_targets(
 
 
 def desi_targetids(rng: np.random.Generator, n: int, brick: int) -> NDArray[np.int64]:
-    """``n`` distinct identifiers in the bit layout of desitarget: release, brick, object."""
+    """``n`` distinct TARGETIDs in desitarget's bit layout: release, brick, object."""
     objid = np.cumsum(rng.integers(1, 9, n))
     return (np.int64(RELEASE) << 42) | (np.int64(brick) << 22) | objid.astype(np.int64)

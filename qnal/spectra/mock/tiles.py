@@ -1,4 +1,4 @@
-"""How the rows of a tile tree are shared out over tiles, petals and exposures."""
+"""Distribution of the rows of a mock survey over tiles, petals and exposures."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,10 +13,10 @@ class Tile:
     """One pointing.
 
     Attributes:
-        index: 0, 1, … within its tree.
-        exposures: how often it is exposed.
-        targets: number of targets of each petal that is used.
-        last: how many of these the last exposure reached; fewer where rows ran out.
+        index: 0, 1, … within its part of the survey.
+        exposures: number of exposures.
+        targets: number of targets per petal.
+        last: number of these in the last exposure; fewer if the number of rows is reached.
     """
 
     index: int
@@ -25,14 +25,14 @@ class Tile:
     last: tuple[int, ...]
 
     def rows(self, petal: int, exposure: int) -> int:
-        """Rows of the file of a petal and an exposure (both counted from 0)."""
+        """Number of rows of the file of a petal and an exposure, both counted from 0."""
         return self.last[petal] if exposure == self.exposures - 1 else self.targets[petal]
 
 
 def share_out(rows: int, seed: list[int], config: MockConfig) -> Iterator[Tile]:
-    """Tiles with exactly ``rows`` rows (target × exposure) between them.
+    """Tiles that have ``rows`` rows (target × exposure) in total.
 
-    All but the last one or two are full, and do not depend on ``rows``.
+    All but the last two are full, and do not depend on ``rows``.
     """
     index = 0
     while rows > 0:

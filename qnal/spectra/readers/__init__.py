@@ -1,1 +1,1 @@
-"""Readers of files of spectra, one per kind of file."""
+"""Readers of spectra, one module or package per kind of file."""

@@ -56,7 +56,7 @@ def test_the_older_layout_gives_the_same_spectra(
     assert set(status) == {"ok"}
     assert snr.shape == (len(x),) and np.isfinite(snr).all()
     # Log bins do not fill the bins of another grid: some would be empty.
-    with pytest.raises(InputError, match=r"old\.fits: .* network\.grid=log"):
+    with pytest.raises(InputError, match=r"old\.fits: .* use the log grid"):
         read_boss_spectra(path, named_grid("linear"))
 
 

@@ -1,4 +1,4 @@
-"""DESI coadds: identity of every row, masks, flags, and refusals."""
+"""DESI coadds: target table, masks, dead cameras, and refused files."""
 
 import gzip
 import shutil
@@ -12,8 +12,9 @@ import pytest
 
 from qnal.errors import InputError
 from qnal.spectra.grid import named_grid
-from qnal.spectra.readers.desi import Coadd, read_coadd
-from qnal.spectra.spectra_file import SpectraFile, find_coadds
+from qnal.spectra.readers.desi import Coadd, find_coadds, read_coadd
+from qnal.spectra.rebin import BLOCK
+from qnal.spectra.spectra_file import SpectraFile
 from qnal.spectra.target_table import TARGET_COLUMNS
 
 LOG = named_grid("log")
@@ -192,6 +193,22 @@ def test_zipped_and_plain_files_are_one(tmp_path: Path, coadd_parts: Parts) -> N
     assert np.array_equal(plain.x, other.x)
     # Side by side in a tree, they are one file, not two.
     assert [f.name for f in find_coadds(str(tmp_path), "data.pool")] == ["coadd-a.fits"]
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_chunks_do_not_change_the_result(
+    tmp_path: Path, coadd_parts: Parts, monkeypatch: pytest.MonkeyPatch, zipped: bool
+) -> None:
+    file = coadd_parts(rows=75).write(tmp_path / "coadd-a.fits")
+    if zipped:
+        (tmp_path / "a.fits.gz").write_bytes(gzip.compress(file.path.read_bytes(), 1))
+        file = SpectraFile("a", tmp_path / "a.fits.gz")
+    whole = read_coadd(file, LOG)
+    monkeypatch.setattr("qnal.spectra.readers.desi.coadd.CHUNK", 2 * BLOCK)
+    chunks = read_coadd(file, LOG)
+    assert chunks.digest == whole.digest
+    assert np.array_equal(chunks.x, whole.x)
+    assert chunks.table.equals(whole.table)
 
 
 def test_digest_follows_the_content(tmp_path: Path, coadd_parts: Parts) -> None:

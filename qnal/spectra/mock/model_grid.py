@@ -1,8 +1,7 @@
-"""The observed wavelength grid on which noiseless spectra are drawn, and the strokes.
+"""The wavelength grid of noiseless model spectra, and functions that add lines to them.
 
-All spectra are drawn at one coarse logarithmic resolution (120 km/s a pixel) and interpolated to
-the native pixels of a spectrograph afterwards: three times fewer pixels than DESI's, and a redshift
-is a shift by a number of pixels.
+The grid is logarithmic, with 120 km/s per pixel and a third of DESI's pixels, so that a redshift is
+a shift by a number of pixels. Models are interpolated to the pixels of a spectrograph later.
 """
 
 from dataclasses import dataclass
@@ -21,12 +20,12 @@ LN_WAVE: F8 = START + STEP * np.arange(PIXELS, dtype=np.float64)
 WAVE: F8 = np.exp(LN_WAVE)  # Å, 3580 to 10372
 
 
-def add_gaussians(canvas: F4, centre: F8, fwhm: F8, height: NDArray[np.floating]) -> None:
-    """Add one Gaussian in ln(wavelength) to each row, in place.
+def add_gaussians(flux: F4, centre: F8, fwhm: F8, height: NDArray[np.floating]) -> None:
+    """Add one Gaussian in ln(wavelength) to each spectrum, in place.
 
     Args:
-        canvas: shape [n, PIXELS].
-        centre: observed wavelength, shape [n], Å; it may lie outside the canvas.
+        flux: shape [n, PIXELS].
+        centre: observed wavelength, shape [n], Å; it may lie outside the grid.
         fwhm: shape [n], km/s.
         height: peak values, shape [n].
     """
@@ -42,24 +41,30 @@ def add_gaussians(canvas: F4, centre: F8, fwhm: F8, height: NDArray[np.floating]
     value = height[rows, None].astype(np.float32) * np.exp(np.float32(-0.5) * x * x)
     inside = (pixel >= 0) & (pixel < PIXELS)
     index = (rows[:, None] * PIXELS + pixel.astype(np.int64))[inside]
-    canvas.reshape(-1)[index] += value[inside]  # a row's pixels are distinct: no add.at needed
+    flux.reshape(-1)[index] += value[inside]  # indices are distinct: np.add.at is not needed
 
 
-def add_emission(canvas: F4, continuum: F4, centre: F8, fwhm: F8, ew: NDArray[np.floating]) -> None:
-    """Add emission lines of given observed equivalent width (Å) to each row, in place.
+def add_emission(flux: F4, continuum: F4, centre: F8, fwhm: F8, ew: NDArray[np.floating]) -> None:
+    """Add an emission line of given observed equivalent width to each spectrum, in place.
 
-    The height follows from the continuum at the line, or at the canvas's edge for a line outside
-    of which only a wing may be seen.
+    The continuum is taken at the centre of the line, or at the edge of the grid for a line outside.
+
+    Args:
+        flux: shape [n, PIXELS].
+        continuum: shape [n, PIXELS].
+        centre: observed wavelength, shape [n], Å.
+        fwhm: shape [n], km/s.
+        ew: equivalent width, shape [n], Å.
     """
     pixel = np.clip((np.log(centre) - START) / STEP, 0, PIXELS - 1).astype(np.int64)
-    level = continuum[np.arange(len(canvas)), pixel]
+    level = continuum[np.arange(len(flux)), pixel]
     sigma = centre * fwhm / (2.3548 * LIGHT_SPEED)
-    add_gaussians(canvas, centre, fwhm, level * ew / (sigma * np.sqrt(2 * np.pi)))
+    add_gaussians(flux, centre, fwhm, level * ew / (sigma * np.sqrt(2 * np.pi)))
 
 
 @dataclass(frozen=True)
 class Templates:
-    """Rest-frame spectra on a grid of the canvas's step.
+    """Rest-frame spectra on a grid with the same step.
 
     Attributes:
         ln_wave: ln of the rest wavelengths in Å, shape [npix].
@@ -70,14 +75,14 @@ class Templates:
     flux: F4
 
     def observed(self, weights: NDArray[np.floating], z: F8) -> F4:
-        """Weighted sums of the templates, redshifted onto the canvas.
+        """Weighted sums of the templates, redshifted onto the observed grid.
 
         Args:
             weights: shape [n, k].
-            z: shape [n]; the templates must cover the canvas at this redshift.
+            z: shape [n]; the templates must cover the observed grid at this redshift.
 
         Returns:
-            shape [n, PIXELS].
+            Shape [n, PIXELS].
         """
         mixed = weights.astype(np.float32) @ self.flux
         shift = (START - np.log1p(z) - self.ln_wave[0]) / STEP
@@ -92,14 +97,14 @@ class Templates:
 
 
 def rest_grid(first: float, last: float = 10_600.0) -> F8:
-    """Logarithms of rest wavelengths from ``first`` to ``last`` (Å) in the canvas's step."""
+    """Logarithms of rest wavelengths from ``first`` to ``last`` (Å) in steps of STEP."""
     return np.arange(float(np.log(first)), float(np.log(last)), STEP, dtype=np.float64)
 
 
 def draw_from(
     rng: np.random.Generator, z: list[float], density: list[float], n: int, z_max: float = np.inf
 ) -> F8:
-    """Draw ``n`` redshifts from a piecewise linear density, cut off at ``z_max``."""
+    """Draw ``n`` redshifts below ``z_max`` from a piecewise linear density."""
     fine = np.linspace(z[0], min(z[-1], z_max), 400)
     cumulative = np.cumsum(np.interp(fine, z, density))
     drawn: F8 = np.interp(rng.random(n) * cumulative[-1], cumulative, fine)
