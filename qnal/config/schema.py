@@ -102,6 +102,14 @@ class DataConfig:
     desi: DesiConfig = key("labelled DESI spectra")
     boss: BossConfig = key("labelled BOSS spectra")
     pool: Any = key("the unlabelled spectra to score: coadd files, or folders of them", PATHS)
+    redrock: str | None = key(
+        "folder of Redrock's results (redrock-*.fits, zbest-*.fits, qso_mgii-*.fits); null for the "
+        "folders of the coadds"
+    )
+    redrock_rerun: str | None = key(
+        "folder of the results of Redrock run again with the priors that infer.redrock_priors "
+        "writes; null if it was not run again"
+    )
     use_mask: bool = key("ignore pixels that the MASK extension flags")
     bad: BadRows = key("what becomes of labels with low confidence (quality below 2.5)")
     mock: MockConfig | None = key("the mock survey; null for real files")
@@ -242,7 +250,20 @@ class InferConfig:
         "when an input file counts as unchanged: same size and time (stat), or same content"
     )
     csv: bool = key("also write _scores.csv, the table of the reference")
-    qso_qn: bool = key("also write a qso_qn-*.fits table per coadd, as DESI's pipeline does")
+    qso_qn: bool = key(
+        "also write a qso_qn-*.fits table per coadd, as DESI's pipeline does, where Redrock's "
+        "results and those of all re-runs that it needs are there"
+    )
+    redrock_priors: Any = key(
+        "also write a PRIORS file per coadd, for the targets that DESI would run Redrock on again "
+        "(true) or for all quasars (all)",
+        Valid("true, false or all", lambda v: isinstance(v, bool) or v == "all"),
+    )
+    qn_confidence: float = key(
+        "largest mean line confidence above which a spectrum is a quasar in qso_qn tables and "
+        "priors",
+        Valid("a confidence from 0 up to 0.99", lambda v: 0 <= v <= 0.99),
+    )
 
 
 @dataclass
