@@ -255,6 +255,11 @@ class QueryConfig:
         "of qnal.query.strategies.strategy.Strategy, and its arguments"
     )
     n: int = key("number of targets to select", at_least(1, "a number of targets"))
+    control: int = key(
+        "number of control picks: further targets, drawn uniformly over all that could be "
+        "labelled, whose labels measure the pool without bias",
+        at_least(0, "a number of targets"),
+    )
     som_percentile: float | None = key(
         "reject spectra in SOM cells whose number of spectra is at most this percentile",
         Valid("a percentile from 0 up to, not including, 100", lambda v: 0 <= v < 100).or_null(
