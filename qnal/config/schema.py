@@ -36,6 +36,7 @@ class Stage(StrEnum):
     som = "som"
     infer = "infer"
     query = "query"
+    inspect = "inspect"
     mock = "mock"
     pipeline = "pipeline"
 
@@ -314,6 +315,26 @@ class QueryConfig:
 
 
 @dataclass
+class InspectConfig:
+    """The inspection page."""
+
+    selection: str | None = key(
+        "the selection to inspect, CSV or Parquet; null for the last one in work_dir"
+    )
+    blind: bool = key("leave out what the ensemble and Redrock say")
+    per_page: int = key(
+        "largest number of spectra in one file; more are split into several",
+        at_least(1, "a number of spectra"),
+    )
+    title: str | None = key(
+        "name of the campaign, which becomes part of the name of the CSV of labels",
+        Valid(
+            "letters, digits, dots and hyphens", lambda v: bool(re.fullmatch(r"[A-Za-z0-9.-]+", v))
+        ).or_null("one made from the selection's fingerprint"),
+    )
+
+
+@dataclass
 class TrackingConfig:
     """Recording of runs in MLflow."""
 
@@ -341,6 +362,7 @@ class Config:
     som: SomConfig = key("the self-organizing map (SOM)")
     infer: InferConfig = key("scoring of a pool")
     query: QueryConfig = key("selection of spectra to inspect")
+    inspect: InspectConfig = key("the inspection page")
     executor: dict[str, Any] = key(
         "where members are trained and files scored: `_target_`, a concurrent.futures.Executor, "
         "and its arguments"
