@@ -103,6 +103,14 @@ class DataConfig:
     desi: DesiConfig = key("labelled DESI spectra")
     boss: BossConfig = key("labelled BOSS spectra")
     pool: Any = key("the unlabelled spectra to score: coadd files, or folders of them", PATHS)
+    redrock: str | None = key(
+        "folder of Redrock's results (redrock-*.fits, zbest-*.fits, qso_mgii-*.fits); null for the "
+        "folders of the coadds"
+    )
+    redrock_rerun: str | None = key(
+        "folder of the results of Redrock run again with the priors that infer.redrock_priors "
+        "writes; null if it was not run again"
+    )
     use_mask: bool = key("ignore pixels that the MASK extension flags")
     bad: BadRows = key("what becomes of labels with low confidence (quality below 2.5)")
     mock: MockConfig | None = key("the mock survey; null for real files")
@@ -242,8 +250,21 @@ class InferConfig:
     verify: Verify = key(
         "when an input file counts as unchanged: same size and time (stat), or same content"
     )
-    csv: bool = key("also write scores.csv, the table of the reference")
-    qso_qn: bool = key("also write a qso_qn-*.fits table per coadd, as DESI's pipeline does")
+    csv: bool = key("also write _scores.csv, the table of the reference")
+    qso_qn: bool = key(
+        "also write a qso_qn-*.fits table per coadd, as DESI's pipeline does, where Redrock's "
+        "results and those of all re-runs that it needs are there"
+    )
+    redrock_priors: Any = key(
+        "also write a PRIORS file per coadd, for the targets that DESI would run Redrock on again "
+        "(true) or for all quasars (all)",
+        Valid("true, false or all", lambda v: isinstance(v, bool) or v == "all"),
+    )
+    qn_confidence: float = key(
+        "largest mean line confidence above which a spectrum is a quasar in qso_qn tables and "
+        "priors",
+        Valid("a confidence from 0 up to 0.99", lambda v: 0 <= v <= 0.99),
+    )
 
 
 @dataclass
@@ -256,6 +277,11 @@ class QueryConfig:
         "of qnal.query.strategies.strategy.Strategy, and its arguments"
     )
     n: int = key("number of targets to select", at_least(1, "a number of targets"))
+    control: int = key(
+        "number of control picks: further targets, drawn uniformly over all that could be "
+        "labelled, whose labels measure the pool without bias",
+        at_least(0, "a number of targets"),
+    )
     som_percentile: float | None = key(
         "reject spectra in SOM cells whose number of spectra is at most this percentile",
         Valid("a percentile from 0 up to, not including, 100", lambda v: 0 <= v < 100).or_null(
