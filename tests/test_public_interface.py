@@ -19,7 +19,7 @@ from qnal.summary import Summary
 CONF = Path(__file__).parents[1] / "conf"
 
 KEYS = {
-    "": "stage seed work_dir traceback data network lines train ensemble som infer query executor "
+    "": "stage seed work_dir traceback data network lines train ensemble som infer query inspect executor "
     "tracking",
     "data": "kind desi boss pool use_mask bad mock",
     "data.desi": "spectra truth single_exposure bal_recorded",
@@ -36,6 +36,7 @@ KEYS = {
     "verify csv qso_qn",
     "query": "scores strategy n control som_percentile som_counts max_outlier camera bad_cameras "
     "exclude memory_limit temp_dir",
+    "inspect": "selection blind per_page title",
     "tracking": "kind uri experiment",
 }
 CHOICES = {
@@ -45,6 +46,7 @@ CHOICES = {
     "executor": "dask local serial slurm threads",
     "experiment": "demo reference slurm survey",
     "infer": "numpy quasarnp tensorflow",
+    "inspect": "page",
     "lines": "quasarnet",
     "network": "quasarnet",
     "query": "entropy least_confidence margin mutual_info random stratified vote_entropy",
@@ -102,7 +104,7 @@ def test_group_choices(group):
 
 
 def test_stages_and_exit_codes():
-    assert {"train", "som", "infer", "query", "mock", "pipeline"} <= set(Stage)
+    assert {"train", "som", "infer", "query", "inspect", "mock", "pipeline"} <= set(Stage)
     assert EXIT_CODES == {"done": 0, "refused": 1, "incomplete": 3}
     assert INTERRUPTED == 130
 
