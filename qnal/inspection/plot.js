@@ -67,7 +67,7 @@ class Plots {
       };
     }
     this.#followRest();
-    this.models("shown").location = z;
+    this.models("shown").location = z; // a dotted line in the members' histogram
   }
 
   zoomOut() {
