@@ -59,7 +59,7 @@ def _spectrum() -> figure:
     ):
         source = ColumnDataSource({"wave": [], "label": [], "share": []}, name=name)
         span = VSpan(x="wave", line_color=colour, line_dash=dash, line_width=1.2)
-        plot.add_glyph(source, span, name=f"{name}_lines")
+        plot.add_glyph(source, span, name=f"{name}_lines", level="underlay")
         plot.text("wave", "share", "label", source=source, y_range_name="share", x_offset=3,
                   text_color=colour, text_font_size="11px", name=f"{name}_labels")  # fmt: skip
     return plot

@@ -137,7 +137,7 @@ class Browser:
 def browser(tmp_path: Path) -> Iterator[Browser]:
     """Start a Chromium with a profile of its own; the test is skipped where there is none."""
     webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-    binary = shutil.which("chromium") or shutil.which("google-chrome")
+    binary = next(filter(None, map(shutil.which, ("chromium", "google-chrome", "chrome"))), None)
     driver = shutil.which("chromedriver")
     if not binary or not driver:
         pytest.skip("no Chromium with chromedriver in PATH (Debian: chromium, chromium-driver)")
