@@ -28,7 +28,6 @@ from qnal.inference.score_task import (
 )
 from qnal.progress import progress, say
 from qnal.scores.dataset import DatasetDescription, ScoresFolder, SomReference, relative_path
-from qnal.scores.file_index import content_digest
 from qnal.scores.pool_figures import by_night, by_petal
 from qnal.scores.pool_report import pool_metrics, pool_tables, som_of_pool, uncertainty_by_class
 from qnal.scores.reference_csv import write_reference_csv
@@ -212,9 +211,8 @@ def _metrics(task: ScoreTask, outcome: PoolOutcome) -> dict[str, Number]:
 def _record(job: Job, run: Run, task: ScoreTask, outcome: PoolOutcome) -> dict[str, Number]:
     """Metrics of the whole dataset, with tables and figures."""
     scores, som = task.outputs.scores, task.outputs.som
-    digest = content_digest(outcome.entries)
     fingerprint = None if som is None else som.fingerprint
-    found = statistics(scores, outcome.entries, digest, fingerprint)
+    found = statistics(scores, outcome.entries, fingerprint, outcome.before)
     for name, table in pool_tables(found).items():
         with written_aside(job.folder / name) as scratch:
             table.to_csv(scratch, index=False)
