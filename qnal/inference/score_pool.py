@@ -10,7 +10,8 @@ from filelock import FileLock, Timeout
 from qnal.errors import InputError
 from qnal.executors.tasks import LostError, MakeExecutor, completed
 from qnal.files import remove_scratch
-from qnal.inference.score_task import FileToScore, Outcome, ScoreTask, UnreadableError
+from qnal.inference.input_file import UnreadableError
+from qnal.inference.score_task import FileToScore, Outcome, ScoreTask
 from qnal.scores.file_index import IndexEntry, VoteCounts
 from qnal.spectra.spectra_file import SpectraFile
 

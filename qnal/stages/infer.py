@@ -12,20 +12,14 @@ from qnal.ensemble.folder import EnsembleFolder
 from qnal.errors import ConfigError, InputError
 from qnal.files import written_aside
 from qnal.fingerprint import fingerprint
+from qnal.inference.artifacts import SomFiles, WeightFiles
+from qnal.inference.input_file import Reading
 from qnal.inference.keys import dataset_key, predictions_key
 from qnal.inference.members import check_min_lines, usable_precision
 from qnal.inference.packing import Packing
 from qnal.inference.prediction_cache import PredictionCache
 from qnal.inference.score_pool import Callbacks, PoolOutcome, locked, score_pool
-from qnal.inference.score_task import (
-    Outputs,
-    Passes,
-    Reading,
-    ScoreTask,
-    SomFiles,
-    WeightFiles,
-    forget_members,
-)
+from qnal.inference.score_task import Outputs, Passes, ScoreTask, forget_members
 from qnal.progress import progress, say
 from qnal.scores.dataset import DatasetDescription, ScoresFolder, SomReference, relative_path
 from qnal.scores.pool_figures import by_night, by_petal
