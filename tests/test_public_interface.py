@@ -47,7 +47,8 @@ CHOICES = {
     "infer": "numpy quasarnp tensorflow",
     "lines": "quasarnet",
     "network": "quasarnet",
-    "query": "entropy least_confidence margin mutual_info random stratified vote_entropy",
+    "query": "entropy herding least_confidence margin mixture mutual_info power random "
+    "redshift_spread stratified typical variation_ratio vote_entropy",
     "som": "torus",
     "tracking": "none server sqlite",
     "train": "reference small",

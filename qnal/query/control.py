@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from qnal.errors import InputError
 from qnal.query.candidates import ORDER, Candidates
 from qnal.query.filters.filter import Filter, SkipFilter
-from qnal.query.score_table import ScoreTable, random_number
+from qnal.query.random_number import random_number
+from qnal.query.score_table import ScoreTable
 
 TABLE = "control_picks"
 LABELLABLE = "utility IS NOT NULL AND science"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from qnal.errors import InputError
 from qnal.query import control
@@ -15,6 +16,7 @@ from qnal.query.funnel import Funnel
 from qnal.query.options import QueryOptions
 from qnal.query.score_table import ScoreTable, open_scores
 from qnal.query.selection import Selection
+from qnal.query.strategies.mixture import Mixture
 from qnal.query.strategies.strategy import Strategy
 
 BMU_TYPES = {"BMU": "INTEGER", "BMU_DISTANCE": "FLOAT", "BMU_OUTLIER": "FLOAT"}
@@ -25,6 +27,7 @@ def select(
     options: QueryOptions,
     bmu: Path | None = None,
     cells: int | None = None,
+    prototypes: NDArray[np.floating] | None = None,
 ) -> Selection:
     """Select the targets with the highest utility, and control picks.
 
@@ -35,6 +38,7 @@ def select(
         bmu: folder of Parquet parts with FILE, ROW, BMU, BMU_DISTANCE and BMU_OUTLIER; takes
             precedence over such columns in ``scores``.
         cells: number of cells of the SOM.
+        prototypes: its weights, shape [cells, npix], which some strategies need.
 
     Raises:
         ConfigError: ``options`` need ``cells``, or ``memory_limit`` or ``temp_dir`` is unusable.
@@ -44,21 +48,31 @@ def select(
     filters = options.filters(cells)
     columns = {column for step in filters for column in step.columns}
     with open_scores(
-        scores, bmu, options.strategy, columns, options.temp_dir, options.memory_limit, options.seed
+        scores,
+        bmu,
+        options.strategy,
+        columns,
+        options.temp_dir,
+        options.memory_limit,
+        options.seed,
+        prototypes,
     ) as table:
-        _check_utility(table, options.strategy)
-        funnel = Funnel(table, options.strategy)
+        strategy = table.strategy
+        _check_utility(table, strategy)
+        funnel = Funnel(table, strategy)
+        if isinstance(strategy, Mixture):
+            funnel.candidates.notes += strategy.notes
         funnel.apply_all(filters)
         population = None
         if options.control:
             population = control.draw_control(table, filters, options.control, options.seed)
             funnel.drop_control()
-        funnel.select(options.n, options.strategy, np.random.default_rng(options.seed))
+        funnel.select(options.n, strategy, np.random.default_rng(options.seed))
         if population is not None:
             _add_control(funnel)
         return Selection(
             table=_selected_rows(table, funnel.candidates.rows),
-            strategy=options.strategy,
+            strategy=strategy,
             funnel=funnel.counts,
             histogram=funnel.histogram,
             notes=funnel.candidates.notes,
@@ -86,7 +100,8 @@ def _add_control(funnel: Funnel) -> None:
     candidates.store(
         f"""
         SELECT *, false AS control FROM selected UNION ALL BY NAME
-        SELECT *, {first} + row_number() OVER (ORDER BY TARGETID) AS rank, true AS control
+        SELECT *, {first} + row_number() OVER (ORDER BY TARGETID) AS rank, true AS control,
+            'control' AS strategy
         FROM {control.TABLE}""",
         "selected_and_control",
     )
@@ -100,9 +115,10 @@ def _selected_rows(table: ScoreTable, rows: str) -> pa.Table:
     columns += [
         f'source."{column}"'
         for column in table.columns
-        if column not in {"RANK", "UTILITY", "N_TILES", "CONTROL", *bmu_types}
+        if column not in {"RANK", "UTILITY", "N_TILES", "STRATEGY", "CONTROL", *bmu_types}
     ]
     columns += [f"selected.{column}::{kind} AS {column}" for column, kind in bmu_types.items()]
+    columns.append("selected.strategy AS STRATEGY")
     columns.append(f"{'selected.control' if rows != 'selected' else 'false'} AS CONTROL")
     tiles = "count(DISTINCT TILEID)" if "TILEID" in table.columns else "NULL"
     return table.connection.sql(
