@@ -35,7 +35,7 @@ KEYS = {
     "infer": "backend precision batch_size threads limit random_order strict sky keep_members "
     "verify csv qso_qn",
     "query": "scores strategy n control som_percentile som_counts max_outlier camera bad_cameras "
-    "exclude memory_limit temp_dir",
+    "exclude labels filters memory_limit temp_dir",
     "tracking": "kind uri experiment",
 }
 CHOICES = {

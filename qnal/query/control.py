@@ -38,7 +38,7 @@ def draw_control(table: ScoreTable, filters: Sequence[Filter], n: int, seed: int
     """
     wanted = Candidates(table, f"(FROM spectra WHERE {LABELLABLE})")
     for step in filters:
-        if step.interesting or step.per_target or any(c not in table.columns for c in step.columns):
+        if step.interesting or step.per_target or not all(map(table.has, step.columns)):
             continue
         try:
             wanted.rows = f"({step.keep(wanted)})"

@@ -39,6 +39,7 @@ class Funnel:
         """Apply the filters in order."""
         for step in filters:
             if step.per_target:
+                self._missing(step)
                 before = self.candidates.histogram(self._highest, BINS)
                 self.candidates.store(step.keep(self.candidates), "best_spectra")
                 after = self.candidates.histogram(self._highest, BINS)
@@ -48,8 +49,8 @@ class Funnel:
                 self._apply(step)
 
     def _apply(self, step: Filter) -> None:
-        missing = [name for name in step.columns if name not in self.candidates.table.columns]
         try:
+            missing = self._missing(step)
             if missing:
                 raise SkipFilter(f"the scores have no {' and no '.join(missing)}")
             self.candidates.rows = f"({step.keep(self.candidates)})"
@@ -57,6 +58,16 @@ class Funnel:
             self.candidates.notes.append(f"Filter “{step.name}” was skipped: {skipped}.")
             return
         self.counts.append((step.name, self.candidates.count()))
+
+    def _missing(self, step: Filter) -> list[str]:
+        """The columns that a filter needs and the scores lack."""
+        missing = [name for name in step.columns if not self.candidates.table.has(name)]
+        if missing and not step.optional:
+            raise InputError(
+                f"the filter “{step.name}” needs {' and '.join(missing)}, which the scores do not "
+                "have; leave it out of query.filters, or score with files that have it."
+            )
+        return missing
 
     def drop_control(self) -> None:
         """Take the control picks out of the candidates, so that they do not use up picks."""

@@ -50,6 +50,7 @@ class ScoreTable:
         has_sidecar: whether BMUs were given in files of their own.
         strategy: the strategy that defines the utility; of a mixture, what the scores allow.
         prototypes: weights of the SOM that the BMUs refer to, shape [cells, npix]; None if unknown.
+        cells: number of cells of that SOM; None if unknown.
     """
 
     connection: duckdb.DuckDBPyConnection
@@ -59,12 +60,17 @@ class ScoreTable:
     has_sidecar: bool
     strategy: Strategy
     prototypes: NDArray[np.floating] | None = None
+    cells: int | None = None
     _integers: list[str] = field(default_factory=list)
 
     @property
     def has_bmu(self) -> bool:
         """Whether BMUs are known, from files of their own or from a column BMU."""
         return self.has_sidecar or "BMU" in self.columns
+
+    def has(self, column: str) -> bool:
+        """Whether the scores have a column, or BMUs given in files of their own."""
+        return column in self.columns or (self.has_sidecar and column in BMU_COLUMNS)
 
     def value(self, sql: str) -> int | float | None:
         """The only value of the only row of a query's result."""
@@ -113,6 +119,7 @@ def open_scores(
     memory_limit: str = "4GB",
     seed: int = 0,
     prototypes: NDArray[np.floating] | None = None,
+    cells: int | None = None,
 ) -> Iterator[ScoreTable]:
     """Open scores for a query; the database is removed after the block.
 
@@ -126,6 +133,7 @@ def open_scores(
         memory_limit: memory that DuckDB may use, such as ``4GB``.
         seed: seed of the column RANDOM of strategies.
         prototypes: weights of the SOM that the BMUs refer to, shape [cells, npix].
+        cells: number of cells of that SOM.
 
     Raises:
         ConfigError: ``memory_limit`` or ``temp_dir`` cannot be used.
@@ -139,7 +147,7 @@ def open_scores(
         _connect(temporary, memory_limit) as connection,
     ):
         try:
-            yield _load(connection, scores, bmu, strategy, columns, name, seed, prototypes)
+            yield _load(connection, scores, bmu, strategy, columns, name, seed, prototypes, cells)
         except duckdb.OutOfMemoryException as error:
             raise InputError(
                 f"{name}: the query exceeds its memory limit of {memory_limit} and the free space "
@@ -171,6 +179,7 @@ def _load(
     name: str,
     seed: int,
     prototypes: NDArray[np.floating] | None,
+    cells: int | None,
 ) -> ScoreTable:
     files = _create_source(connection, scores)
     # All later queries have an ORDER BY where the order matters; this saves memory.
@@ -195,7 +204,7 @@ def _load(
         raise InputError(f"{name}: holds no spectra.")
     if unnamed:
         raise InputError(f"{name}: {unnamed} of {rows} spectra have no TARGETID.")
-    table = ScoreTable(connection, types, files, rows, bmu is not None, strategy, prototypes)
+    table = ScoreTable(connection, types, files, rows, bmu is not None, strategy, prototypes, cells)
     source = _parquet(files, same_columns=True) if files else "source"
     if bmu is not None and rows != table.value(f"SELECT count(*) FROM {source}"):
         raise InputError(f"{bmu}: has several BMUs for one spectrum (FILE, ROW).")

@@ -46,7 +46,7 @@ def select(
             left.
     """
     filters = options.filters(cells)
-    columns = {column for step in filters for column in step.columns}
+    columns = {column for step in filters for column in (*step.columns, *step.also)}
     with open_scores(
         scores,
         bmu,
@@ -56,6 +56,7 @@ def select(
         options.memory_limit,
         options.seed,
         prototypes,
+        cells,
     ) as table:
         strategy = table.strategy
         _check_utility(table, strategy)

@@ -14,6 +14,7 @@ from qnal.query.options import QueryOptions
 from qnal.query.select import select
 from qnal.query.selection import Selection
 from qnal.scores.dataset import ScoresFolder
+from qnal.som.som import SelfOrganizingMap
 from qnal.spectra.grid import named_grid
 from qnal.spectra.spectra_file import paths_of
 from qnal.stages import Job
@@ -35,7 +36,8 @@ def query(config: Config, job: Job) -> Summary:
     scores = _Scores.at(path, config)
     with job.recorder.run("query", job.parent, {"qnal.stage": "query"}) as run:
         run.config(to_dict(config))
-        selection = select(scores.parts, _options(config), scores.bmu, scores.cells)
+        prototypes = None if scores.som is None else scores.som.weights
+        selection = select(scores.parts, _options(config), scores.bmu, scores.cells, prototypes)
         notes = [*scores.notes, *selection.notes]
         targets, table = selection.write(job.folder)
         metrics = {
@@ -75,6 +77,8 @@ def _options(config: Config) -> QueryOptions:
         max_outlier=settings.max_outlier,
         camera=settings.camera,
         exclude=paths_of(settings.exclude, "query.exclude"),
+        labels=WorkFolder(config.work).given_or_latest(settings.labels, "query.labels", "labels"),
+        steps=settings.created_filters(),
         bad_cameras=paths_of(settings.bad_cameras, "query.bad_cameras"),
         memory_limit=settings.memory_limit,
         temp_dir=None if settings.temp_dir is None else Path(settings.temp_dir).expanduser(),
@@ -90,6 +94,7 @@ class _Scores:
         bmu: folder of their BMUs; None where there are none beside the scores.
         cells: number of cells of the SOM; None if there is no SOM.
         notes: sentences for the user.
+        som: the SOM of the BMUs, if it is at hand.
         pool, grid: of the spectra; None for a table.
     """
 
@@ -97,6 +102,7 @@ class _Scores:
     bmu: Path | None
     cells: int | None
     notes: list[str]
+    som: SelfOrganizingMap | None = None
     pool: Any = None
     grid: str | None = None
 
@@ -115,9 +121,29 @@ class _Scores:
             folder.bmus(som.fingerprint) if som else None,
             som.cells if som else None,
             [missing] if scored < files else [],
+            _som(config, som.fingerprint) if som else None,
             description.pool,
             description.grid,
         )
+
+
+def _som(config: Config, fingerprint: str) -> SelfOrganizingMap | None:
+    """The SOM that BMUs are of: ``som.path`` or the latest one, if it has the fingerprint."""
+    work = WorkFolder(config.work)
+    given = None if config.som.path is None else Path(config.som.path).expanduser().absolute()
+    rows, columns = config.som.shape
+    for path in (given, work.latest("som")):
+        if path is None or not path.exists():
+            continue
+        described = (path / "som.json").exists()
+        form = ((rows, columns), (config.som.wrap, config.som.wrap))
+        try:
+            som = SelfOrganizingMap.load(path) if described else SelfOrganizingMap.load(path, *form)
+        except QnalError:
+            continue
+        if som.fingerprint == fingerprint:
+            return som
+    return None
 
 
 def _record_gallery(
