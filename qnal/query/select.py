@@ -14,11 +14,13 @@ from qnal.errors import InputError
 from qnal.query import control
 from qnal.query.funnel import Funnel
 from qnal.query.options import QueryOptions
+from qnal.query.reason import reasons
 from qnal.query.score_table import ScoreTable, open_scores
 from qnal.query.selection import Selection
 from qnal.query.strategies.mixture import Mixture
 from qnal.query.strategies.strategy import Strategy
 
+LAST_COLUMNS = ("CELL_SPECTRA", "STRATEGY", "CONTROL", "REASON")
 BMU_TYPES = {"BMU": "INTEGER", "BMU_DISTANCE": "FLOAT", "BMU_OUTLIER": "FLOAT"}
 
 
@@ -28,6 +30,7 @@ def select(
     bmu: Path | None = None,
     cells: int | None = None,
     prototypes: NDArray[np.floating] | None = None,
+    members: int | None = None,
 ) -> Selection:
     """Select the targets with the highest utility, and control picks.
 
@@ -39,6 +42,7 @@ def select(
             precedence over such columns in ``scores``.
         cells: number of cells of the SOM.
         prototypes: its weights, shape [cells, npix], which some strategies need.
+        members: number of members of the ensemble, for the reasons of the picks.
 
     Raises:
         ConfigError: ``options`` need ``cells``, or ``memory_limit`` or ``temp_dir`` is unusable.
@@ -72,12 +76,15 @@ def select(
         if population is not None:
             _add_control(funnel)
         return Selection(
-            table=_selected_rows(table, funnel.candidates.rows),
+            table=_with_reasons(
+                _selected_rows(table, funnel.candidates.rows), strategy, members, population
+            ),
             strategy=strategy,
             funnel=funnel.counts,
             histogram=funnel.histogram,
             notes=funnel.candidates.notes,
             control_population=population,
+            seed=options.seed,
         )
 
 
@@ -109,19 +116,38 @@ def _add_control(funnel: Funnel) -> None:
     funnel.counts.append(("selected, with control picks", candidates.count()))
 
 
+def _with_reasons(
+    selected: pa.Table, strategy: Strategy, members: int | None, population: int | None
+) -> pa.Table:
+    """The selection with REASON as its last column."""
+    # The utility of a mixture is that of its first strategy.
+    first = strategy.parts[0][0] if isinstance(strategy, Mixture) else strategy
+    why = reasons(selected, {first.name: first.label}, members, population)
+    return selected.append_column("REASON", pa.array(why, pa.string()))
+
+
 def _selected_rows(table: ScoreTable, rows: str) -> pa.Table:
-    """RANK, UTILITY and N_TILES of the selected spectra, all columns of the scores, CONTROL."""
+    """RANK, UTILITY and N_TILES of the selected spectra, all columns of the scores, then
+    CELL_SPECTRA, STRATEGY and CONTROL.
+    """
     bmu_types = BMU_TYPES if table.has_sidecar else {}
     columns = ["selected.rank::INTEGER AS RANK", "selected.utility AS UTILITY", "N_TILES"]
     columns += [
         f'source."{column}"'
         for column in table.columns
-        if column not in {"RANK", "UTILITY", "N_TILES", "STRATEGY", "CONTROL", *bmu_types}
+        if column not in {"RANK", "UTILITY", "N_TILES", *LAST_COLUMNS, *bmu_types}
     ]
     columns += [f"selected.{column}::{kind} AS {column}" for column, kind in bmu_types.items()]
+    columns.append(f"{'cells.number' if table.has_bmu else 'NULL'}::BIGINT AS CELL_SPECTRA")
     columns.append("selected.strategy AS STRATEGY")
     columns.append(f"{'selected.control' if rows != 'selected' else 'false'} AS CONTROL")
     tiles = "count(DISTINCT TILEID)" if "TILEID" in table.columns else "NULL"
+    cells = ""
+    if table.has_bmu:
+        cells = (
+            "LEFT JOIN (SELECT BMU, count(*) AS number FROM spectra WHERE BMU >= 0 GROUP BY BMU) "
+            "cells ON cells.BMU = selected.BMU"
+        )
     return table.connection.sql(
         f"""
         SELECT {", ".join(columns)}
@@ -131,5 +157,6 @@ def _selected_rows(table: ScoreTable, rows: str) -> pa.Table:
             SELECT TARGETID, {tiles}::INTEGER AS N_TILES FROM spectra
             WHERE TARGETID IN (SELECT TARGETID FROM {rows}) GROUP BY TARGETID
         ) tiles ON tiles.TARGETID = selected.TARGETID
+        {cells}
         ORDER BY selected.rank"""
     ).to_arrow_table()

@@ -13,10 +13,11 @@ from qnal.query.gallery import gallery, read_selected
 from qnal.query.options import QueryOptions
 from qnal.query.select import select
 from qnal.query.selection import Selection
+from qnal.query.selection_files import write_prospect
 from qnal.scores.dataset import ScoresFolder
 from qnal.som.som import SelfOrganizingMap
 from qnal.spectra.grid import named_grid
-from qnal.spectra.spectra_file import paths_of
+from qnal.spectra.spectra_file import common_folder, paths_of
 from qnal.stages import Job
 from qnal.stages.work_folder import LATEST, WorkFolder, to_dict
 from qnal.summary import Summary
@@ -37,9 +38,17 @@ def query(config: Config, job: Job) -> Summary:
     with job.recorder.run("query", job.parent, {"qnal.stage": "query"}) as run:
         run.config(to_dict(config))
         prototypes = None if scores.som is None else scores.som.weights
-        selection = select(scores.parts, _options(config), scores.bmu, scores.cells, prototypes)
+        selection = select(
+            scores.parts, _options(config), scores.bmu, scores.cells, prototypes, scores.members
+        )
         notes = [*scores.notes, *selection.notes]
-        targets, table = selection.write(job.folder)
+        pool = None if scores.pool is None else common_folder(paths_of(scores.pool, "data.pool"))
+        where = {"scores": str(path), "pool": None if pool is None else str(pool)}
+        targets, table = selection.write(job.folder, where)
+        more = {name: str(table.with_suffix(f".{name}")) for name in ("fits", "parquet", "json")}
+        paths = {f"selection_{name}": file for name, file in more.items()}
+        if pool and (command := write_prospect(job.folder, selection.table, pool, targets)):
+            paths["prospect"] = str(command)
         metrics = {
             "selected": len(selection),
             "cut": selection.cut,
@@ -51,6 +60,8 @@ def query(config: Config, job: Job) -> Summary:
         run.dictionary({"funnel": selection.funnel, "notes": notes}, "funnel.json")
         run.file(targets)
         run.file(table)
+        for file in paths.values():
+            run.file(Path(file))
         run.figure(utility_histogram(selection), job.folder / "utility.png")
         run.figure(funnel(selection), job.folder / "funnel.png")
         _record_gallery(selection, scores, config, job, run)
@@ -58,7 +69,7 @@ def query(config: Config, job: Job) -> Summary:
     return Summary(
         "query",
         mlflow_run_id=run.id,
-        paths={"selection": str(table), "targetids": str(targets), "scores": str(path)},
+        paths={"selection": str(table), "targetids": str(targets), "scores": str(path)} | paths,
         metrics=metrics,
         funnel=selection.funnel,
         notes=notes,
@@ -95,6 +106,7 @@ class _Scores:
         cells: number of cells of the SOM; None if there is no SOM.
         notes: sentences for the user.
         som: the SOM of the BMUs, if it is at hand.
+        members: number of members of the ensemble, if known.
         pool, grid: of the spectra; None for a table.
     """
 
@@ -103,6 +115,7 @@ class _Scores:
     cells: int | None
     notes: list[str]
     som: SelfOrganizingMap | None = None
+    members: int | None = None
     pool: Any = None
     grid: str | None = None
 
@@ -122,6 +135,7 @@ class _Scores:
             som.cells if som else None,
             [missing] if scored < files else [],
             _som(config, som.fingerprint) if som else None,
+            len(description.checksums),
             description.pool,
             description.grid,
         )
