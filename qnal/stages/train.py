@@ -44,7 +44,7 @@ def train(config: Config, job: Job) -> Summary:
         summary.notes.append(f"Probabilities are not calibrated: {report.fit.why_not}.")
     if config.lines.bal and not description.bal_trained:
         summary.notes.append(
-            f"The BAL head is untrained, and C_BAL will be null: training it takes {BAL_NEEDED} "
+            f"The BAL head is not trained, and C_BAL will be null: training it takes {BAL_NEEDED} "
             f"quasars with and {BAL_NEEDED} without BALs."
         )
     return summary
