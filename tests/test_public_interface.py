@@ -35,7 +35,7 @@ KEYS = {
     "infer": "backend precision batch_size threads limit random_order strict sky keep_members "
     "verify csv qso_qn",
     "query": "scores strategy n control som_percentile som_counts max_outlier camera bad_cameras "
-    "exclude memory_limit temp_dir",
+    "exclude labels filters memory_limit temp_dir",
     "inspect": "selection blind per_page title",
     "tracking": "kind uri experiment",
 }
@@ -49,7 +49,8 @@ CHOICES = {
     "inspect": "page",
     "lines": "quasarnet",
     "network": "quasarnet",
-    "query": "entropy least_confidence margin mutual_info random stratified vote_entropy",
+    "query": "entropy herding least_confidence margin mixture mutual_info power random "
+    "redshift_spread stratified typical variation_ratio vote_entropy",
     "som": "torus",
     "tracking": "none server sqlite",
     "train": "reference small",
