@@ -44,7 +44,9 @@ def described(row: Row, votes: MemberVotes | None, grid: int, blind: bool) -> di
     return target
 
 
-def _ensemble(row: Row, votes: MemberVotes | None) -> dict[str, Any]:
+def _ensemble(row: Row, votes: MemberVotes | None) -> dict[str, Any] | None:
+    if number(row, "Z") is None and number(row, "C_NOT") is None:
+        return None
     lines = [
         [name[2:], number(row, name), number(row, f"Z_{name[2:]}")]
         for name in row
