@@ -20,8 +20,8 @@ CONF = Path(__file__).parents[1] / "conf"
 
 KEYS = {
     "": "stage seed work_dir traceback data network lines train ensemble som infer query executor "
-    "tracking",
-    "data": "kind desi boss pool use_mask bad mock",
+    "label tracking",
+    "data": "kind desi boss pool labels use_mask bad mock",
     "data.desi": "spectra truth single_exposure bal_recorded",
     "data.boss": "spectra truth most",
     "data.mock": "seed labelled boss pool mix boss_mix snr_min snr_max qso_z_max fibres petals "
@@ -36,6 +36,7 @@ KEYS = {
     "verify csv qso_qn",
     "query": "scores strategy n som_percentile som_counts max_outlier camera bad_cameras exclude "
     "memory_limit temp_dir",
+    "label": "tables selection path bal_recorded population",
     "tracking": "kind uri experiment",
 }
 CHOICES = {
@@ -45,6 +46,7 @@ CHOICES = {
     "executor": "dask local serial slurm threads",
     "experiment": "demo reference slurm survey",
     "infer": "numpy quasarnp tensorflow",
+    "label": "majority",
     "lines": "quasarnet",
     "network": "quasarnet",
     "query": "entropy least_confidence margin mutual_info vote_entropy",
@@ -102,7 +104,7 @@ def test_group_choices(group):
 
 
 def test_stages_and_exit_codes():
-    assert {"train", "som", "infer", "query", "mock", "pipeline"} <= set(Stage)
+    assert {"train", "som", "infer", "query", "label", "mock", "pipeline"} <= set(Stage)
     assert EXIT_CODES == {"done": 0, "refused": 1, "incomplete": 3}
     assert INTERRUPTED == 130
 

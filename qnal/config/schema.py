@@ -36,6 +36,7 @@ class Stage(StrEnum):
     som = "som"
     infer = "infer"
     query = "query"
+    label = "label"
     mock = "mock"
     pipeline = "pipeline"
 
@@ -102,6 +103,10 @@ class DataConfig:
     desi: DesiConfig = key("labelled DESI spectra")
     boss: BossConfig = key("labelled BOSS spectra")
     pool: Any = key("the unlabelled spectra to score: coadd files, or folders of them", PATHS)
+    labels: str | None = key(
+        "a label table that stage=label wrote, used beside the other labelled spectra; null for "
+        "none"
+    )
     use_mask: bool = key("ignore pixels that the MASK extension flags")
     bad: BadRows = key("what becomes of labels with low confidence (quality below 2.5)")
     mock: MockConfig | None = key("the mock survey; null for real files")
@@ -288,6 +293,25 @@ class QueryConfig:
 
 
 @dataclass
+class LabelConfig:
+    """Labels that inspectors returned."""
+
+    tables: Any = key("tables that inspectors returned, CSV or FITS", PATHS)
+    selection: str | None = key(
+        "the selection that they were given; null for the last one in work_dir"
+    )
+    path: str | None = key("the label table to extend; null for labels/labels.parquet in work_dir")
+    bal_recorded: bool = key(
+        "whether inspectors noted every BAL, so that quasars without a BAL comment are non-BALs"
+    )
+    population: int | None = key(
+        "number of targets that the control picks stand for, if neither the selection nor the "
+        "summary of its query says",
+        at_least(1, "a number of targets").or_null("unknown"),
+    )
+
+
+@dataclass
 class TrackingConfig:
     """Recording of runs in MLflow."""
 
@@ -315,6 +339,7 @@ class Config:
     som: SomConfig = key("the self-organizing map (SOM)")
     infer: InferConfig = key("scoring of a pool")
     query: QueryConfig = key("selection of spectra to inspect")
+    label: LabelConfig = key("labels that inspectors returned")
     executor: dict[str, Any] = key(
         "where members are trained and files scored: `_target_`, a concurrent.futures.Executor, "
         "and its arguments"
