@@ -51,7 +51,7 @@ def label(config: Config, job: Job) -> Summary:
         for path in list(paths.values())[2:]:
             run.file(Path(path), "tables")
         metrics = _metrics(reconciled, picks, check, pairs)
-        metrics |= {"labels_added": len(added), "labels_total": len(table.current())}
+        metrics |= {"new_labels": len(added), "all_labels": len(table.current())}
         run.metrics(metrics)
         WorkFolder(config.work).set_latest("labels", table.path)
     return Summary(

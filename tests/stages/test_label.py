@@ -54,7 +54,7 @@ def test_a_round_with_a_conflict_and_its_third_look(label: Label, work: Path) ->
     assert code == 0, summary
     metrics = summary["metrics"]
     assert (metrics["labels"], metrics["conflicts"], metrics["control"]) == (2, 2, 1)
-    assert (metrics["labels_added"], metrics["not_returned"], metrics["not_asked"]) == (2, 2, 0)
+    assert (metrics["new_labels"], metrics["not_returned"], metrics["not_asked"]) == (2, 2, 0)
     table = LabelTable(Path(summary["paths"]["labels"]))
     current = table.current().set_index("TARGETID")
     assert current.loc[FIRST, ["SPECTYPE", "BAL", "REASON", "FILE", "ROW"]].tolist() == [
@@ -68,12 +68,12 @@ def test_a_round_with_a_conflict_and_its_third_look(label: Label, work: Path) ->
 
     # The same command again adds nothing; the third look decides, in the same round.
     code, summary = label(work / "vi_*.csv")
-    assert code == 0 and summary["metrics"]["labels_added"] == 0
+    assert code == 0 and summary["metrics"]["new_labels"] == 0
     conflicts = work / "conflicts.csv"
     conflicts.write_bytes(Path(summary["paths"]["conflicts"]).read_bytes())
     third = page(work, "eve", "1:4,0,STAR,", "4:4,1.5,QSO,")
     code, summary = label(third, f"label.selection={conflicts}")
-    assert code == 0 and summary["metrics"]["labels_added"] == 2
+    assert code == 0 and summary["metrics"]["new_labels"] == 2
     current = table.current().set_index("TARGETID")
     assert current["ROUND"].tolist() == [1, 1, 1, 1]
     assert current["SELECTION"].nunique() == 1
@@ -83,7 +83,7 @@ def test_a_round_with_a_conflict_and_its_third_look(label: Label, work: Path) ->
 def test_a_correction_keeps_the_first_label(label: Label, work: Path) -> None:
     label(page(work, "ann", "0:4,2.5,QSO,"))
     code, summary = label(page(work, "ann", "0:4,2.6,QSO,"))
-    assert code == 0 and summary["metrics"]["labels_total"] == 1
+    assert code == 0 and summary["metrics"]["all_labels"] == 1
     history = LabelTable(Path(summary["paths"]["labels"])).history()
     assert history[["VERSION", "Z"]].to_numpy().tolist() == [[1, 2.5], [2, 2.6]]
 
