@@ -37,7 +37,8 @@ from qnal.som.som import SelfOrganizingMap
 from qnal.spectra.grid import Grid
 from qnal.spectra.spectra_file import SpectraFile, absolute
 from qnal.stages import Job
-from qnal.stages.inputs import pool, with_survey
+from qnal.stages.inputs import ensemble_path, pool, with_survey
+from qnal.stages.redrock import joined_with_redrock
 from qnal.stages.work_folder import LATEST, WorkFolder, to_dict
 from qnal.summary import Number, Summary
 from qnal.tracking import Run
@@ -48,9 +49,7 @@ def infer(config: Config, job: Job) -> Summary:
     config = with_survey(config)
     files = pool(config)
     some = _ordered(config, files)
-    path = WorkFolder(config.work).given_or_latest(
-        config.ensemble.path, "ensemble.path", "ensemble"
-    )
+    path = ensemble_path(config)
     if path is None:
         raise ConfigError(
             f"ensemble.path is not set and {config.work_dir}/{LATEST} names no ensemble; give a "
@@ -65,9 +64,10 @@ def infer(config: Config, job: Job) -> Summary:
             with locked(task, lambda at: say(f"another job is writing {at}; waiting for it")):
                 _describe(config, task, path, len(files))
                 outcome = _score(config, job, task, some)
+                redrock = joined_with_redrock(config, task, files, outcome)
                 paths = _exported(config, task, some) | {"ensemble": str(path)}
                 metrics = {"files": len(some)} | _metrics(task, outcome)
-                metrics |= _record(job, run, task, outcome)
+                metrics |= _record(job, run, task, outcome) | redrock.metrics()
             WorkFolder(config.work).set_latest("scores", task.outputs.scores.path)
             run.metrics(metrics)
     finally:
@@ -79,7 +79,7 @@ def infer(config: Config, job: Job) -> Summary:
         paths,
         metrics,
         failed=outcome.sentences(),
-        notes=_notes(config, task, found, outcome),
+        notes=_notes(config, task, found, outcome) + redrock.notes(),
     )
 
 
