@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from qnal.errors import InputError
 
 SUMMARY = "summary.json"  # of the query, beside its selection
+METADATA = "selection.json"  # of the selection, beside it
 TRUE, FALSE = ("true", "1", "t", "yes"), ("false", "0", "f", "no", "")
 TEXT = ("REASON", "STRATEGY", "FILE", "SELECTION")
 NUMBERS = ("ROW", "POPULATION", "CONTROLS", "ROUND")
@@ -36,8 +37,8 @@ def read_picks(path: Path, population: int | None = None) -> Picks:
     """Read a selection: ``selection.csv`` of a query, or the conflicts that stage=label writes.
 
     Only TARGETID is needed. CONTROL marks control picks. How many targets these stand for is taken
-    from the column POPULATION, else from ``control_population`` in the summary of the query beside
-    the selection, else from ``population``.
+    from the column POPULATION, else from ``control_population`` in ``selection.json`` or in the
+    summary of the query beside the selection, else from ``population``.
 
     Raises:
         InputError: the file is no selection.
@@ -140,9 +141,12 @@ def _booleans(table: pd.DataFrame, path: Path) -> pd.Series:
 
 
 def _population_of_query(selection: Path) -> int | None:
-    try:
-        metrics = json.loads((selection.parent / SUMMARY).read_text())["metrics"]
-        value = metrics.get("control_population")
-        return None if value is None else int(value)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None
+    for name in (METADATA, SUMMARY):
+        try:
+            content = json.loads((selection.parent / name).read_text())
+            value = content.get("metrics", content).get("control_population")
+            if value is not None:
+                return int(value)
+        except (OSError, ValueError, TypeError, AttributeError):
+            continue
+    return None

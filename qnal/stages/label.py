@@ -25,6 +25,7 @@ from qnal.stages import Job
 from qnal.stages.work_folder import LATEST, WorkFolder, to_dict
 from qnal.summary import Number, Summary
 
+TABLES = {"agreement", "conflicts", "not_asked", "not_returned"}
 NO_SPECTRA = ("TARGETID", "FILE", "ROW")
 
 
@@ -47,9 +48,11 @@ def label(config: Config, job: Job) -> Summary:
             lambda history: round_rows(reconciled, picks, scored.spectra, pool, time, history)
         )
         paths = {"labels": str(table.path), "selection": str(selection)}
+        if scored.path is not None:
+            paths["scores"] = str(scored.path)
         paths |= _written(job.folder, reconciled, picks, check, pairs, before)
-        for path in list(paths.values())[2:]:
-            run.file(Path(path), "tables")
+        for name in TABLES & paths.keys():
+            run.file(Path(paths[name]), "tables")
         metrics = _metrics(reconciled, picks, check, pairs)
         metrics |= {"new_labels": len(added), "all_labels": len(table.current())}
         run.metrics(metrics)
@@ -95,10 +98,12 @@ class _Scored:
     Attributes:
         spectra: TARGETID, FILE and ROW of the targets' spectra in the pool.
         pool: the folder that FILE is relative to; None if unknown.
+        path: the scores dataset; None if there is none.
     """
 
     spectra: pd.DataFrame
     pool: Path | None
+    path: Path | None = None
 
     @classmethod
     def find(cls, selection: Path, config: Config, targetids: list[int]) -> "_Scored":
@@ -112,7 +117,7 @@ class _Scored:
         except QnalError as error:
             say(f"the pool of {path} is not known: {error}")
             pool = None
-        return cls(spectra_of(folder.parts, targetids), pool)
+        return cls(spectra_of(folder.parts, targetids), pool, path)
 
     def pool_for(self, table: Path, work: Path) -> str | None:
         """The pool for the label table: relative to the table's folder if inside ``work``."""
