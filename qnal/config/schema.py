@@ -19,7 +19,9 @@ from qnal.labels.label import BadRows
 from qnal.network.backends.forward import Backend
 from qnal.network.network import OffsetActivation, Padding
 from qnal.network.precision import Precision
+from qnal.query.filters.filter import Filter
 from qnal.query.filters.live_cameras import CameraRule
+from qnal.query.filters.named import named_filter
 from qnal.query.filters.som_occupancy import SomCounts
 from qnal.query.strategies.strategy import Strategy
 from qnal.spectra.file_version import Verify
@@ -306,6 +308,25 @@ class QueryConfig:
     )
     bad_cameras: Any = key("lists of TARGETIDs to reject for a dead camera", PATHS)
     exclude: Any = key("lists of TARGETIDs to leave out, such as other campaigns' targets", PATHS)
+    labels: str | None = key(
+        "label table whose targets are left out; null for the last one in work_dir, if there is one"
+    )
+    filters: Any = key(
+        "the filters in order, each a name (docs/query.md) or `_target_` and its arguments; null "
+        "for those that the keys som_percentile to exclude describe",
+        Valid(
+            "a list of names and of mappings with `_target_`, or null",
+            lambda v: (
+                v is None
+                or (
+                    isinstance(v, list)
+                    and all(
+                        isinstance(f, str) or (isinstance(f, dict) and "_target_" in f) for f in v
+                    )
+                )
+            ),
+        ),
+    )
     memory_limit: str = key(
         "memory of the query engine (DuckDB); larger intermediate results go to query.temp_dir",
         Valid("a size such as 4GB or 500MB", lambda v: bool(re.fullmatch(SIZE, v.strip(), re.I))),
@@ -313,6 +334,12 @@ class QueryConfig:
     temp_dir: str | None = key(
         "folder for intermediate results; null for the system's temporary folder"
     )
+
+    def created_filters(self) -> list[Filter] | None:
+        """The filters of ``filters``; ConfigError if one does not exist or refuses its settings."""
+        if self.filters is None:
+            return None
+        return [named_filter(given, f"query.filters[{i}]") for i, given in enumerate(self.filters)]
 
     def created_strategy(self) -> Strategy:
         """The strategy; ConfigError if ``strategy`` does not name one or its settings are wrong."""

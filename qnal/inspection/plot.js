@@ -6,7 +6,7 @@ const CAMERAS = ["B", "R", "Z"];
 class Plots {
   constructor(lines) {
     this.lines = lines;
-    this.sigma = 3;
+    this.sigma = 5;
   }
 
   async draw(figures) {
@@ -67,7 +67,7 @@ class Plots {
       };
     }
     this.#followRest();
-    this.models("shown").location = z;
+    this.models("shown").location = z; // a dotted line in the members' histogram
   }
 
   zoomOut() {

@@ -12,8 +12,10 @@ from qnal.inspection.members import MemberVotes
 from qnal.inspection.selected import Row
 
 CLASSES = ("NOT", "QSO_LZ", "QSO_HZ")
-FACTS = ("OBJTYPE", "TILEID", "EXPID", "NIGHT", "HPXPIXEL", "PETAL_LOC", "FIBER", "SURVEY")
-FACTS += ("PROGRAM", "COADD_FIBERSTATUS", "DESI_TARGET", "FILE", "ROW")
+FACTS = (
+    *("OBJTYPE", "TILEID", "EXPID", "NIGHT", "HPXPIXEL", "PETAL_LOC", "FIBER", "SURVEY"),
+    *("PROGRAM", "COADD_FIBERSTATUS", "DESI_TARGET", "FILE", "ROW"),
+)
 BANDS, CAMERAS = ("G", "R", "Z"), ("B", "R", "Z")
 
 

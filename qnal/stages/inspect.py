@@ -14,7 +14,7 @@ from qnal.scores.dataset import ScoresFolder
 from qnal.spectra.spectra_file import common_folder, paths_of
 from qnal.stages import Job
 from qnal.stages.work_folder import LATEST, WorkFolder, to_dict
-from qnal.summary import Summary
+from qnal.summary import Number, Summary
 
 
 def inspect(config: Config, job: Job) -> Summary:
@@ -42,7 +42,7 @@ def inspect(config: Config, job: Job) -> Summary:
         run.config(to_dict(config))
         with progress("inspection page", len(selection.rows)) as advance:
             pages = make_pages(selection, options, job.folder, advance)
-        metrics = {
+        metrics: dict[str, Number] = {
             "spectra": pages.spectra,
             "pages": len(pages.paths),
             "page_megabytes": round(max(map(page_size, pages.paths)), 1),
