@@ -9,8 +9,8 @@ quasars cannot see them.
 
     python experiments/label_errors.py work/label_errors ensemble.n=12
 
-Cost: about ten minutes on two cores. Expected: 16 of 27 wrong labels among the first 64 of 1,594 (59 %) with ensemble.n=10
-network.filters=40; 16 of the 17 that involve a quasar.
+Cost: about ten minutes on two cores. Expected: 16 of 27 wrong labels among the first 64 of 1,594
+(59 %) with ensemble.n=10 network.filters=40, and 16 of the 17 that involve a quasar.
 """
 
 import json

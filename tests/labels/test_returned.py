@@ -149,3 +149,14 @@ def test_agreement_of_a_pair_by_hand() -> None:
     assert row["DZ_NMAD"] == pytest.approx(1.482602 * 0.001, rel=1e-5)
     assert row["DZ_MAX"] == pytest.approx(0.002)
     assert row["QUALITY_DIFFERENCE"] == -1
+
+
+def test_no_guess_possible_makes_the_target_bad(written: Written) -> None:
+    # As qnal's inspection page exports it: quality 0, class UNKNOWN, redshift −1.
+    first = written(PAGE + "5,,-1,ann,0,-1,UNKNOWN,No guess possible\n", "a.csv")
+    second = written(PAGE + "5,,-1,bob,1,2.1,QSO,\n", "b.csv")
+    for paths in ([first], [first, second], [second, first]):
+        (row,) = reconcile(read_returned(paths)).labels.to_dict("records")
+        assert row["QUALITY"] < 2.5 and row["BAL"] == 0 and row["OUTVOTED"] == 0
+    (row,) = reconcile(read_returned([first])).labels.to_dict("records")
+    assert (row["SPECTYPE"], np.isnan(row["Z"]), row["COMMENT"]) == ("", True, "No guess possible")

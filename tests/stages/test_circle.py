@@ -36,6 +36,7 @@ def circle(
         return summary
 
     done: dict[str, Any] = {"work": work, "query": run("query")}
+    done["inspect"] = run("inspect")
     selection = pd.read_csv(done["query"]["paths"]["selection"])
     (truth_file,) = (work / "mock").glob("*/pool_truth.csv")
     truth = pd.read_csv(truth_file).set_index("TARGETID").loc[selection["TARGETID"]]
@@ -60,17 +61,24 @@ def filled(
     )  # fmt: skip
 
 
+def test_the_page_holds_the_picks_and_the_controls(circle: dict[str, Any]) -> None:
+    assert circle["inspect"]["metrics"]["spectra"] == len(circle["selection"])
+    assert Path(circle["inspect"]["paths"]["page"]).is_file()
+
+
 def test_labels_are_those_of_the_truth(circle: dict[str, Any]) -> None:
     metrics = circle["label"]["metrics"]
     assert metrics["labels"] == metrics["new_labels"] == len(circle["selection"])
     assert metrics["control"] == CONTROLS
     assert metrics["conflicts"] == metrics["not_returned"] == metrics["not_asked"] == 0
     assert metrics["kappa"] == pytest.approx(1)
+    assert {"labels", "selection"} <= circle["label"]["paths"].keys()
     table = LabelTable(Path(circle["label"]["paths"]["labels"])).current().set_index("TARGETID")
     truth = circle["truth"]
     assert (table.loc[truth.index, "SPECTYPE"] == truth["CLASS"]).all()
     assert np.abs(table.loc[truth.index, "Z"] - truth["Z"]).max() < 0.002
     assert (table["INSPECTORS"] == "ann;bob").all()
+    assert table["REASON"].str.len().min() > 0 and table["STRATEGY"].notna().all()
     population = circle["query"]["metrics"]["control_population"]
     assert (table.loc[table["CONTROL"], "POPULATION"] == population).all()
 
