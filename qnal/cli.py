@@ -41,6 +41,7 @@ stages
   infer      score the pool with the ensemble: votes, redshifts, disagreement
   query      select the spectra most worth inspecting from the scores
   inspect    write an HTML file in which the selected spectra are labelled
+  label      take in the labels that inspectors returned
   pipeline   train, som, infer and query, one after the other
   mock       write the built-in mock survey as FITS files
 

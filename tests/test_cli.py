@@ -36,7 +36,7 @@ def test_help_names_stages_and_experiments_quickly(qnal_command):
             ["tensorflow", "mlflow", "pandas", "astropy", "matplotlib"],
         ),
         (
-            "import qnal.config.validation, qnal.tracking, qnal.stages.query",
+            "import qnal.config.validation, qnal.tracking, qnal.stages.query, qnal.stages.label",
             ["tensorflow", "keras", "mlflow"],
         ),
     ],

@@ -20,8 +20,8 @@ CONF = Path(__file__).parents[1] / "conf"
 
 KEYS = {
     "": "stage seed work_dir traceback data network lines train ensemble som infer query inspect "
-    "executor tracking",
-    "data": "kind desi boss pool use_mask bad mock",
+    "label executor tracking",
+    "data": "kind desi boss pool labels use_mask bad mock",
     "data.desi": "spectra truth single_exposure bal_recorded",
     "data.boss": "spectra truth most",
     "data.mock": "seed labelled boss pool mix boss_mix snr_min snr_max qso_z_max fibres petals "
@@ -37,6 +37,7 @@ KEYS = {
     "query": "scores strategy n control som_percentile som_counts max_outlier camera bad_cameras "
     "exclude labels filters memory_limit temp_dir",
     "inspect": "selection blind per_page title",
+    "label": "tables selection path bal_recorded population",
     "tracking": "kind uri experiment",
 }
 CHOICES = {
@@ -47,6 +48,7 @@ CHOICES = {
     "experiment": "demo reference slurm survey",
     "infer": "numpy quasarnp tensorflow",
     "inspect": "page",
+    "label": "majority",
     "lines": "quasarnet",
     "network": "quasarnet",
     "query": "entropy herding least_confidence margin mixture mutual_info power random "
@@ -106,6 +108,7 @@ def test_group_choices(group):
 
 def test_stages_and_exit_codes():
     assert {"train", "som", "infer", "query", "inspect", "mock", "pipeline"} <= set(Stage)
+    assert {"train", "som", "infer", "query", "label", "mock", "pipeline"} <= set(Stage)
     assert EXIT_CODES == {"done": 0, "refused": 1, "incomplete": 3}
     assert INTERRUPTED == 130
 

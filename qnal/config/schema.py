@@ -39,6 +39,7 @@ class Stage(StrEnum):
     infer = "infer"
     query = "query"
     inspect = "inspect"
+    label = "label"
     mock = "mock"
     pipeline = "pipeline"
 
@@ -105,6 +106,10 @@ class DataConfig:
     desi: DesiConfig = key("labelled DESI spectra")
     boss: BossConfig = key("labelled BOSS spectra")
     pool: Any = key("the unlabelled spectra to score: coadd files, or folders of them", PATHS)
+    labels: str | None = key(
+        "a label table that stage=label wrote, used beside the other labelled spectra; null for "
+        "none"
+    )
     redrock: str | None = key(
         "folder of Redrock's results (redrock-*.fits, zbest-*.fits, qso_mgii-*.fits); null for the "
         "folders of the coadds"
@@ -362,6 +367,25 @@ class InspectConfig:
 
 
 @dataclass
+class LabelConfig:
+    """Labels that inspectors returned."""
+
+    tables: Any = key("tables that inspectors returned, CSV or FITS", PATHS)
+    selection: str | None = key(
+        "the selection that they were given; null for the last one in work_dir"
+    )
+    path: str | None = key("the label table to extend; null for labels/labels.parquet in work_dir")
+    bal_recorded: bool = key(
+        "whether inspectors noted every BAL, so that quasars without a BAL comment are non-BALs"
+    )
+    population: int | None = key(
+        "number of targets that the control picks stand for, if neither the selection nor the "
+        "summary of its query says",
+        at_least(1, "a number of targets").or_null("unknown"),
+    )
+
+
+@dataclass
 class TrackingConfig:
     """Recording of runs in MLflow."""
 
@@ -390,6 +414,7 @@ class Config:
     infer: InferConfig = key("scoring of a pool")
     query: QueryConfig = key("selection of spectra to inspect")
     inspect: InspectConfig = key("the inspection page")
+    label: LabelConfig = key("labels that inspectors returned")
     executor: dict[str, Any] = key(
         "where members are trained and files scored: `_target_`, a concurrent.futures.Executor, "
         "and its arguments"

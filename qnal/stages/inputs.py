@@ -8,6 +8,7 @@ import numpy as np
 from filelock import FileLock
 
 from qnal.config.schema import Config, DataKind, DesiConfig
+from qnal.ensemble.inspected_set import read_inspected, superseded, without_bad
 from qnal.ensemble.labelled_set import (
     LabelledSet,
     merged,
@@ -19,6 +20,8 @@ from qnal.ensemble.labelled_set import (
 from qnal.errors import ConfigError
 from qnal.files import write_text
 from qnal.fingerprint import fingerprint
+from qnal.labels.label import BadRows
+from qnal.labels.label_table import LabelTable
 from qnal.progress import progress, say
 from qnal.spectra.grid import Grid
 from qnal.spectra.mock import MockConfig, MockSurvey, survey_at, write_survey
@@ -126,7 +129,12 @@ def labelled_set(config: Config, grid: Grid) -> LabelledSet:
             bal_recorded=_bal_recorded(data.desi),
             bad=data.bad,
         )
-        sets.append(one_exposure_each(desi, desi_rng) if data.desi.single_exposure else desi)
+        sets.append(desi)
+    labels = label_table(config)
+    if labels is not None:
+        sets = _with_labels(labels, sets, grid, config)
+    if data.desi.single_exposure and sets:
+        sets = [one_exposure_each(merged(sets), desi_rng)]
     if data.boss.spectra is not None:
         boss = read_boss(
             paths_of(data.boss.spectra, "data.boss.spectra"),
@@ -135,14 +143,48 @@ def labelled_set(config: Config, grid: Grid) -> LabelledSet:
             high_z=high_z,
             bad=data.bad,
         )
-        outnumbers = len(boss) > (len(sets[0]) if sets else 0)
+        outnumbers = len(boss) > sum(map(len, sets))
         sets.append(thinned(boss, data.boss.most, boss_rng) if outnumbers else boss)
     if not sets:
         raise ConfigError(
             "no labelled spectra: set data.desi.spectra and data.desi.truth, or data.boss.spectra "
-            "and data.boss.truth, or choose data=mock."
+            "and data.boss.truth, or data.labels, or choose data=mock."
         )
     return merged(sets)
+
+
+def label_table(config: Config) -> LabelTable | None:
+    """The label table of ``data.labels``; None if it is null.
+
+    Raises:
+        ConfigError: there is no such file.
+    """
+    if config.data.labels is None:
+        return None
+    path = Path(config.data.labels).expanduser().absolute()
+    if not path.is_file():
+        raise ConfigError(
+            f"data.labels={config.data.labels}: there is no such file; it takes the label table "
+            "that stage=label wrote, labels/labels.parquet in its work_dir."
+        )
+    return LabelTable(path)
+
+
+def _with_labels(
+    labels: LabelTable, sets: list[LabelledSet], grid: Grid, config: Config
+) -> list[LabelledSet]:
+    """The labelled set of a label table, and the others without what it supersedes."""
+    inspected = read_inspected(
+        labels.current(),
+        labels.path,
+        grid,
+        high_z=config.ensemble.high_z,
+        use_mask=config.data.use_mask,
+    )
+    both = [*(superseded(others, inspected) for others in sets), inspected]
+    if config.data.bad is BadRows.drop:
+        both = [without_bad(one) for one in both]
+    return [one for one in both if len(one)]
 
 
 def _bal_recorded(desi: DesiConfig) -> list[Path] | bool:

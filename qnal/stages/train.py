@@ -11,9 +11,10 @@ from qnal.ensemble.labelled_set import BAL_NEEDED, LabelledSet
 from qnal.ensemble.member_record import MemberRecord
 from qnal.ensemble.train_task import TrainTask, train_members
 from qnal.errors import ConfigError
+from qnal.labels.label_table import sampling_design
 from qnal.progress import progress, say
 from qnal.stages import Job
-from qnal.stages.inputs import labelled_set, with_survey
+from qnal.stages.inputs import label_table, labelled_set, with_survey
 from qnal.stages.member_recipe import member_recipe
 from qnal.stages.training_runs import TrainingRuns
 from qnal.stages.work_folder import WorkFolder, to_dict
@@ -35,11 +36,15 @@ def train(config: Config, job: Job) -> Summary:
         task = TrainTask(recipe, set_folder, folder)
         failed = _train_missing(task, labelled, config.ensemble.n, job, runs)
         WorkFolder(config.work).set_latest("ensemble", folder.path)
-        report = evaluate_ensemble(folder, description, labelled, config.ensemble.n)
+        labels = label_table(config)
+        design = None if labels is None else sampling_design(labels.history())
+        report = evaluate_ensemble(folder, description, labelled, config.ensemble.n, design)
         runs.report(report, job.folder)
     status = "incomplete" if failed else "done"
     paths = {"ensemble": str(folder.path)}
     summary = Summary("train", status, run.id, paths, report.metrics, failed=failed)
+    if report.control is not None:
+        summary.notes += report.control.sentences
     if report.fit.why_not:
         summary.notes.append(f"Probabilities are not calibrated: {report.fit.why_not}.")
     if config.lines.bal and not description.bal_trained:
