@@ -42,6 +42,7 @@ stages
   query      select the spectra most worth inspecting from the scores
   pipeline   train, som, infer and query, one after the other
   mock       write the built-in mock survey as FITS files
+  loop       simulate rounds of labelling on a labelled set, strategy against strategy
 
 examples
   qnal experiment=demo

@@ -19,8 +19,8 @@ from qnal.summary import Summary
 CONF = Path(__file__).parents[1] / "conf"
 
 KEYS = {
-    "": "stage seed work_dir traceback data network lines train ensemble som infer query executor "
-    "tracking",
+    "": "stage seed work_dir traceback data network lines train ensemble som infer query loop "
+    "executor tracking",
     "data": "kind desi boss pool use_mask bad mock",
     "data.desi": "spectra truth single_exposure bal_recorded",
     "data.boss": "spectra truth most",
@@ -36,6 +36,7 @@ KEYS = {
     "verify csv qso_qn",
     "query": "scores strategy n control som_percentile som_counts max_outlier camera bad_cameras "
     "exclude memory_limit temp_dir",
+    "loop": "rounds seed_labels batch strategies repeats oracle test steps",
     "tracking": "kind uri experiment",
 }
 CHOICES = {
@@ -43,9 +44,10 @@ CHOICES = {
     "debug": "default",
     "ensemble": "bootstrap",
     "executor": "dask local serial slurm threads",
-    "experiment": "demo reference slurm survey",
+    "experiment": "demo loop-quick reference slurm survey",
     "infer": "numpy quasarnp tensorflow",
     "lines": "quasarnet",
+    "loop": "simulated",
     "network": "quasarnet",
     "query": "entropy least_confidence margin mutual_info random stratified vote_entropy",
     "som": "torus",
@@ -102,7 +104,7 @@ def test_group_choices(group):
 
 
 def test_stages_and_exit_codes():
-    assert {"train", "som", "infer", "query", "mock", "pipeline"} <= set(Stage)
+    assert {"train", "som", "infer", "query", "mock", "loop", "pipeline"} <= set(Stage)
     assert EXIT_CODES == {"done": 0, "refused": 1, "incomplete": 3}
     assert INTERRUPTED == 130
 
