@@ -19,8 +19,8 @@ from qnal.summary import Summary
 CONF = Path(__file__).parents[1] / "conf"
 
 KEYS = {
-    "": "stage seed work_dir traceback data network lines train ensemble som infer query loop "
-    "executor tracking",
+    "": "stage seed work_dir traceback data network lines train ensemble som infer query inspect "
+    "loop executor tracking",
     "data": "kind desi boss pool use_mask bad mock",
     "data.desi": "spectra truth single_exposure bal_recorded",
     "data.boss": "spectra truth most",
@@ -35,8 +35,9 @@ KEYS = {
     "infer": "backend precision batch_size threads limit random_order strict sky keep_members "
     "verify csv qso_qn",
     "query": "scores strategy n control som_percentile som_counts max_outlier camera bad_cameras "
-    "exclude memory_limit temp_dir",
+    "exclude labels filters memory_limit temp_dir",
     "loop": "rounds seed_labels batch strategies repeats oracle test steps",
+    "inspect": "selection blind per_page title",
     "tracking": "kind uri experiment",
 }
 CHOICES = {
@@ -46,10 +47,12 @@ CHOICES = {
     "executor": "dask local serial slurm threads",
     "experiment": "demo loop-quick reference slurm survey",
     "infer": "numpy quasarnp tensorflow",
+    "inspect": "page",
     "lines": "quasarnet",
     "loop": "simulated",
     "network": "quasarnet",
-    "query": "entropy least_confidence margin mutual_info random stratified vote_entropy",
+    "query": "entropy herding least_confidence margin mixture mutual_info power random "
+    "redshift_spread stratified typical variation_ratio vote_entropy",
     "som": "torus",
     "tracking": "none server sqlite",
     "train": "reference small",
@@ -104,7 +107,7 @@ def test_group_choices(group):
 
 
 def test_stages_and_exit_codes():
-    assert {"train", "som", "infer", "query", "mock", "loop", "pipeline"} <= set(Stage)
+    assert {"train", "som", "infer", "query", "inspect", "mock", "loop", "pipeline"} <= set(Stage)
     assert EXIT_CODES == {"done": 0, "refused": 1, "incomplete": 3}
     assert INTERRUPTED == 130
 

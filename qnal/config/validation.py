@@ -28,6 +28,7 @@ def validated(raw: DictConfig) -> Config:
     _check_lines(config)
     _check_executor(config.executor)
     config.query.created_strategy()
+    config.query.created_filters()
     return config
 
 

@@ -9,6 +9,7 @@ from qnal.errors import ConfigError
 from qnal.query.filters.best_spectrum import BestSpectrum
 from qnal.query.filters.filter import Filter
 from qnal.query.filters.live_cameras import CameraRule, LiveCameras
+from qnal.query.filters.not_labelled import NotLabelled
 from qnal.query.filters.not_listed import NotListed
 from qnal.query.filters.science_targets import ScienceTargets
 from qnal.query.filters.som_occupancy import SomCounts, SomOccupancy
@@ -37,6 +38,10 @@ class QueryOptions:
         exclude: files of TARGETIDs not to select.
         bad_cameras: files of TARGETIDs known to have a dead camera.
         keep_sky: whether sky fibres may be selected.
+        labels: label table, or folder of one, whose targets are left out.
+        steps: the filters in order, in place of those that the options above describe, except for
+            ``labels``; without one that leaves one spectrum per target, the most uncertain
+            spectrum of each is taken at the end.
         memory_limit: memory that DuckDB may use, such as ``4GB``.
         temp_dir: folder for intermediate results that exceed ``memory_limit``; None is the
             system's temporary folder.
@@ -56,6 +61,8 @@ class QueryOptions:
     exclude: Sequence[Path] = ()
     bad_cameras: Sequence[Path] = ()
     keep_sky: bool = False
+    labels: Path | None = None
+    steps: Sequence[Filter] | None = None
     memory_limit: str = "4GB"
     temp_dir: Path | None = None
 
@@ -89,7 +96,18 @@ class QueryOptions:
         Raises:
             InputError: a list of TARGETIDs cannot be read.
         """
-        filters: list[Filter] = [Usable()]
+        labelled: list[Filter] = [] if self.labels is None else [NotLabelled(str(self.labels))]
+        filters: list[Filter]
+        if self.steps is not None:
+            filters = [*self.steps]
+            if not any(isinstance(step, NotLabelled) for step in filters):
+                filters += labelled
+            if not any(isinstance(step, Usable) for step in filters):
+                filters.insert(0, Usable())  # no utility, no ranking
+            if not any(step.per_target for step in filters):
+                filters.append(BestSpectrum())
+            return filters
+        filters = [Usable()]
         if self.som_percentile is not None:
             filters.append(SomOccupancy(self.som_percentile, self.som_counts, cells))
         if self.max_outlier is not None:
@@ -105,4 +123,4 @@ class QueryOptions:
             )
         if self.exclude:
             filters.append(NotListed(read_target_lists(self.exclude)))
-        return filters
+        return filters + labelled

@@ -175,7 +175,7 @@ def test_members_in_one_product_as_on_a_gpu(random_network, precision, kind):
 def test_never_a_silent_nan(random_network, spectra):
     network = random_network()
     network.head_kernel[0] = np.nan
-    with pytest.raises(InputError, match="not finite; its weight file must be damaged"):
+    with pytest.raises(InputError, match="not finite; its weight file must be corrupt"):
         MemberStack([network]).lines(spectra)
 
 

@@ -38,5 +38,5 @@ def test_a_backend_without_bfloat16(random_network):
 
 def test_nan_is_an_error(random_network, spectra):
     broken = [(random_network(), lambda x: np.full((len(x), 7, 2, 13), np.nan))]
-    with pytest.raises(InputError, match="not finite; its weight file must be damaged"):
+    with pytest.raises(InputError, match="not finite; its weight file must be corrupt"):
         forward_passes(SeparateMembers(broken), spectra)

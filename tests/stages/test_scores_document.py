@@ -93,7 +93,7 @@ def test_qn_tables(sections):
 def test_tables_by_night_and_petal(tmp_path):
     text = DOCUMENT.read_text().split("## By night and by petal")[1]
     folder = ScoresFolder(tmp_path)
-    for table in pool_tables(statistics(folder, [], "none", None)).values():
+    for table in pool_tables(statistics(folder, {}, None)).values():
         assert all(f"`{name}`" in text or name in text.split("have")[0] for name in table)
 
 
