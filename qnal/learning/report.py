@@ -59,6 +59,12 @@ def report(curves: pd.DataFrame) -> StudyReport:
     for name, difference, p in comparison[["strategy", "difference", "p_holm"]].to_numpy():
         metrics[f"area_gain_{name}"] = _known(difference)
         metrics[f"area_p_holm_{name}"] = _known(p)
+    filled = curves.groupby("strategy")["filled"].sum()
+    for strategy, number in filled[filled > 0].items():
+        notes.append(
+            f"{strategy} left {number} picks open, because it gains nothing from the rest; they "
+            "were drawn at random."
+        )
     if (repeats := curves["repeat"].nunique()) < PAIRS_NEEDED:
         notes.append(
             f"With {repeats} repeat{'s' if repeats > 1 else ''} chance decides which strategy is "

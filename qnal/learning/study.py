@@ -10,17 +10,21 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from qnal.ensemble.evaluation.reliability import Metrics
+from qnal.ensemble.votes import score_schema
 from qnal.errors import ConfigError, InputError
 from qnal.executors.tasks import MakeExecutor, completed
 from qnal.learning.loop_set import LoopSet
 from qnal.learning.round_metrics import disagreement, held_out_metrics, label_counts
 from qnal.learning.round_task import Round, RoundTask
+from qnal.learning.som_cells import SomCells
 from qnal.query.filters.live_cameras import CameraRule
 from qnal.query.options import QueryOptions
 from qnal.query.select import select
-from qnal.query.strategies.strategy import Strategy
+from qnal.query.strategies.strategy import RANDOM, Strategy
 
 BASELINE = "random"
+# What strategies find beside the score columns.
+KNOWN = ("TARGETID", "EXPID", "FILE", "ROW", RANDOM, "BMU", "BMU_DISTANCE", "prototypes of the SOM")
 
 
 @dataclass(frozen=True)
@@ -76,14 +80,14 @@ class Study:
         plan: what is compared.
         task: makes the rounds.
         whole: the labelled set.
-        bmu: SOM cell of each spectrum, shape [rows], for strategies that use it.
+        cells: places of the spectra in a SOM, for strategies that use it.
         failed: one sentence per member that could not be trained.
     """
 
     plan: Plan
     task: RoundTask
     whole: LoopSet
-    bmu: NDArray[np.integer] | None = None
+    cells: SomCells | None = None
     failed: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -96,6 +100,14 @@ class Study:
                 f"are {wanted} targets, but only {there} are not held out; lower loop.batch or "
                 "loop.rounds, or give more labelled spectra."
             )
+        structure = self.task.recipe.structure
+        known = {*score_schema(structure.lines, structure.bal_lines).names, *KNOWN}
+        for name, strategy in plan.strategies.items():
+            if missing := [c for c in (*strategy.columns, *strategy.needs) if c not in known]:
+                raise ConfigError(
+                    f"loop.strategies: {name} needs {' and '.join(missing)}, which simulated "
+                    "rounds do not have; leave it out."
+                )
         self._metrics: dict[str, Metrics] = {}
 
     def run(
@@ -205,8 +217,8 @@ class Study:
         index = scores["INDEX"].to_numpy()
         table = self.whole.labelled.table.iloc[index][["TARGETID", "EXPID", "FILE", "ROW"]]
         table = pd.concat([table.reset_index(drop=True), scores.reset_index(drop=True)], axis=1)
-        if self.bmu is not None:
-            table["BMU"] = self.bmu[index].astype(np.int32)
+        if self.cells is not None:
+            table = table.join(self.cells.columns(index))
         options = QueryOptions(
             n=self.plan.batch,
             strategy=self.plan.strategies[loop.strategy],
@@ -216,7 +228,12 @@ class Study:
             keep_sky=True,
         )
         try:
-            selection = select(pa.Table.from_pandas(table, preserve_index=False), options)
+            selection = select(
+                pa.Table.from_pandas(table, preserve_index=False),
+                options,
+                cells=None if self.cells is None else len(self.cells.prototypes),
+                prototypes=None if self.cells is None else self.cells.prototypes,
+            )
         except InputError:  # nothing is left that the strategy gains from
             return []
         return [int(t) for t in np.searchsorted(self.whole.targetids, selection.targetids)]

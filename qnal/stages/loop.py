@@ -15,7 +15,7 @@ from qnal.learning.oracle import Oracle
 from qnal.learning.report import StudyReport, report
 from qnal.learning.round_folder import RoundStore
 from qnal.learning.round_task import RoundTask
-from qnal.learning.som_cells import som_cells
+from qnal.learning.som_cells import SomCells
 from qnal.learning.study import BASELINE, Plan, Study
 from qnal.progress import progress, say
 from qnal.stages import Job
@@ -94,8 +94,9 @@ def _study(config: Config) -> Study:
     )
     study = Study(plan, task, LoopSet(labelled, config.seed))
     rows, columns = config.som.shape
-    study.bmu = som_cells(
-        study, (rows, columns), (config.som.wrap, config.som.wrap), config.som.epochs, config.seed
+    wrap = (config.som.wrap, config.som.wrap)
+    study.cells = SomCells.fit(
+        study.whole, study.held_out, (rows, columns), wrap, config.som.epochs
     )
     say(f"{int(study.held_out.sum())} of {len(study.held_out)} targets are held out")
     return study
