@@ -44,6 +44,7 @@ stages
   label      take in the labels that inspectors returned
   pipeline   train, som, infer and query, one after the other
   mock       write the built-in mock survey as FITS files
+  loop       simulate rounds of labelling on a labelled set, strategy against strategy
 
 examples
   qnal experiment=demo

@@ -118,7 +118,9 @@ def test_configuration_keys_exist(page):
 @current_pages
 def test_choices_exist(page):
     code = " ".join(re.findall(r"```.*?```|`[^`]+`", page.read_text(), re.DOTALL))
-    for group, choice in re.findall(rf"(?<![\w.])({'|'.join(GROUPS)})=([a-z_]+)(?![\w.(])", code):
+    for group, choice in re.findall(
+        rf"(?<![\w.])({'|'.join(GROUPS)})=([a-z_]+(?:-[a-z_]+)*)(?![\w.(])", code
+    ):
         assert (ROOT / "conf" / group / f"{choice}.yaml").is_file(), f"{group}={choice}"
 
 

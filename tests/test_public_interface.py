@@ -20,7 +20,7 @@ CONF = Path(__file__).parents[1] / "conf"
 
 KEYS = {
     "": "stage seed work_dir traceback data network lines train ensemble som infer query inspect "
-    "label executor tracking",
+    "label loop executor tracking",
     "data": "kind desi boss pool labels use_mask bad mock",
     "data.desi": "spectra truth single_exposure bal_recorded",
     "data.boss": "spectra truth most",
@@ -36,6 +36,7 @@ KEYS = {
     "verify csv qso_qn",
     "query": "scores strategy n control som_percentile som_counts max_outlier camera bad_cameras "
     "exclude labels filters memory_limit temp_dir",
+    "loop": "rounds seed_labels batch strategies repeats oracle test steps",
     "inspect": "selection blind per_page title",
     "label": "tables selection path bal_recorded population",
     "tracking": "kind uri experiment",
@@ -45,11 +46,12 @@ CHOICES = {
     "debug": "default",
     "ensemble": "bootstrap",
     "executor": "dask local serial slurm threads",
-    "experiment": "demo reference slurm survey",
+    "experiment": "demo loop-quick reference slurm survey",
     "infer": "numpy quasarnp tensorflow",
     "inspect": "page",
     "label": "majority",
     "lines": "quasarnet",
+    "loop": "simulated",
     "network": "quasarnet",
     "query": "entropy herding least_confidence margin mixture mutual_info power random "
     "redshift_spread stratified typical variation_ratio vote_entropy",
@@ -108,7 +110,7 @@ def test_group_choices(group):
 
 def test_stages_and_exit_codes():
     assert {"train", "som", "infer", "query", "inspect", "mock", "pipeline"} <= set(Stage)
-    assert {"train", "som", "infer", "query", "label", "mock", "pipeline"} <= set(Stage)
+    assert {"train", "som", "infer", "query", "label", "loop", "mock", "pipeline"} <= set(Stage)
     assert EXIT_CODES == {"done": 0, "refused": 1, "incomplete": 3}
     assert INTERRUPTED == 130
 

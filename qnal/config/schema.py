@@ -16,6 +16,7 @@ from qnal.config.key import Valid, at_least, key, positive
 from qnal.ensemble.bootstrap import Bootstrap
 from qnal.ensemble.votes import Thresholds
 from qnal.labels.label import BadRows
+from qnal.learning.oracle import OracleKind
 from qnal.network.backends.forward import Backend
 from qnal.network.network import OffsetActivation, Padding
 from qnal.network.precision import Precision
@@ -41,6 +42,7 @@ class Stage(StrEnum):
     inspect = "inspect"
     label = "label"
     mock = "mock"
+    loop = "loop"
     pipeline = "pipeline"
 
 
@@ -347,6 +349,38 @@ class QueryConfig:
 
 
 @dataclass
+class LoopConfig:
+    """The closed loop, simulated on a labelled set."""
+
+    rounds: int = key("number of batches that are inspected after the seed labels", at_least(1))
+    seed_labels: int = key(
+        "number of targets that are labelled at the start, drawn at random",
+        at_least(2, "a number of targets"),
+    )
+    batch: int = key("targets inspected in a round", at_least(1, "a number of targets"))
+    strategies: list[str] = key(
+        "choices of `query` to compare; random and stratified are always among them",
+        Valid("names of strategies, each once", lambda v: len(set(v)) == len(v)),
+    )
+    repeats: int = key(
+        "number of repeats; in a repeat all strategies start from the same labels and members",
+        at_least(1),
+    )
+    oracle: OracleKind = key(
+        "the inspector: always right, or with mistakes and “cannot tell” the more often the lower "
+        "the signal-to-noise is"
+    )
+    test: float = key(
+        "share of the targets that are held out for good",
+        Valid("a share above 0 and below 1", lambda v: 0 < v < 1),
+    )
+    steps: int | None = key(
+        "optimizer steps of a member, the same for every number of labels up to whole epochs",
+        at_least(1).or_null("the epochs and steps of stage=train"),
+    )
+
+
+@dataclass
 class InspectConfig:
     """The inspection page."""
 
@@ -413,6 +447,7 @@ class Config:
     som: SomConfig = key("the self-organizing map (SOM)")
     infer: InferConfig = key("scoring of a pool")
     query: QueryConfig = key("selection of spectra to inspect")
+    loop: LoopConfig = key("the closed loop, simulated on the labelled set")
     inspect: InspectConfig = key("the inspection page")
     label: LabelConfig = key("labels that inspectors returned")
     executor: dict[str, Any] = key(

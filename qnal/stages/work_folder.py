@@ -9,6 +9,7 @@
       soms/FINGERPRINT/         SOM
       scores/FINGERPRINT/       scores dataset
       predictions/FINGERPRINT/  prediction cache
+      rounds/FINGERPRINT/       round of a simulated loop
       downloads/FINGERPRINT/    ensemble named by an MLflow URI
       labels/labels.parquet     label table
       runs/STAGE/TIME/          summary, figures and tables of one job
