@@ -293,7 +293,9 @@ class TrackingConfig:
 
     kind: TrackingKind = key("which store; set by the choice of `tracking`")
     uri: str | None = key("tracking URI; null for MLFLOW_TRACKING_URI or a database in work_dir")
-    experiment: str = key("name of the MLflow experiment")
+    experiment: str | None = key(
+        "name of the MLflow experiment; null for MLFLOW_EXPERIMENT_NAME or qnal"
+    )
 
 
 @dataclass

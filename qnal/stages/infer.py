@@ -5,7 +5,7 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from qnal.config.schema import Config
+from qnal.config.schema import Config, Stage
 from qnal.ensemble.combination import CombinationRule
 from qnal.ensemble.description import EnsembleDescription
 from qnal.ensemble.folder import EnsembleFolder
@@ -38,9 +38,9 @@ from qnal.spectra.grid import Grid
 from qnal.spectra.spectra_file import SpectraFile, absolute
 from qnal.stages import Job
 from qnal.stages.inputs import ensemble_path, pool, with_survey
-from qnal.stages.work_folder import LATEST, WorkFolder, to_dict
+from qnal.stages.work_folder import LATEST, WorkFolder
 from qnal.summary import Number, Summary
-from qnal.tracking import Run
+from qnal.tracking import Note, Run
 
 
 def infer(config: Config, job: Job) -> Summary:
@@ -58,8 +58,8 @@ def infer(config: Config, job: Job) -> Summary:
     found = ensemble.description()
     try:
         task = _task(config, ensemble.weight_files(config.ensemble.n), found)
-        with job.recorder.run("infer", job.parent, {"qnal.stage": "infer"}) as run:
-            run.config(to_dict(config))
+        tags = {"qnal.ensemble": found.fingerprint or path.name}
+        with job.run(config, Stage.infer, f"infer {len(some):,} files", tags) as run:
             with locked(task, lambda at: say(f"another job is writing {at}; waiting for it")):
                 _describe(config, task, path, len(files))
                 outcome = _score(config, job, task, some)
@@ -68,9 +68,10 @@ def infer(config: Config, job: Job) -> Summary:
                 metrics |= _record(job, run, task, outcome)
             WorkFolder(config.work).set_latest("scores", task.outputs.scores.path)
             run.metrics(metrics)
+            run.rename(f"infer {metrics['spectra']:,} spectra, {metrics['members']} members")
     finally:
         forget_members()
-    return Summary(
+    summary = Summary(
         "infer",
         "incomplete" if outcome.failed else "done",
         run.id,
@@ -78,6 +79,22 @@ def infer(config: Config, job: Job) -> Summary:
         metrics,
         failed=outcome.sentences(),
         notes=_notes(config, task, found, outcome),
+    )
+    run.note(_note(summary))
+    return summary
+
+
+def _note(summary: Summary) -> Note:
+    names = ("spectra", "scored", "members", "quasar_share", "vote_entropy_mean",
+             "mutual_info_mean", "files_failed", "forward_passes")  # fmt: skip
+    return Note(
+        f"Scores of {summary.metrics['spectra']:,} spectra by {summary.metrics['members']} "
+        "networks.",
+        {"scores": summary.paths["scores"], "ensemble": summary.paths["ensemble"]},
+        {name: summary.metrics.get(name) for name in names},
+        "figures/per_petal.png",
+        [*summary.notes, *(f"failed: {failure}" for failure in summary.failed[:20])],
+        {"select targets": "qnal stage=query query.n=1000"},
     )
 
 
@@ -225,8 +242,10 @@ def _record(job: Job, run: Run, task: ScoreTask, outcome: PoolOutcome) -> dict[s
     if som is not None:
         run.figure(som_of_pool(found, som.load()), job.folder / "som_of_pool.png")
     run.dictionary(uncertainty_by_class(found), "uncertainty.json")
+    metrics = pool_metrics(found)
+    run.input("pool", digest, scores.description().pool, metrics["spectra"], "scoring")
     run.file(scores.path / "_dataset.json")
-    return pool_metrics(found)
+    return metrics
 
 
 def _notes(

@@ -3,7 +3,7 @@
 from functools import partial
 from pathlib import Path
 
-from qnal.config.schema import Config
+from qnal.config.schema import Config, Stage
 from qnal.ensemble.description import EnsembleDescription
 from qnal.ensemble.evaluation.evaluate_task import evaluate_ensemble
 from qnal.ensemble.folder import EnsembleFolder
@@ -12,11 +12,11 @@ from qnal.ensemble.member_record import MemberRecord
 from qnal.ensemble.train_task import TrainTask, train_members
 from qnal.errors import ConfigError
 from qnal.progress import progress, say
-from qnal.stages import Job
+from qnal.stages import Job, training_runs
 from qnal.stages.inputs import labelled_set, with_survey
 from qnal.stages.member_recipe import member_recipe
 from qnal.stages.training_runs import TrainingRuns
-from qnal.stages.work_folder import WorkFolder, to_dict
+from qnal.stages.work_folder import WorkFolder
 from qnal.summary import Summary
 
 
@@ -27,10 +27,11 @@ def train(config: Config, job: Job) -> Summary:
     labelled = labelled_set(config, recipe.structure.grid)
     description = EnsembleDescription.of(recipe, labelled)
     folder = _folder(config, description.fingerprint)
-    with job.recorder.run("train", job.parent, {"qnal.stage": "train"}) as run:
-        run.config(to_dict(config))
+    tags = {"qnal.ensemble": description.fingerprint}
+    with job.run(config, Stage.train, training_runs.run_name(config, description), tags) as run:
+        training_runs.record_input(run, config, description)
         folder.start(description, labelled.table)
-        runs = TrainingRuns(run, folder, {"qnal.ensemble": description.fingerprint})
+        runs = TrainingRuns(run, folder, tags)
         set_folder = WorkFolder(config.work).folder_for("labelled", description.training_set)
         task = TrainTask(recipe, set_folder, folder)
         failed = _train_missing(task, labelled, config.ensemble.n, job, runs)
@@ -47,6 +48,7 @@ def train(config: Config, job: Job) -> Summary:
             f"The BAL head is untrained, and C_BAL will be null: training it takes {BAL_NEEDED} "
             f"quasars with and {BAL_NEEDED} without BALs."
         )
+    run.note(training_runs.note(summary, config, description))
     return summary
 
 
