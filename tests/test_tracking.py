@@ -4,14 +4,18 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 from mlflow import MlflowClient
+from mlflow.pyfunc import load_model
 
 import qnal
 from qnal.config.schema import TrackingConfig, TrackingKind
 from qnal.ensemble.folder import EnsembleFolder
 from qnal.errors import ConfigError
 from qnal.tracking import flattened, open_recorder
+from qnal.tracking.download import downloaded_ensemble
 from qnal.tracking.metric_names import grouped
 from qnal.tracking.moved_store import follow
 from qnal.tracking.params import params
@@ -65,7 +69,7 @@ def test_one_run_per_stage_and_one_child_per_member(store):
 def test_artifacts_params_and_metrics_of_stages(store):
     client, runs, summary = store
     wanted = {
-        "train": {"config.yaml", "ensemble.json", "figures", "tables"},
+        "train": {"config.yaml", "ensemble.json", "figures", "model", "tables"},
         "som": {"config.yaml", "figures", "som"},
         "infer": {"config.yaml", "_dataset.json", "figures", "tables", "uncertainty.json"},
         "query": {"config.yaml", "figures", "funnel.json", "selection.csv",
@@ -203,7 +207,7 @@ def test_runs_say_what_they_are(store):
         visible = {name for name in tags if not name.startswith("mlflow.")}
         assert all(name.startswith("qnal.") and "/" not in tags[name] for name in visible)
         assert 1 <= len(run.data.params) <= 16, stage
-        assert len(run.data.metrics) <= 45, (stage, [*run.data.metrics])
+        assert len(run.data.metrics) <= 50, (stage, [*run.data.metrics])
         assert "get-artifact?path=figures/" in tags["mlflow.note.content"] or stage == "pipeline"
 
 
@@ -308,3 +312,41 @@ def test_artifacts_elsewhere_stay_where_they_are(work):
     elsewhere = recorder.client.create_experiment("elsewhere", "s3://bucket/mlartifacts")
     assert follow(work / "mlflow.db") == []
     assert recorder.client.get_experiment(elsewhere).artifact_location == "s3://bucket/mlartifacts"
+
+
+def test_a_trained_ensemble_is_a_registered_model(pipeline):
+    work, summary = pipeline
+    client = MlflowClient(f"sqlite:///{work / 'mlflow.db'}")
+    model = client.get_registered_model("qnal-ensemble")
+    assert model.aliases.keys() == {"candidate", "champion"}
+    version = client.get_model_version_by_alias("qnal-ensemble", "champion")
+    folder = EnsembleFolder(Path(summary["paths"]["ensemble"]))
+    assert version.tags["qnal.ensemble"] == folder.description().fingerprint
+    registered = downloaded_ensemble("models:/qnal-ensemble@champion", client.tracking_uri)
+    checksums = [list(f.weight_files().values()) for f in (EnsembleFolder(registered), folder)]
+    assert checksums[0] == checksums[1]
+
+
+def test_the_model_scores_spectra_on_the_grid_and_raw_ones(pipeline):
+    work, summary = pipeline
+    registered = downloaded_ensemble(
+        "models:/qnal-ensemble@champion", f"sqlite:///{work / 'mlflow.db'}"
+    )
+    model = load_model(str(registered.parents[1]))
+    ensemble = qnal.load_ensemble(summary["paths"]["ensemble"])
+    assert {c.name for c in model.metadata.signature.inputs} == {"x", "flux", "ivar", "wave"}
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(3, len(ensemble.grid)))
+    on_grid = model.predict(pd.DataFrame({"x": list(x)}))
+    expected = ensemble.score_on_grid(x.astype(np.float32)).to_pandas().drop(columns="ROW")
+    pd.testing.assert_frame_equal(on_grid, expected)
+    # Spectra with different wavelengths keep their order.
+    waves = [np.arange(3600.0, 9824, 8), np.arange(3700.0, 9824, 4), np.arange(3600.0, 9824, 8)]
+    flux = [rng.normal(size=len(w)) for w in waves]
+    rows = {"flux": flux, "ivar": [np.ones(len(w)) for w in waves], "wave": waves}
+    raw = model.predict(pd.DataFrame(rows))
+    for i, wave in enumerate(waves):
+        alone = ensemble.score(flux[i], np.ones(len(wave)), wave, pandas=True)
+        assert raw["P_NOT"][i] == pytest.approx(alone["P_NOT"][0], abs=1e-6)
+    with pytest.raises(Exception, match="flux, ivar and wave"):
+        model.predict(pd.DataFrame({"flux": flux}))

@@ -13,11 +13,15 @@ from qnal.ensemble.train_task import TrainTask, train_members
 from qnal.errors import ConfigError
 from qnal.progress import progress, say
 from qnal.stages import Job, training_runs
-from qnal.stages.inputs import labelled_set, with_survey
+from qnal.stages.inputs import NEWEST, labelled_set, with_survey
 from qnal.stages.member_recipe import member_recipe
 from qnal.stages.training_runs import TrainingRuns
 from qnal.stages.work_folder import WorkFolder
 from qnal.summary import Summary
+from qnal.tracking.download import is_mlflow_uri
+from qnal.tracking.model_registry import register
+
+EXAMPLES = 2  # spectra in the input example of the registered model
 
 
 def train(config: Config, job: Job) -> Summary:
@@ -38,6 +42,7 @@ def train(config: Config, job: Job) -> Summary:
         WorkFolder(config.work).set_latest("ensemble", folder.path)
         report = evaluate_ensemble(folder, description, labelled, config.ensemble.n)
         runs.report(report, job.folder)
+        register(run, folder, config.ensemble.n, labelled.x[:EXAMPLES])
     status = "incomplete" if failed else "done"
     paths = {"ensemble": str(folder.path)}
     summary = Summary("train", status, run.id, paths, report.metrics, failed=failed)
@@ -53,6 +58,13 @@ def train(config: Config, job: Job) -> Summary:
 
 
 def _folder(config: Config, name: str) -> EnsembleFolder:
+    if config.ensemble.path is not None and (
+        is_mlflow_uri(config.ensemble.path) or config.ensemble.path == NEWEST
+    ):
+        raise ConfigError(
+            f"ensemble.path={config.ensemble.path} cannot be trained; stage=train takes the path "
+            "of a folder, or null."
+        )
     if config.ensemble.path is None:
         return EnsembleFolder(WorkFolder(config.work).folder_for("ensembles", name))
     folder = EnsembleFolder(Path(config.ensemble.path).expanduser().absolute())

@@ -54,17 +54,42 @@ def downloaded_ensemble(uri: str, store: str | None = None, to: Path | None = No
             )
         )
     except Exception as error:  # stores raise anything
-        reason = str(error).strip().splitlines()[:1] or [repr(error)]
-        raise InputError(
-            f"{uri}: MLflow has no such artifact ({reason[0].rstrip('.')})."
-        ) from error
+        raise InputError(_missing(uri, error)) from error
     if path.name == MANIFEST:
         path = path.parent
-    found = sorted(path.rglob(MANIFEST)) if path.is_dir() else []
+    found = sorted(path.rglob(MANIFEST), key=_lacks_members) if path.is_dir() else []
     if not found:
         return path
     _fetch_weights(found[0], uri, store)
     return found[0].parent
+
+
+def resolved(uri: str, store: str | None) -> str:
+    """A model URI with the version that its alias stands for; other URIs as they are.
+
+    Raises:
+        InputError: there is no such model or alias.
+    """
+    name, at, alias = uri.removeprefix("models:/").partition("@")
+    if not (uri.startswith("models:/") and at):
+        return uri
+    from mlflow import MlflowClient
+
+    try:
+        number = MlflowClient(store).get_model_version_by_alias(name, alias).version
+    except Exception as error:  # stores raise anything
+        raise InputError(_missing(uri, error)) from error
+    return f"models:/{name}/{number}"
+
+
+def _missing(uri: str, error: Exception) -> str:
+    reason = str(error).strip().splitlines()[:1] or [repr(error)]
+    return f"{uri}: MLflow has no such artifact ({reason[0].rstrip('.')})."
+
+
+def _lacks_members(manifest: Path) -> tuple[bool, Path]:
+    """Sort key that puts ensembles with their weights before those without."""
+    return not (manifest.parent / "members").is_dir(), manifest
 
 
 def _fetch_weights(manifest: Path, uri: str, store: str | None) -> None:

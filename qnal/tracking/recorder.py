@@ -190,7 +190,7 @@ def open_recorder(config: TrackingConfig, work: Path, lock: Path | None = None) 
     # MLflow fails if several processes create the same database.
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with _without_log_messages(), FileLock(folder / ".mlflow.lock"):
+        with without_log_messages(), FileLock(folder / ".mlflow.lock"):
             from mlflow import MlflowClient
 
             if database is not None:
@@ -239,8 +239,8 @@ def _first_line(error: Exception) -> str:
 
 
 @contextmanager
-def _without_log_messages() -> Iterator[None]:
-    """Suppress the store's log messages when it starts; its errors are raised all the same."""
+def without_log_messages() -> Iterator[None]:
+    """Suppress log messages of MLflow; its errors are raised all the same."""
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)  # MLflow also logs each retry of a connection
     try:
