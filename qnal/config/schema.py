@@ -37,6 +37,7 @@ class Stage(StrEnum):
     infer = "infer"
     query = "query"
     mock = "mock"
+    compare = "compare"
     pipeline = "pipeline"
 
 
@@ -288,6 +289,22 @@ class QueryConfig:
 
 
 @dataclass
+class CompareConfig:
+    """Comparison of two ensembles."""
+
+    candidate: str | None = key(
+        "the new ensemble: a folder, an MLflow URI, or latest; null for the newest one"
+    )
+    champion: str | None = key("the ensemble that it is compared with, in the same ways")
+    draws: int = key("bootstrap samples for the intervals", at_least(1, "a number of samples"))
+    pool: bool = key("also score data.pool with both, if it is set")
+    promote: bool = key(
+        "make the candidate the champion of the model registry, unless it is worse beyond the "
+        "interval"
+    )
+
+
+@dataclass
 class TrackingConfig:
     """Recording of runs in MLflow."""
 
@@ -317,6 +334,7 @@ class Config:
     som: SomConfig = key("the self-organizing map (SOM)")
     infer: InferConfig = key("scoring of a pool")
     query: QueryConfig = key("selection of spectra to inspect")
+    compare: CompareConfig = key("comparison of two ensembles")
     executor: dict[str, Any] = key(
         "where members are trained and files scored: `_target_`, a concurrent.futures.Executor, "
         "and its arguments"

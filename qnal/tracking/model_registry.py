@@ -18,8 +18,10 @@ from numpy.typing import NDArray
 
 from qnal.ensemble.folder import TRAINING_SET, EnsembleFolder
 from qnal.ensemble.votes import score_schema
+from qnal.errors import ConfigError
 from qnal.fingerprint import fingerprint
-from qnal.tracking.recorder import without_log_messages
+from qnal.tracking.download import resolved
+from qnal.tracking.recorder import Recorder, without_log_messages
 from qnal.tracking.run import Run
 
 MODEL = "qnal-ensemble"
@@ -118,3 +120,28 @@ def _save(path: Path, data: Path, folder: EnsembleFolder, example: NDArray[np.fl
         input_example=pd.DataFrame({"x": [row.astype(float).tolist() for row in example]}),
         pip_requirements=[f"{name}=={version(name)}" for name in REQUIRED],
     )
+
+
+def promote(recorder: Recorder, candidate: str | None) -> str | None:
+    """Give the alias ``champion`` to a version of the registered model.
+
+    Args:
+        recorder: the store.
+        candidate: URI of the version, with an alias or a number.
+
+    Returns:
+        The number of the version; None if the store failed.
+
+    Raises:
+        ConfigError: the candidate is not a version of the registered model.
+    """
+    if candidate is None or not candidate.startswith((f"models:/{MODEL}/", f"models:/{MODEL}@")):
+        raise ConfigError(
+            f"compare.candidate={candidate} cannot be promoted; it takes a version of the "
+            f"registered model, such as models:/{MODEL}@{CANDIDATE}."
+        )
+    if recorder.uri is None or recorder.client is None or recorder.failed:
+        return None
+    number = resolved(candidate, recorder.uri).rpartition("/")[2]
+    recorder.call("set_registered_model_alias", MODEL, CHAMPION, number)
+    return None if recorder.failed else number

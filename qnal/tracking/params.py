@@ -16,6 +16,7 @@ KEYS = {
     "som": ("seed", "som.shape", "som.epochs", "som.sample", "som.wrap", "som.backend"),
     "infer": ("ensemble.n", *_VOTES, "ensemble.calibrate", "infer.precision", "infer.backend"),
     "query": _QUERY,
+    "compare": ("seed", "compare.candidate", "compare.champion", "compare.draws", *_VOTES),
     "pipeline": (*_TRAINING[:5], *_QUERY[:2], "som.shape"),
 }
 
