@@ -9,6 +9,7 @@ from qnal.ensemble.folder import EnsembleFolder
 from qnal.ensemble.votes import Thresholds
 from qnal.inference.ensemble import read_scoring_ensemble
 from qnal.stages.inputs import labelled_set
+from qnal.threads import use_threads
 
 
 def held_out_calls(config: Config, folder: EnsembleFolder, thresholds: Thresholds) -> pd.DataFrame:
@@ -20,6 +21,7 @@ def held_out_calls(config: Config, folder: EnsembleFolder, thresholds: Threshold
     columns = [*KEYS, "LABEL", "Z", "QUASAR", "Z_CALL", "TRAINED"]
     if config.data.desi.spectra is None and config.data.boss.spectra is None:
         return pd.DataFrame(columns=columns)
+    use_threads(config.infer.threads)  # the number that the scoring of the pool asks for later
     ensemble = read_scoring_ensemble(
         folder.path, lines=config.lines.names, bal_lines=config.lines.bal, thresholds=thresholds
     )

@@ -46,13 +46,16 @@ def downloaded_ensemble(uri: str, store: str | None = None, to: Path | None = No
     try:
         # A run has no artifact path of its own; "." is all of its artifacts.
         whole = uri.startswith("runs:/") and uri.removeprefix("runs:/").strip("/").count("/") == 0
+        location = f"{uri.rstrip('/')}/." if whole else _location(uri, store)
         path = Path(
             download_artifacts(
-                artifact_uri=f"{uri.rstrip('/')}/." if whole else uri,
+                artifact_uri=location,
                 dst_path=None if to is None else str(to),
                 tracking_uri=store,
             )
         )
+    except InputError:
+        raise
     except Exception as error:  # stores raise anything
         raise InputError(_missing(uri, error)) from error
     if path.name == MANIFEST:
@@ -80,6 +83,22 @@ def resolved(uri: str, store: str | None) -> str:
     except Exception as error:  # stores raise anything
         raise InputError(_missing(uri, error)) from error
     return f"models:/{name}/{number}"
+
+
+def _location(uri: str, store: str | None) -> str:
+    """Where a version of a registered model lies; other URIs as they are.
+
+    MLflow itself would look for a model in the registry of the environment, not in the store.
+    """
+    name, slash, number = resolved(uri, store).removeprefix("models:/").partition("/")
+    if store is None or not uri.startswith("models:/") or not slash:
+        return uri
+    from mlflow import MlflowClient
+
+    client = MlflowClient(store)
+    if number == "latest":
+        number = max((v.version for v in client.search_model_versions(f"name = '{name}'")), key=int)
+    return str(client.get_model_version_download_uri(name, number))
 
 
 def _missing(uri: str, error: Exception) -> str:
