@@ -36,9 +36,11 @@ KEYS = {
     "verify csv qso_qn",
     "query": "scores strategy n som_percentile som_counts max_outlier camera bad_cameras exclude "
     "memory_limit temp_dir",
+    "compare": "candidate champion draws pool promote",
     "tracking": "kind uri experiment",
 }
 CHOICES = {
+    "compare": "bootstrap",
     "data": "files mock",
     "debug": "default",
     "ensemble": "bootstrap",
@@ -102,7 +104,7 @@ def test_group_choices(group):
 
 
 def test_stages_and_exit_codes():
-    assert {"train", "som", "infer", "query", "mock", "pipeline"} <= set(Stage)
+    assert {"train", "som", "infer", "query", "mock", "compare", "pipeline"} <= set(Stage)
     assert EXIT_CODES == {"done": 0, "refused": 1, "incomplete": 3}
     assert INTERRUPTED == 130
 
