@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 from mlflow import MlflowClient
 
+from qnal.stages.training_runs import TrainingRuns
+
 pytestmark = [pytest.mark.slow, pytest.mark.process]
 
 FIRST_JOB = """
