@@ -42,6 +42,7 @@ stages
   query      select the spectra most worth inspecting from the scores
   inspect    write an HTML file in which the selected spectra are labelled
   label      take in the labels that inspectors returned
+  compare    compare a new ensemble with the champion of the model registry
   pipeline   train, som, infer and query, one after the other
   mock       write the built-in mock survey as FITS files
   loop       simulate rounds of labelling on a labelled set, strategy against strategy
@@ -83,7 +84,9 @@ def main() -> None:
         nonlocal started
         started = True
         # A refused job of a multirun must not stop the others, so it raises nothing.
-        codes.append(run(raw, Path(HydraConfig.get().runtime.output_dir)))
+        settings = HydraConfig.get()
+        overrides = tuple(settings.overrides.task)
+        codes.append(run(raw, Path(settings.runtime.output_dir), overrides))
 
     try:
         hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(job)()
@@ -100,12 +103,13 @@ def main() -> None:
     sys.exit(max(codes, key=(DONE, INCOMPLETE, REFUSED).index, default=DONE))
 
 
-def run(raw: DictConfig, folder: Path) -> int:
+def run(raw: DictConfig, folder: Path, overrides: tuple[str, ...] = ()) -> int:
     """Validate a composed configuration, run its stage, write ``summary.json``.
 
     Args:
         raw: the composed configuration.
         folder: the job's run folder.
+        overrides: what the user set on the command line, as ``KEY=VALUE``.
 
     Returns:
         The exit code: 0 done, 1 refused, 3 done but incomplete.
@@ -113,7 +117,7 @@ def run(raw: DictConfig, folder: Path) -> int:
     from qnal.summary import Summary
 
     try:
-        summary = _run_stage(raw, folder)
+        summary = _run_stage(raw, folder, overrides)
     except (QnalError, OSError) as error:
         if isinstance(error, OSError) and error.filename is None:
             raise
@@ -132,7 +136,7 @@ def run(raw: DictConfig, folder: Path) -> int:
     return EXIT_CODES[summary.status]
 
 
-def _run_stage(raw: DictConfig, folder: Path) -> "Summary":
+def _run_stage(raw: DictConfig, folder: Path, overrides: tuple[str, ...]) -> "Summary":
     from qnal.config.schema import Stage
     from qnal.config.validation import validated
     from qnal.job_lock import hold
@@ -145,8 +149,11 @@ def _run_stage(raw: DictConfig, folder: Path) -> "Summary":
     executor = _executor(config.executor)
     with hold(config.work / ".jobs") as lock:
         recorder = open_recorder(config.tracking, config.work, lock)
-        summary = stage_function(config.stage)(config, Job(folder, recorder, executor))
-    if command := recorder.how_to_look():
+        job = Job(folder, recorder, executor, overrides=overrides)
+        summary = stage_function(config.stage)(config, job)
+    if recorder.failure is not None:
+        summary.notes.append(recorder.failure)
+    elif command := recorder.how_to_look():
         summary.notes.append(f"results: {command}")
     return summary
 

@@ -20,7 +20,7 @@ CONF = Path(__file__).parents[1] / "conf"
 
 KEYS = {
     "": "stage seed work_dir traceback data network lines train ensemble som infer query inspect "
-    "label loop executor tracking",
+    "label loop compare executor tracking",
     "data": "kind desi boss pool labels use_mask bad mock",
     "data.desi": "spectra truth single_exposure bal_recorded",
     "data.boss": "spectra truth most",
@@ -39,9 +39,11 @@ KEYS = {
     "loop": "rounds seed_labels batch strategies repeats oracle test steps",
     "inspect": "selection blind per_page title",
     "label": "tables selection path bal_recorded population",
+    "compare": "candidate champion draws pool promote",
     "tracking": "kind uri experiment",
 }
 CHOICES = {
+    "compare": "bootstrap",
     "data": "files mock",
     "debug": "default",
     "ensemble": "bootstrap",
@@ -109,8 +111,19 @@ def test_group_choices(group):
 
 
 def test_stages_and_exit_codes():
-    assert {"train", "som", "infer", "query", "inspect", "mock", "pipeline"} <= set(Stage)
-    assert {"train", "som", "infer", "query", "label", "loop", "mock", "pipeline"} <= set(Stage)
+    assert set(Stage) == {
+        "train", "som", "infer", "query", "inspect", "label", "loop", "compare", "mock", "pipeline",
+    }  # fmt: skip
+        "train",
+        "som",
+        "infer",
+        "query",
+        "compare",
+        "label",
+        "loop",
+        "mock",
+        "pipeline",
+    } <= set(Stage)
     assert EXIT_CODES == {"done": 0, "refused": 1, "incomplete": 3}
     assert INTERRUPTED == 130
 

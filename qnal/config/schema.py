@@ -43,6 +43,7 @@ class Stage(StrEnum):
     label = "label"
     mock = "mock"
     loop = "loop"
+    compare = "compare"
     pipeline = "pipeline"
 
 
@@ -420,12 +421,30 @@ class LabelConfig:
 
 
 @dataclass
+class CompareConfig:
+    """Comparison of two ensembles."""
+
+    candidate: str | None = key(
+        "the new ensemble: a folder, an MLflow URI, or latest; null for the newest one"
+    )
+    champion: str | None = key("the ensemble that it is compared with, in the same ways")
+    draws: int = key("bootstrap samples for the intervals", at_least(1, "a number of samples"))
+    pool: bool = key("also score data.pool with both, if it is set")
+    promote: bool = key(
+        "make the candidate the champion of the model registry, unless it is worse beyond the "
+        "interval"
+    )
+
+
+@dataclass
 class TrackingConfig:
     """Recording of runs in MLflow."""
 
     kind: TrackingKind = key("which store; set by the choice of `tracking`")
     uri: str | None = key("tracking URI; null for MLFLOW_TRACKING_URI or a database in work_dir")
-    experiment: str = key("name of the MLflow experiment")
+    experiment: str | None = key(
+        "name of the MLflow experiment; null for MLFLOW_EXPERIMENT_NAME or qnal"
+    )
 
 
 @dataclass
@@ -450,6 +469,7 @@ class Config:
     loop: LoopConfig = key("the closed loop, simulated on the labelled set")
     inspect: InspectConfig = key("the inspection page")
     label: LabelConfig = key("labels that inspectors returned")
+    compare: CompareConfig = key("comparison of two ensembles")
     executor: dict[str, Any] = key(
         "where members are trained and files scored: `_target_`, a concurrent.futures.Executor, "
         "and its arguments"

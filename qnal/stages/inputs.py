@@ -28,10 +28,11 @@ from qnal.spectra.mock import MockConfig, MockSurvey, survey_at, write_survey
 from qnal.spectra.readers.desi import find_coadds
 from qnal.spectra.spectra_file import SpectraFile, paths_of
 from qnal.stages.work_folder import WorkFolder, to_dict
-from qnal.tracking.download import downloaded_ensemble, is_mlflow_uri, store_of
+from qnal.tracking.download import downloaded_ensemble, is_mlflow_uri, resolved, store_of
 
 # Bump this number when the same MockConfig gives another survey, or when a default of it changes.
 MOCK_VERSION = 1
+NEWEST = "latest"  # as the path of an ensemble
 FILE_LIST = "files.json"  # sizes of the survey's files; written last
 
 
@@ -218,8 +219,28 @@ def ensemble_path(config: Config) -> Path | None:
 
     An ensemble named by an MLflow URI is downloaded into the work folder.
     """
-    value, work = config.ensemble.path, WorkFolder(config.work)
+    return named_ensemble(config.ensemble.path, "ensemble.path", config)
+
+
+def named_ensemble(value: str | None, key: str, config: Config) -> Path | None:
+    """The ensemble that the value of a key names.
+
+    Args:
+        value: a folder or file, an MLflow URI, or ``latest`` or None for the newest one.
+        key: the key, for messages.
+        config: the work folder and the store.
+
+    Raises:
+        ConfigError: there is nothing at the path, or no newest one though ``latest`` was asked for.
+        InputError: the store does not have it.
+    """
+    work = WorkFolder(config.work)
     if value is None or not is_mlflow_uri(value):
-        return work.given_or_latest(value, "ensemble.path", "ensemble")
+        found = work.given_or_latest(None if value == NEWEST else value, key, "ensemble")
+        if found is None and value == NEWEST:
+            raise ConfigError(f"{key}=latest: no ensemble was trained in {config.work_dir} yet.")
+        return found
+    store = store_of(config.tracking, config.work)
+    value = resolved(value, store)
     to = work.folder_for("downloads", fingerprint({"uri": value}))
-    return downloaded_ensemble(value, store_of(config.tracking, config.work), to)
+    return downloaded_ensemble(value, store, to)

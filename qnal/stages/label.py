@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from qnal.config.schema import Config
+from qnal.config.schema import Config, Stage
 from qnal.errors import ConfigError, QnalError
 from qnal.files import write_text, written_aside
 from qnal.labels.agreement import agreement
@@ -22,7 +22,7 @@ from qnal.scores.dataset import ScoresFolder
 from qnal.scores.target_spectra import spectra_of
 from qnal.spectra.spectra_file import common_folder, paths_of
 from qnal.stages import Job
-from qnal.stages.work_folder import LATEST, WorkFolder, to_dict
+from qnal.stages.work_folder import LATEST, WorkFolder
 from qnal.summary import Number, Summary
 
 TABLES = {"agreement", "conflicts", "not_asked", "not_returned"}
@@ -40,8 +40,7 @@ def label(config: Config, job: Job) -> Summary:
     check = check_against(picks, returned, scored.spectra["TARGETID"])
     reconciled = reconcile(check.returned, config.label.bal_recorded)
     pairs = agreement(check.returned)
-    with job.recorder.run("label", job.parent, {"qnal.stage": "label"}) as run:
-        run.config(to_dict(config))
+    with job.run(config, Stage.label, f"label the picks of {selection.name}") as run:
         time = datetime.now(UTC).isoformat(timespec="seconds")
         pool = scored.pool_for(table.path, config.work)
         added = table.extend(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from qnal.config.query_choices import strategies_by_name
-from qnal.config.schema import Config
+from qnal.config.schema import Config, Stage
 from qnal.files import written_aside
 from qnal.labels.label import BadRows
 from qnal.learning.loop_set import LoopSet
@@ -23,7 +23,7 @@ from qnal.stages.inputs import labelled_set, with_survey
 from qnal.stages.loop_runs import record_loops
 from qnal.stages.member_recipe import member_recipe
 from qnal.stages.study_cost import say_cost
-from qnal.stages.work_folder import WorkFolder, to_dict
+from qnal.stages.work_folder import WorkFolder
 from qnal.summary import Summary
 
 
@@ -33,8 +33,7 @@ def loop(config: Config, job: Job) -> Summary:
     study = _study(config)
     plan, task = study.plan, study.task
     say_cost(study, job)
-    with job.recorder.run("loop", job.parent, {"qnal.stage": "loop"}) as run:
-        run.config(to_dict(config))
+    with job.run(config, Stage.loop, "loop") as run:
         with progress("rounds", plan.trainings) as advance:
             curves, picks = study.run(
                 partial(job.executor, task.recipe.threads), lambda what: advance(1, what)

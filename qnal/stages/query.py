@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qnal.config.schema import Config
+from qnal.config.schema import Config, Stage
 from qnal.errors import ConfigError, QnalError
 from qnal.progress import say
 from qnal.query.figures import funnel, utility_histogram
@@ -19,9 +19,9 @@ from qnal.som.som import SelfOrganizingMap
 from qnal.spectra.grid import named_grid
 from qnal.spectra.spectra_file import common_folder, paths_of
 from qnal.stages import Job
-from qnal.stages.work_folder import LATEST, WorkFolder, to_dict
+from qnal.stages.work_folder import LATEST, WorkFolder
 from qnal.summary import Summary
-from qnal.tracking import Run
+from qnal.tracking import Note, Run
 
 GALLERY = 6  # spectra in the gallery
 
@@ -35,8 +35,11 @@ def query(config: Config, job: Job) -> Summary:
             "scores dataset or a table, or run stage=infer first."
         )
     scores = _Scores.at(path, config)
-    with job.recorder.run("query", job.parent, {"qnal.stage": "query"}) as run:
-        run.config(to_dict(config))
+    strategy = type(config.query.created_strategy()).__name__
+    name = f"query {config.query.n:,} by {strategy} from {path.name}"
+    with job.run(config, Stage.query, name, {"qnal.scores": path.name}) as run:
+        run.params({"scores": path})
+        run.input("scores", path.name, path, None, "query")
         prototypes = None if scores.som is None else scores.som.weights
         selection = select(
             scores.parts, _options(config), scores.bmu, scores.cells, prototypes, scores.members
@@ -66,7 +69,7 @@ def query(config: Config, job: Job) -> Summary:
         run.figure(funnel(selection), job.folder / "funnel.png")
         _record_gallery(selection, scores, config, job, run)
         WorkFolder(config.work).set_latest("selection", table)
-    return Summary(
+    summary = Summary(
         "query",
         mlflow_run_id=run.id,
         paths={"selection": str(table), "targetids": str(targets), "scores": str(path)} | paths,
@@ -74,6 +77,17 @@ def query(config: Config, job: Job) -> Summary:
         funnel=selection.funnel,
         notes=notes,
     )
+    run.note(
+        Note(
+            f"{len(selection):,} targets selected by {strategy}.",
+            {"scores": str(path), "selection": str(table)},
+            dict(selection.funnel) | metrics,
+            "figures/funnel.png",
+            notes,
+            {"inspect them": f"prospect_pages --target_list {targets.name} …"},
+        )
+    )
+    return summary
 
 
 def _options(config: Config) -> QueryOptions:
