@@ -62,9 +62,15 @@ def unknown_key(key: str, valid: Iterable[str]) -> str:
     section, _, name = key.rpartition(".")
     valid = list(valid)
     place = f" in {section}" if section else ""
-    close = difflib.get_close_matches(name, valid, n=1)
-    hint = f" Did you mean {section}{'.' if section else ''}{close[0]}?" if close else ""
+    close = nearest(name, valid)
+    hint = f" Did you mean {section}{'.' if section else ''}{close}?" if close else ""
     return f"{key}: there is no such key; valid ones{place}: {', '.join(valid) or 'none'}.{hint}"
+
+
+def nearest(name: str, valid: Iterable[str]) -> str | None:
+    """The valid name that a misspelt one resembles most, if any does."""
+    close = difflib.get_close_matches(name, list(valid), n=1)
+    return close[0] if close else None
 
 
 def _find(target: object, key: str, kind: type[T]) -> type[T]:
