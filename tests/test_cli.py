@@ -71,6 +71,10 @@ def test_only_what_is_needed_is_imported(code, heavy):
         (["stage=train", "executor.max_workers=0"], ["executor.max_workers=0", "from 1"]),
         (["stage=train", "executor.max_wrokers=2"], ["Did you mean executor.max_workers?"]),
         (["stage=train", "+executor.max_wrokers=2"], ["Did you mean executor.max_workers?"]),
+        (["stage=train", "executor.max_worker=2"], ["Did you mean executor.max_workers?"]),
+        (["stage=train", "executor=slurm", "executor.cores=0"], ["executor.cores=0", "from 1"]),
+        (["stage=train", "executor=slurm", "executor.memory=16"], ["executor.memory=16", "text"]),
+        (["stage=train", "objective=-oob completeness"], ["objective=-oob completeness", "metric"]),
         (["stage=train", "+train.epocs=2"], ["Did you mean train.epochs?"]),
         (["-m", "stage=train", "train.epocs=1,2"], ["Did you mean train.epochs?"]),
         (["--config-name", "nope"], ["Cannot find primary config 'nope'"]),
@@ -109,12 +113,14 @@ def test_without_a_work_folder_nothing_is_made(qnal_command, tmp_path, value):
 
 def test_a_bug_is_not_taken_for_a_refusal(tmp_path):
     code = (
-        "import sys, qnal.cli; qnal.cli.run = lambda raw, folder: int('a bug');"
+        "import sys, qnal.cli, qnal.job; qnal.job._run_stage = lambda *given: int('a bug');"
         f"sys.argv = ['qnal', 'stage=mock', 'work_dir={tmp_path}']; qnal.cli.main()"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith("ValueError: invalid literal")
+    (path,) = tmp_path.rglob("summary.json")
+    assert json.loads(path.read_text())["status"] == "failed"
 
 
 def test_a_config_folder_of_ones_own_adds_choices_and_keeps_the_sentences(qnal_command, tmp_path):
@@ -199,20 +205,6 @@ def test_the_jobs_of_a_multirun_are_recorded_apart(qnal_command, tiny, tmp_path)
         members = [r for r in runs if r.data.tags.get("mlflow.parentRunId") == stage.info.run_id]
         assert len(members) == 2
         assert {r.info.status for r in members} == {"FINISHED"}
-
-
-def test_one_refused_job_of_a_multirun_does_not_stop_the_others(qnal_command, tiny, tmp_path):
-    done = qnal_command(
-        "-m",
-        *[o for o in tiny if not o.startswith("data.mock.pool")],
-        "stage=mock",
-        "data.mock.pool=-1,50",
-        f"work_dir={tmp_path}",
-        "tracking=none",
-    )
-    assert done.returncode == 1
-    found = [json.loads(p.read_text())["status"] for p in sorted(tmp_path.rglob("summary.json"))]
-    assert found == ["refused", "done"]
 
 
 def test_a_wheel_works_from_any_folder(tmp_path):

@@ -24,7 +24,7 @@ def test_a_refused_job_is_in_the_table_and_in_the_exit_code(qnal_command, tmp_pa
     assert done.returncode == 1
     assert "error: job 0 (data.mock.pool=-1): data.mock.pool=-1" in done.stderr
     assert "refused" in done.stdout and "done" in done.stdout
-    (path,) = tmp_path.rglob("sweep.csv")
+    (path,) = (tmp_path / "sweeps").rglob("sweep.csv")
     table = pd.read_csv(path)
     assert table.status.tolist() == ["refused", "done"]
     assert table["data.mock.pool"].tolist() == [-1, 20]
@@ -40,26 +40,18 @@ def test_a_refused_job_is_in_the_table_and_in_the_exit_code(qnal_command, tmp_pa
     assert [a.path for a in client.list_artifacts(parent.info.run_id)][-1] == "sweep.csv"
 
 
-def test_all_refused_leave_no_store(qnal_command, tmp_path):
-    done = qnal_command("-m", *SMALL, "data.mock.pool=-1,-2", *JOBLIB, f"work_dir={tmp_path}")
-    assert done.returncode == 1
-    assert not (tmp_path / "mlflow.db").exists()
-
-
+@pytest.mark.slow
 def test_jobs_in_one_worker_are_isolated(qnal_command, tiny, tmp_path):
     """Equal seeds give equal bytes, whatever the worker has computed before."""
     given = [o for o in tiny if not o.startswith(("ensemble.n=", "train.min_steps"))]
     done = qnal_command(
         "-m", *given, "stage=train", "ensemble.n=1", "train.min_steps=0", *JOBLIB,
-        "train.threads=1,2", "seed=1,2,1", "objective=oob_completeness", "data.mock.seed=1",
-        f"work_dir={tmp_path}/${{train.threads}}/${{hydra:job.num}}", "tracking=none",
-        f"hydra.sweep.dir={tmp_path}/sweep",
+        "train.threads=1,2,1", "objective=oob_completeness", "tracking=none",
+        f"work_dir={tmp_path}/${{hydra:job.num}}", f"hydra.sweep.dir={tmp_path}/sweep",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     folder = tmp_path / "sweep"
-    found = [json.loads((folder / str(k) / "summary.json").read_text()) for k in range(6)]
-    first, second, again = (weights(summary) for summary in found[:3])
-    assert first == again != second
-    assert weights(found[3]) == weights(found[5])
+    found = [json.loads((folder / str(k) / "summary.json").read_text()) for k in range(3)]
+    assert weights(found[0]) == weights(found[2])
     table = pd.read_csv(folder / "sweep.csv")
     assert table.objective.tolist() == pytest.approx(table.oob_completeness.tolist(), nan_ok=True)
