@@ -19,7 +19,7 @@ from qnal.summary import Summary
 CONF = Path(__file__).parents[1] / "conf"
 
 KEYS = {
-    "": "stage seed work_dir traceback data network lines train ensemble som infer query executor "
+    "": "stage seed work_dir objective traceback data network lines train ensemble som infer query executor "
     "tracking",
     "data": "kind desi boss pool use_mask bad mock",
     "data.desi": "spectra truth single_exposure bal_recorded",
@@ -43,7 +43,8 @@ CHOICES = {
     "debug": "default",
     "ensemble": "bootstrap",
     "executor": "dask local serial slurm threads",
-    "experiment": "demo reference slurm survey",
+    "experiment": "bootstrap demo ensemble_size network_depth reference reference_query "
+    "reference_scoring slurm survey",
     "infer": "numpy quasarnp tensorflow",
     "lines": "quasarnet",
     "network": "quasarnet",
