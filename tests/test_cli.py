@@ -140,6 +140,65 @@ def test_a_config_folder_of_ones_own_adds_choices_and_keeps_the_sentences(qnal_c
         assert words in done.stderr and done.stderr.count("\n") == 1
 
 
+STRATEGY = """
+from qnal.query.strategies.strategy import Strategy
+
+class Faintest(Strategy):
+    name, columns, highest, label = "faintest", ("SNR_B",), 1.0, "1 / (1 + SNR)"
+
+    def utility(self):
+        return "1 / (1 + SNR_B)"
+"""
+
+
+def test_a_config_folder_adds_an_experiment_a_data_set_and_a_strategy(
+    qnal_command, tmp_path, monkeypatch
+):
+    own = {
+        "data/cmx": "defaults:\n  - files\n  - _self_\npool: cmx/tiles\n",
+        "query/faintest": "defaults:\n  - vote_entropy\n  - _self_\n"
+        "strategy:\n  _target_: my_strategies.Faintest\n",
+        "experiment/cmx": "# @package _global_\ndefaults:\n  - override /data: cmx\n"
+        "  - override /query: faintest\nstage: query\nquery:\n  n: 2\n",
+    }
+    for name, text in own.items():
+        path = tmp_path / "my" / f"{name}.yaml"
+        path.parent.mkdir(parents=True)
+        path.write_text(text)
+    (tmp_path / "my_strategies.py").write_text(STRATEGY)
+    rows = [f"{2**53 + k},{snr}" for k, snr in enumerate((5.0, 0.5, 2.0))]
+    (tmp_path / "scores.csv").write_text("\n".join(["TARGETID,SNR_B", *rows]) + "\n")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), str(ROOT)]))
+    own_folder = ("--config-dir", "my", "experiment=cmx")
+    done = qnal_command(*own_folder, "query.scores=scores.csv", "tracking=none", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (listed,) = tmp_path.rglob("targetid_selection.txt")
+    assert listed.read_text().split() == [str(2**53 + 1), str(2**53 + 2)]
+    assert "pool: cmx/tiles" in qnal_command(*own_folder, "--cfg", "job", cwd=tmp_path).stdout
+    usage = qnal_command("--config-dir", "my", "--help", cwd=tmp_path).stdout
+    assert "data=cmx|files|mock" in usage and "bootstrap, cmx, demo" in usage
+
+
+COMPLETE = """
+eval "$(qnal -sc install=bash)"
+for COMP_LINE in 'qnal stage=train train.ep' 'qnal network.layers=4 data=mo' 'qnal exec'; do
+  words=($COMP_LINE); COMP_CWORD=$((${#words[@]} - 1)); COMP_POINT=${#COMP_LINE}; COMPREPLY=()
+  hydra_bash_completion
+  echo "${COMPREPLY[@]}"
+done
+"""
+
+
+def test_bash_completes_groups_and_keys(tmp_path):
+    (tmp_path / "qnal").write_text(f'#!/bin/sh\nexec {sys.executable} -m qnal "$@"\n')
+    (tmp_path / "qnal").chmod(0o755)
+    environment = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        ["bash", "-c", COMPLETE], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines() == ["train.epochs=", "data=mock", "executor="]
+
+
 def test_hydras_own_options_work(qnal_command, tmp_path, monkeypatch):
     installed = qnal_command("-sc", "install=bash", cwd=tmp_path)
     assert installed.returncode == 0 and "complete" in installed.stdout

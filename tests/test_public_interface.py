@@ -19,8 +19,8 @@ from qnal.summary import Summary
 CONF = Path(__file__).parents[1] / "conf"
 
 KEYS = {
-    "": "stage seed work_dir objective traceback data network lines train ensemble som infer query executor "
-    "tracking",
+    "": "stage seed work_dir objective traceback data network lines train ensemble som infer query "
+    "executor tracking",
     "data": "kind desi boss pool use_mask bad mock",
     "data.desi": "spectra truth single_exposure bal_recorded",
     "data.boss": "spectra truth most",
