@@ -196,7 +196,11 @@ def test_bash_completes_groups_and_keys(tmp_path):
     done = subprocess.run(
         ["bash", "-c", COMPLETE], env=environment, capture_output=True, text=True, check=True
     )
-    assert done.stdout.splitlines() == ["train.epochs=", "data=mock", "executor="]
+    assert done.stdout.splitlines() == [
+        "train.epochs=",
+        "data=mock",
+        "executor. executor=",
+    ]
 
 
 def test_hydras_own_options_work(qnal_command, tmp_path, monkeypatch):
