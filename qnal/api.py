@@ -1,11 +1,10 @@
-"""qnal from Python: what a notebook or another pipeline calls."""
+"""The Python interface: load an ensemble, compose a configuration, run a stage."""
 
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qnal.ensemble.description import MANIFEST
 from qnal.inference.ensemble import Ensemble, read_scoring_ensemble
 
 if TYPE_CHECKING:
@@ -13,23 +12,25 @@ if TYPE_CHECKING:
 
     from qnal.summary import Summary
 
-MLFLOW_SCHEMES = ("runs:/", "models:/", "mlflow-artifacts:/")
-
 
 def load_ensemble(path: str | Path, n: int | None = None, **options: Any) -> Ensemble:
     """Load an ensemble from disk or from MLflow.
 
     Args:
-        path: a folder that qnal trained, a folder of QuasarNET weight files, one such file, or an
-            MLflow URI of one of them (``runs:/…``, ``models:/…``).
-        n: how many members to take; None: all.
+        path: a folder trained by qnal, a folder of QuasarNET weight files, one such file, or an
+            MLflow URI: ``runs:/ID`` of a run of ``stage=train``, or an artifact or model that
+            contains an ensemble (``runs:/ID/…``, ``models:/…``).
+        n: number of members to use; None: all.
         options: further arguments of :func:`qnal.inference.ensemble.read_scoring_ensemble`.
 
     Raises:
         InputError: there is no ensemble, or a file of it is broken.
         ConfigError: an argument cannot be used.
     """
-    return read_scoring_ensemble(_folder(path), n, **options)
+    from qnal.tracking.download import downloaded_ensemble, is_mlflow_uri
+
+    folder = downloaded_ensemble(str(path)) if is_mlflow_uri(path) else Path(path).expanduser()
+    return read_scoring_ensemble(folder, n, **options)
 
 
 def compose(overrides: Sequence[str] = (), config_dir: str | Path | None = None) -> "DictConfig":
@@ -84,14 +85,3 @@ def run(config: "DictConfig", folder: str | Path | None = None) -> "Summary":
     summary = perform(config, folder)
     summary.paths["summary"] = str(folder / SUMMARY)
     return summary
-
-
-def _folder(path: str | Path) -> Path:
-    if not str(path).startswith(MLFLOW_SCHEMES):
-        return Path(path).expanduser()
-    from qnal.tracking import downloaded
-
-    folder = downloaded(str(path))
-    # A logged model keeps the ensemble somewhere below it.
-    found = sorted(folder.rglob(MANIFEST)) if folder.is_dir() else []
-    return found[0].parent if found else folder

@@ -17,7 +17,7 @@ __all__ = ["DONE", "EXIT_CODES", "INCOMPLETE", "INTERRUPTED", "REFUSED", "main",
 
 INTERRUPTED = 130  # the shells' exit code after Ctrl-C
 # Stages that need no TensorFlow. In a sweep the jobs of other stages run in a process each.
-LIGHT_STAGES = ("query", "mock")
+LIGHT_STAGES = ("query", "inspect", "mock")
 # What the job of this process has returned; empty in a sweep, and while Hydra composes.
 _codes: list[int] = []
 
@@ -33,6 +33,7 @@ stages
   som        fit a self-organizing map (SOM) to the pool, used to reject outliers
   infer      score the pool with the ensemble: votes, redshifts, disagreement
   query      select the spectra most worth inspecting from the scores
+  inspect    write an HTML file in which the selected spectra are labelled
   pipeline   train, som, infer and query, one after the other
   mock       write the built-in mock survey as FITS files
 

@@ -20,7 +20,7 @@ CONF = Path(__file__).parents[1] / "conf"
 
 KEYS = {
     "": "stage seed work_dir objective traceback data network lines train ensemble som infer query "
-    "executor tracking",
+    "inspect executor tracking",
     "data": "kind desi boss pool use_mask bad mock",
     "data.desi": "spectra truth single_exposure bal_recorded",
     "data.boss": "spectra truth most",
@@ -34,8 +34,9 @@ KEYS = {
     "som": "backend shape wrap epochs sample spectra path",
     "infer": "backend precision batch_size threads limit random_order strict sky keep_members "
     "verify csv qso_qn",
-    "query": "scores strategy n som_percentile som_counts max_outlier camera bad_cameras exclude "
-    "memory_limit temp_dir",
+    "query": "scores strategy n control som_percentile som_counts max_outlier camera bad_cameras "
+    "exclude labels filters memory_limit temp_dir",
+    "inspect": "selection blind per_page title",
     "tracking": "kind uri experiment",
 }
 CHOICES = {
@@ -46,9 +47,11 @@ CHOICES = {
     "experiment": "bootstrap demo ensemble_size network_depth reference reference_query "
     "reference_scoring slurm survey",
     "infer": "numpy quasarnp tensorflow",
+    "inspect": "page",
     "lines": "quasarnet",
     "network": "quasarnet",
-    "query": "entropy least_confidence margin mutual_info vote_entropy",
+    "query": "entropy herding least_confidence margin mixture mutual_info power random "
+    "redshift_spread stratified typical variation_ratio vote_entropy",
     "som": "torus",
     "tracking": "none server sqlite",
     "train": "reference small",
@@ -73,7 +76,7 @@ METRICS = {
     "topographic_error",
     "infer": "files files_failed files_read members forward_passes spectra scored no_signal "
     "non_finite zero_variance disagreement vote_entropy_mean mutual_info_mean quasar_share",
-    "query": "selected cut on_several_tiles",
+    "query": "selected cut on_several_tiles control control_population",
 }
 SCORES = (
     "TARGETID TILEID EXPID NIGHT HPXPIXEL PETAL_LOC FIBER SURVEY PROGRAM FILE ROW TARGET_RA "
@@ -103,7 +106,7 @@ def test_group_choices(group):
 
 
 def test_stages_and_exit_codes():
-    assert {"train", "som", "infer", "query", "mock", "pipeline"} <= set(Stage)
+    assert {"train", "som", "infer", "query", "inspect", "mock", "pipeline"} <= set(Stage)
     assert EXIT_CODES == {"done": 0, "refused": 1, "incomplete": 3}
     assert INTERRUPTED == 130
 

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
+import qnal
 from qnal.config.schema import TrackingConfig, TrackingKind
+from qnal.ensemble.folder import EnsembleFolder
 from qnal.errors import ConfigError
 from qnal.tracking import flattened, open_recorder
 
@@ -127,3 +129,42 @@ def test_summary_is_json_without_nan(pipeline):
     work, _ = pipeline
     for path in Path(work).rglob("summary*/*.json"):
         json.loads(path.read_text(), parse_constant=lambda name: pytest.fail(name))
+
+
+@pytest.fixture
+def train_run(store):
+    """The run that recorded the ensemble, and the folder of the ensemble."""
+    _, runs, summary = store
+    (run,) = [
+        r.info.run_id
+        for r in runs
+        if r.data.tags["qnal.stage"] == "train"
+        and r.data.tags["mlflow.parentRunId"] == summary["mlflow_run_id"]
+    ]
+    return run, EnsembleFolder(Path(summary["paths"]["ensemble"]))
+
+
+@pytest.mark.parametrize("artifact", ["", "/ensemble.json"])
+def test_a_recorded_ensemble_is_loaded(pipeline, train_run, monkeypatch, artifact):
+    work, _ = pipeline
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{work / 'mlflow.db'}")
+    run, folder = train_run
+    loaded = qnal.load_ensemble(f"runs:/{run}{artifact}", backend="numpy")
+    assert loaded.stored.checksums == tuple(folder.weight_files().values())
+    assert loaded.stored.description == folder.description()
+
+
+def test_a_recorded_ensemble_scores_a_pool(pipeline, train_run, qnal_job, tmp_path):
+    work, _ = pipeline
+    (pool,) = (work / "mock").glob("*/pool/tiles/perexp")
+    given = ["stage=infer", "infer=numpy", "infer.limit=1", f"data.pool={pool}",
+             f"work_dir={tmp_path}", f"tracking.uri=sqlite:///{work / 'mlflow.db'}",
+             "tracking.experiment=recorded"]  # fmt: skip
+    code, summary = qnal_job(tmp_path / "job", *given, f"ensemble.path=runs:/{train_run[0]}")
+    assert code == 0 and summary["metrics"]["members"] == 3
+    code, _ = qnal_job(tmp_path / "plain", *given, f"ensemble.path={train_run[1].path}")
+    plain = json.loads((tmp_path / "plain" / "summary.json").read_text())
+    assert plain["paths"]["scores"] == summary["paths"]["scores"]
+    assert plain["metrics"]["forward_passes"] == 0
+    code, summary = qnal_job(tmp_path / "none", *given, "ensemble.path=runs:/0123456789abcdef")
+    assert code == 1 and "MLflow has no such artifact" in summary["error"]

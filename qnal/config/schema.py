@@ -19,7 +19,9 @@ from qnal.labels.label import BadRows
 from qnal.network.backends.forward import Backend
 from qnal.network.network import OffsetActivation, Padding
 from qnal.network.precision import Precision
+from qnal.query.filters.filter import Filter
 from qnal.query.filters.live_cameras import CameraRule
+from qnal.query.filters.named import named_filter
 from qnal.query.filters.som_occupancy import SomCounts
 from qnal.query.strategies.strategy import Strategy
 from qnal.spectra.file_version import Verify
@@ -36,6 +38,7 @@ class Stage(StrEnum):
     som = "som"
     infer = "infer"
     query = "query"
+    inspect = "inspect"
     mock = "mock"
     pipeline = "pipeline"
 
@@ -102,6 +105,14 @@ class DataConfig:
     desi: DesiConfig = key("labelled DESI spectra")
     boss: BossConfig = key("labelled BOSS spectra")
     pool: Any = key("the unlabelled spectra to score: coadd files, or folders of them", PATHS)
+    redrock: str | None = key(
+        "folder of Redrock's results (redrock-*.fits, zbest-*.fits, qso_mgii-*.fits); null for the "
+        "folders of the coadds"
+    )
+    redrock_rerun: str | None = key(
+        "folder of the results of Redrock run again with the priors that infer.redrock_priors "
+        "writes; null if it was not run again"
+    )
     use_mask: bool = key("ignore pixels that the MASK extension flags")
     bad: BadRows = key("what becomes of labels with low confidence (quality below 2.5)")
     mock: MockConfig | None = key("the mock survey; null for real files")
@@ -241,8 +252,21 @@ class InferConfig:
     verify: Verify = key(
         "when an input file counts as unchanged: same size and time (stat), or same content"
     )
-    csv: bool = key("also write scores.csv, the table of the reference")
-    qso_qn: bool = key("also write a qso_qn-*.fits table per coadd, as DESI's pipeline does")
+    csv: bool = key("also write _scores.csv, the table of the reference")
+    qso_qn: bool = key(
+        "also write a qso_qn-*.fits table per coadd, as DESI's pipeline does, where Redrock's "
+        "results and those of all re-runs that it needs are there"
+    )
+    redrock_priors: Any = key(
+        "also write a PRIORS file per coadd, for the targets that DESI would run Redrock on again "
+        "(true) or for all quasars (all)",
+        Valid("true, false or all", lambda v: isinstance(v, bool) or v == "all"),
+    )
+    qn_confidence: float = key(
+        "largest mean line confidence above which a spectrum is a quasar in qso_qn tables and "
+        "priors",
+        Valid("a confidence from 0 up to 0.99", lambda v: 0 <= v <= 0.99),
+    )
 
 
 @dataclass
@@ -255,6 +279,11 @@ class QueryConfig:
         "of qnal.query.strategies.strategy.Strategy, and its arguments"
     )
     n: int = key("number of targets to select", at_least(1, "a number of targets"))
+    control: int = key(
+        "number of control picks: further targets, drawn uniformly over all that could be "
+        "labelled, whose labels measure the pool without bias",
+        at_least(0, "a number of targets"),
+    )
     som_percentile: float | None = key(
         "reject spectra in SOM cells whose number of spectra is at most this percentile",
         Valid("a percentile from 0 up to, not including, 100", lambda v: 0 <= v < 100).or_null(
@@ -274,6 +303,25 @@ class QueryConfig:
     )
     bad_cameras: Any = key("lists of TARGETIDs to reject for a dead camera", PATHS)
     exclude: Any = key("lists of TARGETIDs to leave out, such as other campaigns' targets", PATHS)
+    labels: str | None = key(
+        "label table whose targets are left out; null for the last one in work_dir, if there is one"
+    )
+    filters: Any = key(
+        "the filters in order, each a name (docs/query.md) or `_target_` and its arguments; null "
+        "for those that the keys som_percentile to exclude describe",
+        Valid(
+            "a list of names and of mappings with `_target_`, or null",
+            lambda v: (
+                v is None
+                or (
+                    isinstance(v, list)
+                    and all(
+                        isinstance(f, str) or (isinstance(f, dict) and "_target_" in f) for f in v
+                    )
+                )
+            ),
+        ),
+    )
     memory_limit: str = key(
         "memory of the query engine (DuckDB); larger intermediate results go to query.temp_dir",
         Valid("a size such as 4GB or 500MB", lambda v: bool(re.fullmatch(SIZE, v.strip(), re.I))),
@@ -282,9 +330,35 @@ class QueryConfig:
         "folder for intermediate results; null for the system's temporary folder"
     )
 
+    def created_filters(self) -> list[Filter] | None:
+        """The filters of ``filters``; ConfigError if one does not exist or refuses its settings."""
+        if self.filters is None:
+            return None
+        return [named_filter(given, f"query.filters[{i}]") for i, given in enumerate(self.filters)]
+
     def created_strategy(self) -> Strategy:
         """The strategy; ConfigError if ``strategy`` does not name one or its settings are wrong."""
         return plugin.create(self.strategy, "query.strategy", Strategy)  # type: ignore[type-abstract]
+
+
+@dataclass
+class InspectConfig:
+    """The inspection page."""
+
+    selection: str | None = key(
+        "the selection to inspect, CSV or Parquet; null for the last one in work_dir"
+    )
+    blind: bool = key("leave out what the ensemble and Redrock say")
+    per_page: int = key(
+        "largest number of spectra in one file; more are split into several",
+        at_least(1, "a number of spectra"),
+    )
+    title: str | None = key(
+        "name of the campaign, which becomes part of the name of the CSV of labels",
+        Valid(
+            "letters, digits, dots and hyphens", lambda v: bool(re.fullmatch(r"[A-Za-z0-9.-]+", v))
+        ).or_null("one made from the selection's fingerprint"),
+    )
 
 
 @dataclass
@@ -320,6 +394,7 @@ class Config:
     som: SomConfig = key("the self-organizing map (SOM)")
     infer: InferConfig = key("scoring of a pool")
     query: QueryConfig = key("selection of spectra to inspect")
+    inspect: InspectConfig = key("the inspection page")
     executor: dict[str, Any] = key(
         "where members are trained and files scored: `_target_`, a concurrent.futures.Executor, "
         "and its arguments"

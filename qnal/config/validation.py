@@ -32,6 +32,7 @@ def validated(raw: DictConfig) -> Config:
     if config.data.mock is not None:
         config.data.mock.validate()
     config.query.created_strategy()
+    config.query.created_filters()
     return config
 
 

@@ -11,8 +11,9 @@ from typing import Any
 from qnal.ensemble.combination import CombinationRule
 from qnal.inference import prediction_cache
 from qnal.inference.float32_recheck import recheck_rule
+from qnal.inference.input_file import Reading
 from qnal.inference.packing import Packing
-from qnal.inference.score_task import Passes, Reading
+from qnal.inference.score_task import Passes
 from qnal.network.precision import Precision
 from qnal.scores import dataset
 

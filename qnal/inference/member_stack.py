@@ -177,7 +177,7 @@ class MemberStack:
             *peaks, total = function(x, edge, *group.weights)
             if not np.isfinite(total.numpy()).all():
                 raise InputError(
-                    "a member's prediction is not finite; its weight file must be corrupt."
+                    "the output of a member is not finite; its weight file must be corrupt."
                 )
             arrays = (p.numpy() if group.stacked else p.numpy()[None] for p in peaks)
             parts.append([a[:, : batch.rows] for a in arrays])

@@ -10,7 +10,8 @@ from filelock import FileLock, Timeout
 from qnal.errors import InputError
 from qnal.executors.tasks import LostError, MakeExecutor, completed
 from qnal.files import remove_scratch
-from qnal.inference.score_task import FileToScore, Outcome, ScoreTask, UnreadableError
+from qnal.inference.input_file import UnreadableError
+from qnal.inference.score_task import FileToScore, Outcome, ScoreTask
 from qnal.scores.file_index import IndexEntry, VoteCounts
 from qnal.spectra.spectra_file import SpectraFile
 
@@ -21,12 +22,14 @@ class PoolOutcome:
 
     Attributes:
         entries: of all parts, by the name of the file.
+        before: the same when the job began.
         read: number of files whose spectra were read.
         forward_passes: computed, of one spectrum and member each.
         failed: a sentence for each file that failed.
     """
 
     entries: dict[str, IndexEntry]
+    before: dict[str, IndexEntry] = field(default_factory=dict)
     read: int = 0
     forward_passes: int = 0
     failed: dict[SpectraFile, str] = field(default_factory=dict)
@@ -88,7 +91,8 @@ def score_pool(
     known = {f.name: scores.entry(f, index.get(f.name)) for f in files}
     if not whole:
         known = {**index, **known}
-    outcome = PoolOutcome({name: entry for name, entry in known.items() if entry is not None})
+    there = {name: entry for name, entry in known.items() if entry is not None}
+    outcome = PoolOutcome(there, index)
     todo = [
         FileToScore(f, known[f.name], cached[f.name].version if f.name in cached else None)
         for f in files

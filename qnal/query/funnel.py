@@ -5,11 +5,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from qnal.errors import InputError
-from qnal.query.candidates import ORDER, Candidates
+from qnal.query import control
+from qnal.query.candidates import Candidates
+from qnal.query.choice import as_table, choose
 from qnal.query.filters.filter import Filter, SkipFilter
 from qnal.query.score_table import ScoreTable
 from qnal.query.selection import UtilityHistogram
-from qnal.query.strategies.strategy import Strategy
+from qnal.query.strategies.mixture import Mixture
+from qnal.query.strategies.strategy import BatchStrategy, Strategy
 
 BINS = 66
 
@@ -36,6 +39,7 @@ class Funnel:
         """Apply the filters in order."""
         for step in filters:
             if step.per_target:
+                self._missing(step)
                 before = self.candidates.histogram(self._highest, BINS)
                 self.candidates.store(step.keep(self.candidates), "best_spectra")
                 after = self.candidates.histogram(self._highest, BINS)
@@ -45,8 +49,8 @@ class Funnel:
                 self._apply(step)
 
     def _apply(self, step: Filter) -> None:
-        missing = [name for name in step.columns if name not in self.candidates.table.columns]
         try:
+            missing = self._missing(step)
             if missing:
                 raise SkipFilter(f"the scores have no {' and no '.join(missing)}")
             self.candidates.rows = f"({step.keep(self.candidates)})"
@@ -55,8 +59,28 @@ class Funnel:
             return
         self.counts.append((step.name, self.candidates.count()))
 
-    def select(self, n: int) -> None:
-        """Store the best ``n`` candidates, with their ``rank`` from 1, as table ``selected``.
+    def _missing(self, step: Filter) -> list[str]:
+        """The columns that a filter needs and the scores lack."""
+        missing = [name for name in step.columns if not self.candidates.table.has(name)]
+        if missing and not step.optional:
+            raise InputError(
+                f"the filter “{step.name}” needs {' and '.join(missing)}, which the scores do not "
+                "have; leave it out of query.filters, or score with files that have it."
+            )
+        return missing
+
+    def drop_control(self) -> None:
+        """Take the control picks out of the candidates, so that they do not use up picks."""
+        candidates = self.candidates
+        candidates.rows = (
+            f"(FROM {candidates.rows} WHERE TARGETID NOT IN (SELECT TARGETID FROM {control.TABLE}))"
+        )
+        self.counts.append(("no control picks", candidates.count()))
+
+    def select(self, n: int, strategy: Strategy, rng: np.random.Generator) -> None:
+        """Store ``n`` candidates, with their ``rank`` from 1, as table ``selected``.
+
+        These are the ones with the highest utility, or those that a batch strategy selects.
 
         Raises:
             InputError: no candidate has a utility above 0.
@@ -68,9 +92,11 @@ class Funnel:
             what = "with a utility above 0 is" if left else "is"
             raise InputError(f"no spectrum {what} left to select from ({steps}).")
         remaining = candidates.rows
+        candidates.rows = f"(FROM {remaining} WHERE utility > 0)"
+        chosen = as_table(choose(strategy, candidates, n, rng))
+        candidates.table.connection.register("chosen", chosen)
         candidates.store(
-            f"SELECT *, row_number() OVER (ORDER BY {ORDER}) AS rank "
-            f"FROM (FROM {remaining} WHERE utility > 0 ORDER BY {ORDER} LIMIT {n})",
+            f"SELECT c.*, rank, strategy FROM {candidates.rows} c JOIN chosen USING (TARGETID)",
             "selected",
         )
         selected = candidates.count()
@@ -81,6 +107,8 @@ class Funnel:
                 f"Only {uncertain} of the {n} targets asked for are left, and all are selected"
                 f"{certain}."
             )
+            return
+        if isinstance(strategy, (BatchStrategy, Mixture)):
             return
         table = candidates.table
         cut = table.value("SELECT min(utility) FROM selected")

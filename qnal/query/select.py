@@ -6,15 +6,21 @@ differences: ties are broken by a fixed rule, and empty SOM cells count. See doc
 
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from qnal.errors import InputError
+from qnal.query import control
 from qnal.query.funnel import Funnel
 from qnal.query.options import QueryOptions
+from qnal.query.reason import reasons
 from qnal.query.score_table import ScoreTable, open_scores
 from qnal.query.selection import Selection
+from qnal.query.strategies.mixture import Mixture
 from qnal.query.strategies.strategy import Strategy
 
+LAST_COLUMNS = ("CELL_SPECTRA", "STRATEGY", "CONTROL", "REASON")
 BMU_TYPES = {"BMU": "INTEGER", "BMU_DISTANCE": "FLOAT", "BMU_OUTLIER": "FLOAT"}
 
 
@@ -23,8 +29,10 @@ def select(
     options: QueryOptions,
     bmu: Path | None = None,
     cells: int | None = None,
+    prototypes: NDArray[np.floating] | None = None,
+    members: int | None = None,
 ) -> Selection:
-    """Select the targets with the highest utility.
+    """Select the targets with the highest utility, and control picks.
 
     Args:
         scores: folder of Parquet parts, one Parquet or CSV file (columns: docs/formats.md), or a
@@ -33,6 +41,8 @@ def select(
         bmu: folder of Parquet parts with FILE, ROW, BMU, BMU_DISTANCE and BMU_OUTLIER; takes
             precedence over such columns in ``scores``.
         cells: number of cells of the SOM.
+        prototypes: its weights, shape [cells, npix], which some strategies need.
+        members: number of members of the ensemble, for the reasons of the picks.
 
     Raises:
         ConfigError: ``options`` need ``cells``, or ``memory_limit`` or ``temp_dir`` is unusable.
@@ -40,20 +50,41 @@ def select(
             left.
     """
     filters = options.filters(cells)
-    columns = {column for step in filters for column in step.columns}
+    columns = {column for step in filters for column in (*step.columns, *step.also)}
     with open_scores(
-        scores, bmu, options.strategy, columns, options.temp_dir, options.memory_limit
+        scores,
+        bmu,
+        options.strategy,
+        columns,
+        options.temp_dir,
+        options.memory_limit,
+        options.seed,
+        prototypes,
+        cells,
     ) as table:
-        _check_utility(table, options.strategy)
-        funnel = Funnel(table, options.strategy)
+        strategy = table.strategy
+        _check_utility(table, strategy)
+        funnel = Funnel(table, strategy)
+        if isinstance(strategy, Mixture):
+            funnel.candidates.notes += strategy.notes
         funnel.apply_all(filters)
-        funnel.select(options.n)
+        population = None
+        if options.control:
+            population = control.draw_control(table, filters, options.control, options.seed)
+            funnel.drop_control()
+        funnel.select(options.n, strategy, np.random.default_rng(options.seed))
+        if population is not None:
+            _add_control(funnel)
         return Selection(
-            table=_selected_rows(table),
-            strategy=options.strategy,
+            table=_with_reasons(
+                _selected_rows(table, funnel.candidates.rows), strategy, members, population
+            ),
+            strategy=strategy,
             funnel=funnel.counts,
             histogram=funnel.histogram,
             notes=funnel.candidates.notes,
+            control_population=population,
+            seed=options.seed,
         )
 
 
@@ -70,25 +101,62 @@ def _check_utility(table: ScoreTable, strategy: Strategy) -> None:
         )
 
 
-def _selected_rows(table: ScoreTable) -> pa.Table:
-    """RANK, UTILITY and N_TILES of the selected spectra, then all columns of the scores."""
+def _add_control(funnel: Funnel) -> None:
+    """Add the control picks to the selection, after the others."""
+    candidates = funnel.candidates
+    first = candidates.count()
+    candidates.store(
+        f"""
+        SELECT *, false AS control FROM selected UNION ALL BY NAME
+        SELECT *, {first} + row_number() OVER (ORDER BY TARGETID) AS rank, true AS control,
+            'control' AS strategy
+        FROM {control.TABLE}""",
+        "selected_and_control",
+    )
+    funnel.counts.append(("selected, with control picks", candidates.count()))
+
+
+def _with_reasons(
+    selected: pa.Table, strategy: Strategy, members: int | None, population: int | None
+) -> pa.Table:
+    """The selection with REASON as its last column."""
+    # The utility of a mixture is that of its first strategy.
+    first = strategy.parts[0][0] if isinstance(strategy, Mixture) else strategy
+    why = reasons(selected, {first.name: first.label}, members, population)
+    return selected.append_column("REASON", pa.array(why, pa.string()))
+
+
+def _selected_rows(table: ScoreTable, rows: str) -> pa.Table:
+    """RANK, UTILITY and N_TILES of the selected spectra, all columns of the scores, then
+    CELL_SPECTRA, STRATEGY and CONTROL.
+    """
     bmu_types = BMU_TYPES if table.has_sidecar else {}
     columns = ["selected.rank::INTEGER AS RANK", "selected.utility AS UTILITY", "N_TILES"]
     columns += [
         f'source."{column}"'
         for column in table.columns
-        if column not in {"RANK", "UTILITY", "N_TILES", *bmu_types}
+        if column not in {"RANK", "UTILITY", "N_TILES", *LAST_COLUMNS, *bmu_types}
     ]
     columns += [f"selected.{column}::{kind} AS {column}" for column, kind in bmu_types.items()]
+    columns.append(f"{'cells.number' if table.has_bmu else 'NULL'}::BIGINT AS CELL_SPECTRA")
+    columns.append("selected.strategy AS STRATEGY")
+    columns.append(f"{'selected.control' if rows != 'selected' else 'false'} AS CONTROL")
     tiles = "count(DISTINCT TILEID)" if "TILEID" in table.columns else "NULL"
+    cells = ""
+    if table.has_bmu:
+        cells = (
+            "LEFT JOIN (SELECT BMU, count(*) AS number FROM spectra WHERE BMU >= 0 GROUP BY BMU) "
+            "cells ON cells.BMU = selected.BMU"
+        )
     return table.connection.sql(
         f"""
         SELECT {", ".join(columns)}
-        FROM selected
-        JOIN ({table.source_of("selected")}) source USING (source_part, source_row)
+        FROM {rows} selected
+        JOIN ({table.source_of(rows)}) source USING (source_part, source_row)
         JOIN (
             SELECT TARGETID, {tiles}::INTEGER AS N_TILES FROM spectra
-            WHERE TARGETID IN (SELECT TARGETID FROM selected) GROUP BY TARGETID
+            WHERE TARGETID IN (SELECT TARGETID FROM {rows}) GROUP BY TARGETID
         ) tiles ON tiles.TARGETID = selected.TARGETID
+        {cells}
         ORDER BY selected.rank"""
     ).to_arrow_table()

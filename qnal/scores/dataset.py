@@ -6,7 +6,9 @@
     _dataset.json               what the dataset is: ensemble, thresholds, pool, the SOM of its BMUs
     _files.parquet              index of the parts
     _bmu/SOM/NAME.parquet       BMUs on one SOM: FILE, ROW, BMU, BMU_DISTANCE, BMU_OUTLIER
+    _redrock.parquet            which files of Redrock the parts were joined with, if any
     _qso_qn/…                   QN_RR tables, on request
+    _redrock_priors/…           priors for re-runs of Redrock, on request
     _statistics/…               sums over the dataset (:mod:`qnal.scores.statistics`)
 
 NAME is the path of the input file within the pool. The metadata of a part says of which version of
@@ -229,18 +231,20 @@ class ScoresFolder:
         """Store the scores of one version of a file."""
         document = {"format_version": FORMAT_VERSION, "file": version.to_dict()}
         document |= asdict(counts) | metadata
+        return IndexEntry(version, counts, self.store(file, table, document))
+
+    def store(self, file: SpectraFile, table: pa.Table, document: dict[str, Any]) -> Stat:
+        """Write a part with its metadata; returns its size and modification time."""
         table = table.replace_schema_metadata({METADATA: json.dumps(document, sort_keys=True)})
         with written_aside(self.part(file)) as scratch:
             pq.write_table(table, scratch, compression="zstd")
-        return IndexEntry(version, counts, _stat(self.part(file)))
+        return _stat(self.part(file))
 
     def set_version(self, file: SpectraFile, version: FileVersion) -> IndexEntry | None:
         """Note in the part that its input file has another time, and the same content."""
         table = self.read_part(file)
         document = json.loads(table.schema.metadata[METADATA]) | {"file": version.to_dict()}
-        table = table.replace_schema_metadata({METADATA: json.dumps(document, sort_keys=True)})
-        with written_aside(self.part(file)) as scratch:
-            pq.write_table(table, scratch, compression="zstd")
+        self.store(file, table, document)
         return self.entry(file)
 
     def write_bmus(self, file: SpectraFile, som: str, bmus: pa.Table) -> None:

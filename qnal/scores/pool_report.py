@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from qnal.ensemble.votes import CLASSES
-from qnal.scores.statistics import COUNTS, MEASURES, Statistics
+from qnal.scores.statistics import BIN, COUNTS, MEASURES, UNIT, Statistics
 from qnal.som.figures import som_panels
 from qnal.som.som import SelfOrganizingMap
 from qnal.spectra.rebin import Status
@@ -30,11 +30,13 @@ def pool_metrics(statistics: Statistics) -> dict[str, Number]:
 def uncertainty_by_class(statistics: Statistics) -> dict[str, dict[str, float]]:
     """By most voted class: spectra, and mean and 90 % quantile of each measure, in nats."""
     found: dict[str, dict[str, float]] = {name: {"spectra": 0.0} for name in CLASSES}
-    for row in statistics.classes.to_dict("records"):
-        found[row["class"]] |= {
-            "spectra": float(row["spectra"]),
-            f"{row['measure']}_mean": float(row["mean"]),
-            f"{row['measure']}_90": float(row["upper_decile"]),
+    for (name, measure), bins in statistics.histograms.groupby(["class", "measure"]):
+        rank = bins.sort_values("bin").set_index("bin")["spectra"].cumsum()
+        spectra = rank.iloc[-1]
+        found[str(name)] |= {
+            "spectra": float(spectra),
+            f"{measure}_mean": float(bins["total"].sum() * UNIT / spectra),
+            f"{measure}_90": float(rank.index[rank >= 0.9 * spectra][0] * BIN),
         }
     return found
 
@@ -59,6 +61,7 @@ def som_of_pool(statistics: Statistics, som: SelfOrganizingMap) -> Figure:
             name: cells[name].to_numpy(np.float64) / spectra
             for name in ("quasars", "outliers", "vote_entropy")
         }
+        share["vote_entropy"] *= UNIT
     return som_panels(
         som,
         spectra,

@@ -1,13 +1,13 @@
-"""Sums over a scores dataset, computed by DuckDB and kept until a part changes.
+"""Sums over a scores dataset, computed by DuckDB and kept: new parts are added to them.
 
 Memory does not depend on the number of spectra: DuckDB reads the parts in blocks and holds one row
-per group. Sums of measures are sums of integers (units of 1e-9 nats), so that they do not depend on
-the order in which parts are read.
+per group. Measures are summed as integers, in units of 1e-9 nats, so that sums do not depend on the
+order in which parts are read or added.
 """
 
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -20,6 +20,7 @@ from qnal.ensemble.votes import CLASSES
 from qnal.errors import InputError
 from qnal.files import written_aside
 from qnal.scores.dataset import ScoresFolder
+from qnal.scores.file_index import IndexEntry, content_digest
 from qnal.spectra.rebin import Status
 
 VERSION = 1  # bump this number when a query changes
@@ -31,7 +32,8 @@ OUTLIER = 5  # BMU_OUTLIER, in standard deviations, from which on a spectrum cou
 BIN = 0.001  # nats, the precision of quantiles
 MEMORY = "1GB"
 
-SUM = "coalesce(sum(round({} * 1e9)::BIGINT), 0) / 1e9"
+UNIT = 1e-9  # nats, of sums of measures
+SUM = f"coalesce(sum(round({{}} / {UNIT})::BIGINT), 0)::BIGINT"
 BINS = [f"{measure}_BIN" for measure in MEASURES]
 # All groups in one scan of the parts. In a row, the columns that it is not grouped by are null.
 SCAN = f"""
@@ -57,21 +59,11 @@ GROUPS = f"""
     SELECT {", ".join([*KEYS, *SUMS])} FROM sums WHERE BY_TILEID ORDER BY ALL
 """
 HISTOGRAMS = " UNION ALL ".join(
-    f"SELECT class, '{m}' AS measure, {m}_BIN AS bin, ok AS n, {m.lower()} AS total "
+    f"SELECT class, '{m}' AS measure, {m}_BIN AS bin, ok AS spectra, {m.lower()} AS total "
     f"FROM sums WHERE BY_{m}_BIN AND class IS NOT NULL"
     for m in MEASURES
 )
-CLASSES_AND_MEASURES = f"""
-    WITH ranked AS (
-        SELECT *, sum(n) OVER (PARTITION BY class, measure ORDER BY bin) AS upto,
-               sum(n) OVER (PARTITION BY class, measure) AS spectra
-        FROM ({HISTOGRAMS})
-    )
-    SELECT class, measure, any_value(spectra)::BIGINT AS spectra,
-           sum(total) / any_value(spectra) AS mean,
-           min(bin * {BIN}) FILTER (upto >= 0.9 * spectra) AS upper_decile
-    FROM ranked GROUP BY class, measure ORDER BY class, measure
-"""
+HISTOGRAMS += " ORDER BY class, measure, bin"
 CELLS = f"""
     SELECT BMU AS cell, count(*) AS spectra, count(*) FILTER (C_NOT < 0.5) AS quasars,
            count(*) FILTER (BMU_OUTLIER > {OUTLIER}) AS outliers,
@@ -83,66 +75,97 @@ CELLS = f"""
 
 @dataclass(frozen=True)
 class Statistics:
-    """Sums over a dataset.
+    """Sums over a dataset; those of measures are in :data:`UNIT`.
 
     Attributes:
         groups: one row per TILEID, NIGHT and PETAL_LOC (null where unknown) with :data:`SUMS`.
-        classes: one row per most voted class and measure: spectra, mean, upper_decile.
-        cells: one row per occupied cell of the SOM: cell, spectra, quasars, outliers, vote_entropy.
+        histograms: one row per most voted class, measure and bin: spectra and the total of the
+            measure in it.
+        cells: one row per occupied cell of the SOM: spectra, quasars, outliers, vote_entropy.
     """
 
     groups: pd.DataFrame
-    classes: pd.DataFrame
+    histograms: pd.DataFrame
     cells: pd.DataFrame
 
     def total(self) -> "pd.Series[float]":
-        """The sums over all groups."""
-        return self.groups[list(SUMS)].sum()
+        """The sums over all groups, of measures in nats."""
+        return _in_nats(self.groups[list(SUMS)].sum().to_frame().T).iloc[0]
 
     def by(self, *keys: str) -> pd.DataFrame:
-        """The sums by some of :data:`KEYS`, which are columns of the result."""
+        """The sums by some of :data:`KEYS`, which are columns of the result; in nats."""
         grouped = self.groups.groupby(list(keys), dropna=False, as_index=False)
-        return grouped[list(SUMS)].sum()
+        return _in_nats(grouped[list(SUMS)].sum())
+
+    def __add__(self, other: "Statistics") -> "Statistics":
+        """The statistics of two disjoint sets of parts together."""
+        frames = []
+        for name, keys in GROUPED_BY.items():
+            both = pd.concat([getattr(self, name), getattr(other, name)])
+            frames.append(both.groupby(keys, dropna=False, as_index=False).sum())
+        return Statistics(*frames)
+
+
+GROUPED_BY = {
+    "groups": list(KEYS),
+    "histograms": ["class", "measure", "bin"],
+    "cells": ["cell"],
+}
 
 
 def statistics(
-    folder: ScoresFolder, names: Iterable[str], content: str, som: str | None
+    folder: ScoresFolder,
+    entries: Mapping[str, IndexEntry],
+    som: str | None,
+    before: Mapping[str, IndexEntry] | None = None,
 ) -> Statistics:
-    """Statistics of a dataset; those of an earlier job if nothing has changed since.
+    """Statistics of a dataset. Only parts that are new since the last call are read, if it can be.
 
     Args:
         folder: the dataset.
-        names: names of the files that have parts.
-        content: digest of what the parts hold.
+        entries: of all its parts.
         som: fingerprint of the SOM whose BMUs are counted; None: ``cells`` is empty.
+        before: entries at an earlier call.
 
     Raises:
         InputError: a part is damaged.
     """
-    key = json.dumps([VERSION, content, som])
-    stored = folder.path / "_statistics"
-    found = _stored(stored, key)
-    if found is None:
-        found = _computed(folder, sorted(names), som)
-        for field in fields(Statistics):
-            table = pa.Table.from_pandas(getattr(found, field.name), preserve_index=False)
-            table = table.replace_schema_metadata(table.schema.metadata | {b"qnal": key.encode()})
-            with written_aside(stored / f"{field.name}.parquet") as scratch:
-                pq.write_table(table, scratch)
+    known, found = _stored(folder, som)
+    content = content_digest(entries)
+    if found is not None and known == content:
+        return found
+    before = before or {}
+    same = all(n in entries and entries[n].version == e.version for n, e in before.items())
+    if found is not None and same and known == content_digest(before):
+        found += _computed(folder, sorted(entries.keys() - before.keys()), som)
+    else:
+        found = _computed(folder, sorted(entries), som)
+    for name in GROUPED_BY:
+        table = pa.Table.from_pandas(getattr(found, name), preserve_index=False)
+        meta = {**(table.schema.metadata or {}), b"qnal": _key(content, som)}
+        with written_aside(folder.path / "_statistics" / f"{name}.parquet") as scratch:
+            pq.write_table(table.replace_schema_metadata(meta), scratch)
     return found
 
 
-def _stored(folder: Path, key: str) -> Statistics | None:
-    frames = []
-    for field in fields(Statistics):
-        try:
-            table = pq.read_table(folder / f"{field.name}.parquet", partitioning=None)
-            if table.schema.metadata.get(b"qnal") != key.encode():
-                return None
-        except (OSError, pa.ArrowException):
-            return None
-        frames.append(_with_nulls(table.to_pandas()))
-    return Statistics(*frames)
+def _key(content: str, som: str | None) -> bytes:
+    return json.dumps([VERSION, som, content]).encode()
+
+
+def _stored(folder: ScoresFolder, som: str | None) -> tuple[str | None, Statistics | None]:
+    """Stored statistics with the digest of the content that they are of; None where damaged."""
+    keys, frames = set(), []
+    try:
+        for name in GROUPED_BY:
+            path = folder.path / "_statistics" / f"{name}.parquet"
+            table = pq.read_table(path, partitioning=None)
+            keys.add(table.schema.metadata[b"qnal"])
+            frames.append(_with_nulls(table.to_pandas()))
+        (key,) = keys
+        content = str(json.loads(key)[-1])
+    except (OSError, pa.ArrowException, KeyError, ValueError, TypeError):
+        return None, None
+    return (content, Statistics(*frames)) if key == _key(content, som) else (None, None)
 
 
 def _computed(folder: ScoresFolder, names: list[str], som: str | None) -> Statistics:
@@ -176,14 +199,19 @@ def _queried(
         som = None
     else:
         connection.execute(f"CREATE VIEW parts AS FROM {_parquet(parts)}")
-    cells = pd.DataFrame(columns=["cell", "spectra", "quasars", "outliers", "vote_entropy"])
+    names_of_sums = ["cell", "spectra", "quasars", "outliers", "vote_entropy"]
+    cells = pd.DataFrame({name: pd.Series(dtype="int64") for name in names_of_sums})
     if som is not None:
         bmus = [folder.bmus(som) / f"{name}.parquet" for name in names]
         connection.execute(f"CREATE VIEW bmus AS FROM {_parquet(bmus)}")
         cells = connection.sql(CELLS).df()
     connection.execute(SCAN)
-    groups, classes = (connection.sql(query).df() for query in (GROUPS, CLASSES_AND_MEASURES))
-    return Statistics(*map(_with_nulls, (groups, classes, cells)))
+    groups, histograms = (connection.sql(query).df() for query in (GROUPS, HISTOGRAMS))
+    return Statistics(*map(_with_nulls, (groups, histograms, cells)))
+
+
+def _in_nats(sums: pd.DataFrame) -> pd.DataFrame:
+    return sums.assign(**{m.lower(): sums[m.lower()] * UNIT for m in MEASURES})
 
 
 def _with_nulls(frame: pd.DataFrame) -> pd.DataFrame:

@@ -12,23 +12,16 @@ from qnal.ensemble.folder import EnsembleFolder
 from qnal.errors import ConfigError, InputError
 from qnal.files import written_aside
 from qnal.fingerprint import fingerprint
+from qnal.inference.artifacts import SomFiles, WeightFiles
+from qnal.inference.input_file import Reading
 from qnal.inference.keys import dataset_key, predictions_key
 from qnal.inference.members import check_min_lines, usable_precision
 from qnal.inference.packing import Packing
 from qnal.inference.prediction_cache import PredictionCache
 from qnal.inference.score_pool import Callbacks, PoolOutcome, locked, score_pool
-from qnal.inference.score_task import (
-    Outputs,
-    Passes,
-    Reading,
-    ScoreTask,
-    SomFiles,
-    WeightFiles,
-    forget_members,
-)
+from qnal.inference.score_task import Outputs, Passes, ScoreTask, forget_members
 from qnal.progress import progress, say
 from qnal.scores.dataset import DatasetDescription, ScoresFolder, SomReference, relative_path
-from qnal.scores.file_index import content_digest
 from qnal.scores.pool_figures import by_night, by_petal
 from qnal.scores.pool_report import pool_metrics, pool_tables, som_of_pool, uncertainty_by_class
 from qnal.scores.reference_csv import write_reference_csv
@@ -37,7 +30,8 @@ from qnal.som.som import SelfOrganizingMap
 from qnal.spectra.grid import Grid
 from qnal.spectra.spectra_file import SpectraFile, absolute
 from qnal.stages import Job
-from qnal.stages.inputs import pool, with_survey
+from qnal.stages.inputs import ensemble_path, pool, with_survey
+from qnal.stages.redrock import joined_with_redrock
 from qnal.stages.work_folder import LATEST, WorkFolder, to_dict
 from qnal.summary import Number, Summary
 from qnal.tracking import Run
@@ -48,9 +42,7 @@ def infer(config: Config, job: Job) -> Summary:
     config = with_survey(config)
     files = pool(config)
     some = _ordered(config, files)
-    path = WorkFolder(config.work).given_or_latest(
-        config.ensemble.path, "ensemble.path", "ensemble"
-    )
+    path = ensemble_path(config)
     if path is None:
         raise ConfigError(
             f"ensemble.path is not set and {config.work_dir}/{LATEST} names no ensemble; give a "
@@ -65,9 +57,10 @@ def infer(config: Config, job: Job) -> Summary:
             with locked(task, lambda at: say(f"another job is writing {at}; waiting for it")):
                 _describe(config, task, path, len(files))
                 outcome = _score(config, job, task, some)
+                redrock = joined_with_redrock(config, task, files, outcome)
                 paths = _exported(config, task, some) | {"ensemble": str(path)}
                 metrics = {"files": len(some)} | _metrics(task, outcome)
-                metrics |= _record(job, run, task, outcome)
+                metrics |= _record(job, run, task, outcome) | redrock.metrics()
             WorkFolder(config.work).set_latest("scores", task.outputs.scores.path)
             run.metrics(metrics)
     finally:
@@ -79,7 +72,7 @@ def infer(config: Config, job: Job) -> Summary:
         paths,
         metrics,
         failed=outcome.sentences(),
-        notes=_notes(config, task, found, outcome),
+        notes=_notes(config, task, found, outcome) + redrock.notes(),
     )
 
 
@@ -214,9 +207,8 @@ def _metrics(task: ScoreTask, outcome: PoolOutcome) -> dict[str, Number]:
 def _record(job: Job, run: Run, task: ScoreTask, outcome: PoolOutcome) -> dict[str, Number]:
     """Metrics of the whole dataset, with tables and figures."""
     scores, som = task.outputs.scores, task.outputs.som
-    digest = content_digest(outcome.entries)
     fingerprint = None if som is None else som.fingerprint
-    found = statistics(scores, outcome.entries, digest, fingerprint)
+    found = statistics(scores, outcome.entries, fingerprint, outcome.before)
     for name, table in pool_tables(found).items():
         with written_aside(job.folder / name) as scratch:
             table.to_csv(scratch, index=False)

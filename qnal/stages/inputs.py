@@ -25,6 +25,7 @@ from qnal.spectra.mock import MockConfig, MockSurvey, survey_at, write_survey
 from qnal.spectra.readers.desi import find_coadds
 from qnal.spectra.spectra_file import SpectraFile, paths_of
 from qnal.stages.work_folder import WorkFolder, to_dict
+from qnal.tracking.download import downloaded_ensemble, is_mlflow_uri, store_of
 
 # Bump this number when the same MockConfig gives another survey, or when a default of it changes.
 MOCK_VERSION = 1
@@ -168,3 +169,15 @@ def pool(config: Config) -> list[SpectraFile]:
     files = find_coadds(config.data.pool, "data.pool")
     say(f"data.pool: {len(files):,} files")
     return files
+
+
+def ensemble_path(config: Config) -> Path | None:
+    """The ensemble that ``ensemble.path`` names, or else the newest one; None if there is none.
+
+    An ensemble named by an MLflow URI is downloaded into the work folder.
+    """
+    value, work = config.ensemble.path, WorkFolder(config.work)
+    if value is None or not is_mlflow_uri(value):
+        return work.given_or_latest(value, "ensemble.path", "ensemble")
+    to = work.folder_for("downloads", fingerprint({"uri": value}))
+    return downloaded_ensemble(value, store_of(config.tracking, config.work), to)

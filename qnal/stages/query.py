@@ -13,9 +13,11 @@ from qnal.query.gallery import gallery, read_selected
 from qnal.query.options import QueryOptions
 from qnal.query.select import select
 from qnal.query.selection import Selection
+from qnal.query.selection_files import write_prospect
 from qnal.scores.dataset import ScoresFolder
+from qnal.som.som import SelfOrganizingMap
 from qnal.spectra.grid import named_grid
-from qnal.spectra.spectra_file import paths_of
+from qnal.spectra.spectra_file import common_folder, paths_of
 from qnal.stages import Job
 from qnal.stages.work_folder import LATEST, WorkFolder, to_dict
 from qnal.summary import Summary
@@ -35,18 +37,31 @@ def query(config: Config, job: Job) -> Summary:
     scores = _Scores.at(path, config)
     with job.recorder.run("query", job.parent, {"qnal.stage": "query"}) as run:
         run.config(to_dict(config))
-        selection = select(scores.parts, _options(config), scores.bmu, scores.cells)
+        prototypes = None if scores.som is None else scores.som.weights
+        selection = select(
+            scores.parts, _options(config), scores.bmu, scores.cells, prototypes, scores.members
+        )
         notes = [*scores.notes, *selection.notes]
-        targets, table = selection.write(job.folder)
+        pool = None if scores.pool is None else common_folder(paths_of(scores.pool, "data.pool"))
+        where = {"scores": str(path), "pool": None if pool is None else str(pool)}
+        targets, table = selection.write(job.folder, where)
+        more = {name: str(table.with_suffix(f".{name}")) for name in ("fits", "parquet", "json")}
+        paths = {f"selection_{name}": file for name, file in more.items()}
+        if pool and (command := write_prospect(job.folder, selection.table, pool, targets)):
+            paths["prospect"] = str(command)
         metrics = {
             "selected": len(selection),
             "cut": selection.cut,
             "on_several_tiles": selection.on_several_tiles,
+            "control": selection.control,
+            "control_population": selection.control_population,
         }
         run.metrics(metrics | {f"funnel_{i}": rows for i, (_, rows) in enumerate(selection.funnel)})
         run.dictionary({"funnel": selection.funnel, "notes": notes}, "funnel.json")
         run.file(targets)
         run.file(table)
+        for file in paths.values():
+            run.file(Path(file))
         run.figure(utility_histogram(selection), job.folder / "utility.png")
         run.figure(funnel(selection), job.folder / "funnel.png")
         _record_gallery(selection, scores, config, job, run)
@@ -54,7 +69,7 @@ def query(config: Config, job: Job) -> Summary:
     return Summary(
         "query",
         mlflow_run_id=run.id,
-        paths={"selection": str(table), "targetids": str(targets), "scores": str(path)},
+        paths={"selection": str(table), "targetids": str(targets), "scores": str(path)} | paths,
         metrics=metrics,
         funnel=selection.funnel,
         notes=notes,
@@ -65,12 +80,16 @@ def _options(config: Config) -> QueryOptions:
     settings = config.query
     return QueryOptions(
         n=settings.n,
+        control=settings.control,
+        seed=config.seed,
         strategy=settings.created_strategy(),
         som_percentile=settings.som_percentile,
         som_counts=settings.som_counts,
         max_outlier=settings.max_outlier,
         camera=settings.camera,
         exclude=paths_of(settings.exclude, "query.exclude"),
+        labels=WorkFolder(config.work).given_or_latest(settings.labels, "query.labels", "labels"),
+        steps=settings.created_filters(),
         bad_cameras=paths_of(settings.bad_cameras, "query.bad_cameras"),
         memory_limit=settings.memory_limit,
         temp_dir=None if settings.temp_dir is None else Path(settings.temp_dir).expanduser(),
@@ -86,6 +105,8 @@ class _Scores:
         bmu: folder of their BMUs; None where there are none beside the scores.
         cells: number of cells of the SOM; None if there is no SOM.
         notes: sentences for the user.
+        som: the SOM of the BMUs, if it is at hand.
+        members: number of members of the ensemble, if known.
         pool, grid: of the spectra; None for a table.
     """
 
@@ -93,6 +114,8 @@ class _Scores:
     bmu: Path | None
     cells: int | None
     notes: list[str]
+    som: SelfOrganizingMap | None = None
+    members: int | None = None
     pool: Any = None
     grid: str | None = None
 
@@ -111,9 +134,30 @@ class _Scores:
             folder.bmus(som.fingerprint) if som else None,
             som.cells if som else None,
             [missing] if scored < files else [],
+            _som(config, som.fingerprint) if som else None,
+            len(description.checksums),
             description.pool,
             description.grid,
         )
+
+
+def _som(config: Config, fingerprint: str) -> SelfOrganizingMap | None:
+    """The SOM that BMUs are of: ``som.path`` or the latest one, if it has the fingerprint."""
+    work = WorkFolder(config.work)
+    given = None if config.som.path is None else Path(config.som.path).expanduser().absolute()
+    rows, columns = config.som.shape
+    for path in (given, work.latest("som")):
+        if path is None or not path.exists():
+            continue
+        described = (path / "som.json").exists()
+        form = ((rows, columns), (config.som.wrap, config.som.wrap))
+        try:
+            som = SelfOrganizingMap.load(path) if described else SelfOrganizingMap.load(path, *form)
+        except QnalError:
+            continue
+        if som.fingerprint == fingerprint:
+            return som
+    return None
 
 
 def _record_gallery(

@@ -20,7 +20,7 @@ from qnal.spectra.file_sample import sample_files
 from qnal.spectra.grid import Grid, named_grid
 from qnal.spectra.readers.desi import find_coadds
 from qnal.stages import Job
-from qnal.stages.inputs import labelled_set, pool, with_survey
+from qnal.stages.inputs import ensemble_path, labelled_set, pool, with_survey
 from qnal.stages.work_folder import WorkFolder, to_dict
 from qnal.summary import Number, Summary
 
@@ -70,7 +70,7 @@ def som(config: Config, job: Job) -> Summary:
 def som_grid(config: Config) -> Grid:
     """The grid of the ensemble that will score the pool, if there is one, else ``network.grid``."""
     given = config.ensemble.path
-    path = WorkFolder(config.work).given_or_latest(given, "ensemble.path", "ensemble")
+    path = ensemble_path(config)
     if path is not None:
         try:
             stored = EnsembleFolder(path).read(config.lines.names, config.lines.bal, n=1)

@@ -9,6 +9,7 @@
       soms/FINGERPRINT/         SOM
       scores/FINGERPRINT/       scores dataset
       predictions/FINGERPRINT/  prediction cache
+      downloads/FINGERPRINT/    ensemble named by an MLflow URI
       runs/STAGE/TIME/          summary, figures and tables of one job
       latest.json               the newest ensemble, SOM, scores dataset and selection
       mlflow.db                 MLflow store

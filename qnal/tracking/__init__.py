@@ -5,7 +5,7 @@ mix. If the store fails, a warning is printed once, the job continues, and the r
 recorded.
 """
 
-from qnal.tracking.recorder import Recorder, downloaded, open_recorder
+from qnal.tracking.recorder import Recorder, open_recorder
 from qnal.tracking.run import Run, flattened, save_figure
 
-__all__ = ["Recorder", "Run", "downloaded", "flattened", "open_recorder", "save_figure"]
+__all__ = ["Recorder", "Run", "flattened", "open_recorder", "save_figure"]

@@ -11,7 +11,7 @@ from typing import Any
 from filelock import FileLock
 
 from qnal.config.schema import TrackingConfig, TrackingKind
-from qnal.errors import ConfigError, InputError
+from qnal.errors import ConfigError
 from qnal.job_lock import is_held
 from qnal.progress import say
 from qnal.tracking.run import Run
@@ -171,24 +171,6 @@ def open_recorder(config: TrackingConfig, work: Path, lock: Path | None = None) 
         if lock is not None:
             recorder.close_dead_runs()
     return recorder
-
-
-def downloaded(uri: str) -> Path:
-    """Local copy of an artifact or model (``runs:/…``, ``models:/…``).
-
-    The store is that of MLFLOW_TRACKING_URI or ``mlflow.set_tracking_uri``.
-
-    Raises:
-        InputError: the store has no such artifact.
-    """
-    from mlflow.artifacts import download_artifacts
-
-    try:
-        return Path(download_artifacts(artifact_uri=uri))
-    except Exception as error:  # stores raise anything
-        raise InputError(
-            f"{uri}: MLflow has no such artifact ({_first_line(error).rstrip('.')})."
-        ) from error
 
 
 def _experiment(client: Any, name: str, artifacts: str | None) -> str:

@@ -68,11 +68,17 @@ def serial(tmp_path_factory):
 
 
 def holder(lock: Path) -> int | None:
-    """The process that holds a lock file."""
-    for line in Path("/proc/locks").read_text().splitlines():
-        fields = line.split()
-        if fields[1] != "->" and fields[5].endswith(f":{lock.stat().st_ino}"):
-            return int(fields[4])
+    """The process that holds a lock file, which has the file open."""
+    try:
+        inode = lock.stat().st_ino
+        for line in Path("/proc/locks").read_text().splitlines():
+            fields = line.split()
+            if fields[1] != "->" and fields[5].endswith(f":{inode}"):
+                files = Path(f"/proc/{fields[4]}/fd").iterdir()
+                if str(lock) in map(os.readlink, files):
+                    return int(fields[4])
+    except OSError:  # the lock was released, or the process has ended
+        pass
     return None
 
 
@@ -85,8 +91,9 @@ def killing_one(task: TrainTask) -> Iterator[list[int]]:
     def watch() -> None:
         while not killed and not over.wait(0.002):
             for lock in (task.folder.path / "members").glob(".*.lock"):
-                pid = holder(lock)
-                if pid and not killed and not lock.with_name(f"{lock.stem[1:]}.json").exists():
+                if killed or lock.with_name(f"{lock.stem[1:]}.json").exists():
+                    continue
+                if pid := holder(lock):
                     os.kill(pid, signal.SIGKILL)
                     killed.append(pid)
 

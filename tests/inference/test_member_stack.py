@@ -5,7 +5,12 @@ import pytest
 
 from qnal.ensemble.votes import Thresholds, votes
 from qnal.errors import InputError
-from qnal.inference.float32_recheck import LINE_THRESHOLDS, Float32Recheck, uncertain_votes
+from qnal.inference.float32_recheck import (
+    LINE_THRESHOLDS,
+    Float32Recheck,
+    OffsetError,
+    uncertain_votes,
+)
 from qnal.inference.member_stack import MemberStack
 from qnal.inference.members import SeparateMembers, forward_passes, predictions
 from qnal.inference.packing import Packing
@@ -79,22 +84,19 @@ def test_votes_that_are_not_those_of_float32_are_counted(trained, peer_answers):
     packed = forward_passes(narrow, x)
     unpacked = Packing.of(trained).unpack(packed)
     float32 = predictions(exact, x)
+    error = OffsetError.of(trained[0])
     wrong = counted = 0
     for row in range(0, 40, 4):
         line = float(np.clip(float32.deciding[row, 1], 0.01, 0.999))
-        thresholds = Thresholds(line, 1, float(float32.z_best[row, 1]))
+        thresholds = Thresholds(line, 1, float(float32.z_best[row, 1]) + 1e-5)
         ours = votes(unpacked.deciding, unpacked.z_best, thresholds)
         theirs = votes(float32.deciding, float32.z_best, thresholds)
-        uncertain = uncertain_votes(
-            unpacked, packed.rechecked, packed.margins, thresholds, trained[0]
-        )
+        uncertain = uncertain_votes(unpacked, packed, thresholds, error)
         assert (ours != theirs).sum() <= uncertain
         wrong, counted = wrong + (ours != theirs).sum(), counted + uncertain
     assert 0 < wrong <= counted
     for line in LINE_THRESHOLDS:
-        thresholds = Thresholds(line)
-        given = (unpacked, packed.rechecked, packed.margins, thresholds, trained[0])
-        assert uncertain_votes(*given) == 0
+        assert uncertain_votes(unpacked, packed, Thresholds(line), error) == 0
 
 
 @pytest.mark.parametrize("peer_data", ["real"], indirect=True)

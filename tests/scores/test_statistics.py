@@ -12,10 +12,10 @@ from qnal.ensemble.votes import CLASSES
 from qnal.errors import InputError
 from qnal.scores import statistics as module
 from qnal.scores.dataset import ScoresFolder, bmu_table
-from qnal.scores.file_index import VoteCounts
+from qnal.scores.file_index import IndexEntry, VoteCounts
 from qnal.scores.pool_figures import by_night, by_petal
 from qnal.scores.pool_report import pool_metrics, pool_tables, uncertainty_by_class
-from qnal.scores.statistics import BIN, KEYS, MEASURES, SUMS, Statistics, statistics
+from qnal.scores.statistics import BIN, KEYS, MEASURES, SUMS, UNIT, Statistics, statistics
 from qnal.spectra.file_version import FileVersion
 from qnal.spectra.spectra_file import SpectraFile
 
@@ -75,12 +75,16 @@ def folder(pool, tmp_path_factory):
     return folder
 
 
-NAMES = [f"{low}.fits" for low, _ in SIZES]
+ENTRIES = {f"{low}.fits": IndexEntry(FileVersion(1, 1, "a", "b")) for low, _ in SIZES}
+
+
+def entries_of(names):
+    return {name: IndexEntry(FileVersion(1, 1, "a", "b")) for name in names}
 
 
 @pytest.fixture(scope="module")
 def summary(folder):
-    return statistics(folder, NAMES, "content", "som")
+    return statistics(folder, ENTRIES, "som")
 
 
 def test_metrics_are_those_of_the_whole_table(pool, summary):
@@ -140,33 +144,76 @@ def test_cells_of_the_som(pool, summary):
     far = np.arange(3000)[ok] % 11 > 5
     np.testing.assert_array_equal(cells["outliers"], np.bincount(cell, far))
     entropies = np.bincount(cell, pool["VOTE_ENTROPY"][ok])
-    np.testing.assert_allclose(cells["vote_entropy"], entropies, rtol=1e-6)
+    np.testing.assert_allclose(cells["vote_entropy"] * UNIT, entropies, rtol=1e-6)
 
 
-def test_sums_are_computed_again_after_a_change_only(folder, summary, monkeypatch):
-    class ComputedError(Exception):
-        pass
-
-    def computed(*_):
-        raise ComputedError
-
-    monkeypatch.setattr(module, "_computed", computed)
-    again = statistics(folder, NAMES, "content", "som")
-    for name in ("groups", "classes", "cells"):
-        pd.testing.assert_frame_equal(getattr(again, name), getattr(summary, name))
-    for changed in (("other content", "som"), ("content", "another som"), ("content", None)):
-        with pytest.raises(ComputedError):
-            statistics(folder, NAMES, *changed)
+FRAMES = ("groups", "histograms", "cells")
 
 
-def test_the_order_of_parts_changes_no_bit(pool, tmp_path):
+def same(ours, theirs):
+    for name in FRAMES:
+        frames = [getattr(s, name).reset_index(drop=True) for s in (ours, theirs)]
+        pd.testing.assert_frame_equal(*frames, check_exact=True, check_dtype=False)
+
+
+@pytest.fixture
+def read(monkeypatch):
+    """Names of the files whose parts were read."""
+    computed, names = module._computed, []
+
+    def noted(folder, some, som):
+        names.extend(some)
+        return computed(folder, some, som)
+
+    monkeypatch.setattr(module, "_computed", noted)
+    return names
+
+
+def test_parts_are_read_once(folder, summary, read):
+    same(statistics(folder, ENTRIES, "som"), summary)
+    assert read == []
+    statistics(folder, ENTRIES, None)
+    assert read == sorted(ENTRIES)
+
+
+def test_new_parts_are_added(pool, tmp_path, summary, read):
+    folder = ScoresFolder(tmp_path)
+    first = entries_of(write(folder, pool, SIZES[:2]))
+    statistics(folder, first, "som")
+    assert sorted(write(folder, pool, SIZES[2:])) == sorted(ENTRIES.keys() - first.keys())
+    read.clear()
+    same(statistics(folder, ENTRIES, "som", first), summary)
+    assert read == sorted(ENTRIES.keys() - first.keys())
+
+
+@pytest.mark.parametrize("change", ["removed", "changed", "unknown", "damaged"])
+def test_everything_is_read_again_where_sums_cannot_be_added(pool, tmp_path, read, change):
+    folder = ScoresFolder(tmp_path)
+    write(folder, pool)
+    statistics(folder, ENTRIES, "som")
+    read.clear()
+    now, before = dict(ENTRIES), ENTRIES
+    if change == "removed":
+        del now["0.fits"]
+    elif change == "changed":
+        now["0.fits"] = IndexEntry(FileVersion(1, 2, "other spectra", "b"))
+    elif change == "unknown":
+        del now["0.fits"]
+        before = None
+    else:
+        (folder.path / "_statistics" / "cells.parquet").write_bytes(b"PAR1")
+    statistics(folder, now, "som", before)
+    assert read == sorted(now)
+
+
+def test_the_order_of_parts_changes_no_sum(pool, tmp_path):
     one, two = ScoresFolder(tmp_path / "one"), ScoresFolder(tmp_path / "two")
     bounds = [(k, k + 100) for k in range(0, 3000, 100)]
     found = [
-        statistics(folder, write(folder, pool, order), "c", None)
+        statistics(folder, entries_of(write(folder, pool, order)), None)
         for folder, order in ((one, bounds), (two, bounds[::-1]))
     ]
-    pd.testing.assert_frame_equal(found[0].groups, found[1].groups, check_exact=True)
+    same(*found)
 
 
 def test_a_damaged_part(pool, tmp_path):
@@ -174,11 +221,11 @@ def test_a_damaged_part(pool, tmp_path):
     (name,) = write(folder, pool, [(0, 100)])
     folder.part(SpectraFile(name, tmp_path)).write_bytes(b"PAR1")
     with pytest.raises(InputError, match="delete what is damaged and run stage=infer"):
-        statistics(folder, [name], "c", None)
+        statistics(folder, entries_of([name]), None)
 
 
 def test_nothing_scored(tmp_path):
-    empty = statistics(ScoresFolder(tmp_path), [], "none", "som")
+    empty = statistics(ScoresFolder(tmp_path), {}, "som")
     assert pool_metrics(empty)["spectra"] == 0
     assert {n["spectra"] for n in uncertainty_by_class(empty).values()} == {0}
     assert by_night(empty) is None and by_petal(empty) is None
@@ -187,7 +234,7 @@ def test_nothing_scored(tmp_path):
     table["STATUS"] = "no_signal"
     table.loc[:, [*(f"C_{c}" for c in CLASSES), *MEASURES]] = pd.NA
     folder = ScoresFolder(tmp_path / "unusable")
-    unusable = statistics(folder, write(folder, table, [(0, 20)]), "some", None)
+    unusable = statistics(folder, entries_of(write(folder, table, [(0, 20)])), None)
     assert pool_metrics(unusable)["no_signal"] == 20
     assert "quasar_share" not in pool_metrics(unusable)
     assert by_night(unusable) is not None and by_petal(unusable) is not None

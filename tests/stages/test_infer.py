@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -139,3 +141,32 @@ def test_bmus_lie_beside_the_scores(infer):
     assert cells["BMU"].dropna().between(0, som["cells"] - 1).all()
     assert (cells["BMU_OUTLIER"].isna() == cells["BMU"].isna()).all()
     assert abs(cells["BMU_OUTLIER"].median()) < 1  # the map was fitted on these
+
+
+def test_no_tensorflow_where_nothing_is_left_to_compute(infer, pool, pipeline, tmp_path):
+    """Neither in a second job, nor for other thresholds."""
+    _, summary = pipeline
+    assert infer()[1]["metrics"]["forward_passes"] > 0
+    for line_threshold in (0.6, 0.7):
+        arguments = [
+            "stage=infer",
+            f"ensemble.path={summary['paths']['ensemble']}",
+            f"som.path={summary['paths']['som']}",
+            f"ensemble.line_threshold={line_threshold}",
+            f"data.pool={pool}",
+            f"work_dir={tmp_path}",
+            f"hydra.run.dir={tmp_path / 'job'}",
+            "tracking=none",
+            "executor=serial",
+        ]
+        script = (
+            f"import sys; sys.argv = ['qnal', *{arguments!r}]\n"
+            "from qnal.cli import main\n"
+            "try: main()\n"
+            "except SystemExit as end: assert not end.code, end.code\n"
+            "print('imported', sorted({'tensorflow', 'keras'} & set(sys.modules)))"
+        )
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+        assert "imported []" in done.stdout, done.stdout + done.stderr
+        document = json.loads((tmp_path / "job" / "summary.json").read_text())
+        assert document["metrics"]["forward_passes"] == 0
