@@ -3,6 +3,7 @@
 import os
 import sys
 from importlib.metadata import version
+from itertools import pairwise
 from pathlib import Path
 
 import hydra
@@ -140,7 +141,7 @@ def _choices(folders: list[Path], group: str) -> list[str]:
 
 def _config_dir(arguments: list[str]) -> Path | None:
     """The folder that is given with --config-dir, if it exists."""
-    for given, following in zip(arguments, [*arguments[1:], ""], strict=True):
+    for given, following in pairwise([*arguments, ""]):
         option, _, value = given.partition("=")
         if option in ("--config-dir", "-cd"):
             folder = Path(value or following)

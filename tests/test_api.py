@@ -48,7 +48,7 @@ def test_a_config_folder_of_ones_own(tmp_path):
     )
     config = qnal.compose(["experiment=mine"], config_dir=tmp_path)
     assert (config.seed, config.train.batch_size) == (3, 32)
-    with pytest.raises(ConfigError, match=r"valid ones: demo, .*mine"):
+    with pytest.raises(ConfigError, match=r"valid ones: bootstrap, .*mine"):
         qnal.compose(["experiment=yours"], config_dir=tmp_path)
     with pytest.raises(ConfigError, match="there is no such folder"):
         qnal.compose(config_dir=tmp_path / "none")
