@@ -457,6 +457,11 @@ class Config:
         "folder of all results: ensembles, SOMs, scores, runs and the MLflow store",
         Valid("the path of a folder", lambda v: v.strip() != ""),
     )
+    objective: str | None = key(
+        "metric of summary.json that a job returns to a Hydra sweeper, such as oob_completeness; "
+        "with a minus sign in front, its negative",
+        Valid("the name of a metric", lambda v: bool(re.fullmatch(r"[+-]?\w+", v))).or_null("none"),
+    )
     traceback: bool = key("print a traceback when a job is refused")
     data: DataConfig = key("input spectra")
     network: NetworkConfig = key("structure of new networks")
