@@ -131,7 +131,7 @@ def commands():
         for block in page.read_text().split("```")[1::2]:
             for line in block.replace("\\\n", " ").splitlines():
                 if re.match(r"(mpiexec .* -m )?qnal ", line):
-                    words = [word for word in shlex.split(line) if word != "…"]
+                    words = [word for word in shlex.split(line, comments=True) if word != "…"]
                     overrides = words[words.index("qnal") + 1 :]
                     name = f"{page.stem}: {' '.join(overrides)[:40]}"
                     found.append(pytest.param(overrides, id=name))
