@@ -74,7 +74,7 @@ def vote_triangle(selection: Selection, votes: NDArray[np.float64]) -> Figure:
     """The three vote shares as a triangle: the pool as density, the selected targets as points."""
     figure, (axes,) = new_figure(5.8, 5.0)
     x, y = _triangle(votes[:, 0], votes[:, 1])
-    size = (72 * 4.2 / VOTE_BINS / 1.15) ** 2
+    size = max(72 * 4.2 / VOTE_BINS / 1.15, 7.0) ** 2
     norm = LogNorm(1, max(votes[:, 2].max(), 2))
     image = axes.scatter(
         x, y, c=votes[:, 2], s=size, marker="h", cmap="cividis", norm=norm, linewidths=0
