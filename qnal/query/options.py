@@ -42,6 +42,7 @@ class QueryOptions:
         steps: the filters in order, in place of those that the options above describe, except for
             ``labels``; without one that leaves one spectrum per target, the most uncertain
             spectrum of each is taken at the end.
+        distributions: whether to count how the pool is distributed, for the figures.
         memory_limit: memory that DuckDB may use, such as ``4GB``.
         temp_dir: folder for intermediate results that exceed ``memory_limit``; None is the
             system's temporary folder.
@@ -63,6 +64,7 @@ class QueryOptions:
     keep_sky: bool = False
     labels: Path | None = None
     steps: Sequence[Filter] | None = None
+    distributions: bool = False
     memory_limit: str = "4GB"
     temp_dir: Path | None = None
 

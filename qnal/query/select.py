@@ -14,6 +14,7 @@ from qnal.errors import InputError
 from qnal.query import control
 from qnal.query.funnel import Funnel
 from qnal.query.options import QueryOptions
+from qnal.query.pool_distribution import pool_distribution
 from qnal.query.reason import reasons
 from qnal.query.score_table import ScoreTable, open_scores
 from qnal.query.selection import Selection
@@ -85,6 +86,7 @@ def select(
             notes=funnel.candidates.notes,
             control_population=population,
             seed=options.seed,
+            pool=pool_distribution(table) if options.distributions else None,
         )
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from qnal.files import write_text, written_aside
 from qnal.fingerprint import fingerprint
+from qnal.query.pool_distribution import PoolDistribution
 from qnal.query.selection_files import write_selection_fits
 from qnal.query.strategies.strategy import Strategy
 from qnal.query.target_list import write_target_list
@@ -51,6 +52,7 @@ class Selection:
         histogram: distribution of the utilities.
         notes: sentences about the query for the user, such as filters that were skipped.
         control_population: number of targets for which the control picks stand; None without any.
+        pool: distributions over the pool, if they were asked for.
         seed: seed of control picks and of strategies that draw.
     """
 
@@ -61,6 +63,7 @@ class Selection:
     notes: list[str]
     control_population: int | None = None
     seed: int = 0
+    pool: PoolDistribution | None = None
 
     def __len__(self) -> int:
         return int(self.table.num_rows)

@@ -11,6 +11,7 @@ from qnal.progress import say
 from qnal.query.figures import funnel, utility_histogram
 from qnal.query.gallery import gallery, read_selected
 from qnal.query.options import QueryOptions
+from qnal.query.pick_figures import pick_figures
 from qnal.query.select import select
 from qnal.query.selection import Selection
 from qnal.query.selection_files import write_prospect
@@ -67,6 +68,10 @@ def query(config: Config, job: Job) -> Summary:
             run.file(Path(file))
         run.figure(utility_histogram(selection), job.folder / "utility.png")
         run.figure(funnel(selection), job.folder / "funnel.png")
+        if selection.pool is not None:
+            shape = None if scores.som is None else scores.som.shape
+            for name, figure in pick_figures(selection, selection.pool, shape).items():
+                run.figure(figure, job.folder / name)
         _record_gallery(selection, scores, config, job, run)
         WorkFolder(config.work).set_latest("selection", table)
     summary = Summary(
@@ -103,6 +108,7 @@ def _options(config: Config) -> QueryOptions:
         camera=settings.camera,
         exclude=paths_of(settings.exclude, "query.exclude"),
         labels=WorkFolder(config.work).given_or_latest(settings.labels, "query.labels", "labels"),
+        distributions=True,
         steps=settings.created_filters(),
         bad_cameras=paths_of(settings.bad_cameras, "query.bad_cameras"),
         memory_limit=settings.memory_limit,
