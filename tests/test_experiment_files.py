@@ -45,6 +45,7 @@ def jobs_of(name):
 
 
 @pytest.mark.process
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RUN)
 def test_a_shrunken_experiment(name, qnal_job, pipeline, tmp_path):
     work, whole = pipeline
