@@ -5,7 +5,7 @@ from dataclasses import replace
 from qnal.config.schema import Config, Stage
 from qnal.stages import Job, stage_function
 from qnal.stages.inputs import with_survey
-from qnal.summary import Summary
+from qnal.summary import DETAILS, Summary
 from qnal.tracking import Note
 
 STAGES = (Stage.train, Stage.som, Stage.infer, Stage.query)
@@ -26,7 +26,8 @@ def pipeline(config: Config, job: Job) -> Summary:
             part.write(job.folder / "summary" / f"{stage.value}.json")
             total.absorb(part)
             config = _with_results(config, part)
-        run.metrics(total.metrics)
+        # The runs of the stages have the details.
+        run.metrics({k: v for k, v in total.metrics.items() if not k.startswith(DETAILS)})
     run.note(
         Note(
             "Training, SOM, scoring and query, one after the other; see the child runs.",
