@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
 
 from qnal.figure_style import FAINT, INK, LINES, new_figure, short
 from qnal.learning.label_efficiency import RANDOM_BELOW
@@ -12,6 +12,7 @@ from qnal.learning.study import BASELINE
 
 BAND = (0.16, 0.84)  # quantiles over the repeats
 COLOURS = ("#2f5d8c", "#c8502d", "#3f8f5f", "#8a5aa8", "#b08a1e", "#3a9fb0", "#a8446c", "#7a7a3a")
+RATIOS = (0.1, 0.2, 0.5, 0.7, 1, 1.5, 2, 3, 5, 10, 20, 50)  # ticks of label efficiency
 MARKERS = "osD^vP*X"
 PANELS = {
     "completeness_at_purity_99": "completeness at purity 0.99",
@@ -72,8 +73,8 @@ def efficiency_figure(efficiency: pd.DataFrame, curves: pd.DataFrame) -> Figure:
     axes.set(xlabel="completeness at purity 0.99", ylabel="labels of random / labels of strategy")
     axes.set_yscale("log")
     axes.yaxis.set_major_formatter(FuncFormatter(short))
-    axes.yaxis.set_minor_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
-    axes.tick_params(axis="y", which="minor", labelsize=7)
+    axes.yaxis.set_major_locator(FixedLocator(RATIOS))
+    axes.yaxis.set_minor_locator(NullLocator())
     if axes.get_legend_handles_labels()[1]:
         axes.legend(frameon=False, fontsize=9)
     return figure

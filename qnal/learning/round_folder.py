@@ -90,6 +90,10 @@ class RoundStore:
             shutil.rmtree(folder)
         scratch.rename(folder)
 
+    def remove_training(self, fingerprint: str) -> None:
+        """Remove the members of a round that is stored."""
+        shutil.rmtree(self.training_folder(fingerprint), ignore_errors=True)
+
     def remove_scratch(self, fingerprint: str) -> None:
         """Remove what a killed job left of a round; the round must be locked."""
         for scratch in self.path.glob(f".{fingerprint[:NAME_LENGTH]}.*{SCRATCH}"):

@@ -1,6 +1,5 @@
 """Task "one round": reveal labels, train an ensemble, and score all other spectra."""
 
-import shutil
 import time
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
@@ -105,7 +104,7 @@ class RoundTask:
             self.store.remove_scratch(name)
             record, scores = self._made(round_, name)
             self.store.add(record, scores)
-            shutil.rmtree(self.store.training_folder(name), ignore_errors=True)
+            self.store.remove_training(name)
             return record
 
     def training_set(self, round_: Round) -> LabelledSet:

@@ -156,11 +156,13 @@ class Study:
         """Make the rounds that are not in the store."""
         store, missing = self.task.store, []
         for round_ in rounds:
-            record = store.record(self.task.fingerprint(round_))
+            name = self.task.fingerprint(round_)
+            record = store.record(name)
             if record is None:
                 missing.append(round_)
             else:
                 self.failed += record.failed
+                store.remove_training(name)  # left by a job that was killed at the round's end
                 on_round("found")
         with closing(completed(executor, self.task, missing)) as results:
             for round_, made in results:
