@@ -21,6 +21,7 @@ from qnal.network.network import OffsetActivation, Padding
 from qnal.network.precision import Precision
 from qnal.query.filters.live_cameras import CameraRule
 from qnal.query.filters.som_occupancy import SomCounts
+from qnal.query.redrock_disagreement import Kind
 from qnal.query.strategies.strategy import Strategy
 from qnal.spectra.file_version import Verify
 from qnal.spectra.mock.config import MockConfig
@@ -289,6 +290,10 @@ class QueryConfig:
     max_outlier: float | None = key(
         "reject spectra that are further from their SOM cell than this",
         Valid("a number of standard deviations", math.isfinite).or_null("no such filter"),
+    )
+    redrock: list[Kind] = key(
+        "reject spectra without one of these kinds of disagreement with Redrock (docs/redrock.md); "
+        "[] for no such filter"
     )
     camera: CameraRule = key(
         "reject targets with a dead camera in all of their spectra, in any, or none"

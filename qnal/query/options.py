@@ -10,10 +10,12 @@ from qnal.query.filters.best_spectrum import BestSpectrum
 from qnal.query.filters.filter import Filter
 from qnal.query.filters.live_cameras import CameraRule, LiveCameras
 from qnal.query.filters.not_listed import NotListed
+from qnal.query.filters.redrock import DisagreesWithRedrock
 from qnal.query.filters.science_targets import ScienceTargets
 from qnal.query.filters.som_occupancy import SomCounts, SomOccupancy
 from qnal.query.filters.som_outliers import SomOutliers
 from qnal.query.filters.usable import Usable
+from qnal.query.redrock_disagreement import Kind
 from qnal.query.strategies.strategy import Strategy
 from qnal.query.strategies.vote_entropy import VoteEntropy
 from qnal.query.target_list import read_target_lists
@@ -33,6 +35,8 @@ class QueryOptions:
         camera: which targets to drop because of dead cameras.
         exclude: files of TARGETIDs not to select.
         bad_cameras: files of TARGETIDs known to have a dead camera.
+        redrock: keep only spectra with one of these kinds of disagreement with Redrock; empty keeps
+            all.
         keep_sky: whether sky fibres may be selected.
         memory_limit: memory that DuckDB may use, such as ``4GB``.
         temp_dir: folder for intermediate results that exceed ``memory_limit``; None is the
@@ -50,6 +54,7 @@ class QueryOptions:
     camera: CameraRule = CameraRule.all
     exclude: Sequence[Path] = ()
     bad_cameras: Sequence[Path] = ()
+    redrock: Sequence[Kind] = ()
     keep_sky: bool = False
     memory_limit: str = "4GB"
     temp_dir: Path | None = None
@@ -87,6 +92,8 @@ class QueryOptions:
             filters.append(SomOutliers(self.max_outlier))
         if not self.keep_sky:
             filters.append(ScienceTargets())
+        if self.redrock:
+            filters.append(DisagreesWithRedrock(self.redrock))
         filters.append(BestSpectrum())
         if self.camera != CameraRule.none:
             filters.append(LiveCameras(self.camera))

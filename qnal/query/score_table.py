@@ -290,6 +290,8 @@ def _spectra_sql(
         return f"s.{column}" if column in types else f"NULL::{kind}"
 
     def number(column: str) -> str:
+        if types[column] == "VARCHAR":
+            return f's."{column}"'
         exact = f"s.{column}::DOUBLE"
         # A share of votes such as 67/200 is inexact in float32. Rounding to seven decimals
         # restores it, so that Parquet and CSV files of the same votes give the same ranking.

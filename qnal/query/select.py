@@ -49,7 +49,7 @@ def select(
         funnel.apply_all(filters)
         funnel.select(options.n)
         return Selection(
-            table=_selected_rows(table),
+            table=_selected_rows(table, options.strategy),
             strategy=options.strategy,
             funnel=funnel.counts,
             histogram=funnel.histogram,
@@ -70,22 +70,30 @@ def _check_utility(table: ScoreTable, strategy: Strategy) -> None:
         )
 
 
-def _selected_rows(table: ScoreTable) -> pa.Table:
-    """RANK, UTILITY and N_TILES of the selected spectra, then all columns of the scores."""
+def _selected_rows(table: ScoreTable, strategy: Strategy) -> pa.Table:
+    """RANK, UTILITY, N_TILES and REASON of the selected spectra, then all columns of the scores."""
     bmu_types = BMU_TYPES if table.has_sidecar else {}
     columns = ["selected.rank::INTEGER AS RANK", "selected.utility AS UTILITY", "N_TILES"]
+    reason = strategy.reason()
+    if reason is not None:
+        columns.append("source.REASON")
     columns += [
         f'source."{column}"'
         for column in table.columns
-        if column not in {"RANK", "UTILITY", "N_TILES", *bmu_types}
+        if column not in {"RANK", "UTILITY", "N_TILES", "REASON", *bmu_types}
     ]
     columns += [f"selected.{column}::{kind} AS {column}" for column, kind in bmu_types.items()]
+    source = table.source_of("selected")
+    if reason is not None:
+        source = f"SELECT * EXCLUDE (REASON), {reason} AS REASON FROM ({source})"
+        if "REASON" not in table.columns:
+            source = source.replace(" EXCLUDE (REASON)", "", 1)
     tiles = "count(DISTINCT TILEID)" if "TILEID" in table.columns else "NULL"
     return table.connection.sql(
         f"""
         SELECT {", ".join(columns)}
         FROM selected
-        JOIN ({table.source_of("selected")}) source USING (source_part, source_row)
+        JOIN ({source}) source USING (source_part, source_row)
         JOIN (
             SELECT TARGETID, {tiles}::INTEGER AS N_TILES FROM spectra
             WHERE TARGETID IN (SELECT TARGETID FROM selected) GROUP BY TARGETID

@@ -24,4 +24,11 @@ class Strategy(ABC):
 
     @abstractmethod
     def utility(self) -> str:
-        """SQL expression of the utility over ``columns``, which are of type DOUBLE."""
+        """SQL expression of the utility over ``columns``, which are of type DOUBLE or VARCHAR."""
+
+    def reason(self) -> str | None:
+        """SQL expression of why a spectrum is selected, in words, over the columns of the scores.
+
+        It becomes the column REASON of the selection. None: there is no such column.
+        """
+        return None
