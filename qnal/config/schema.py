@@ -260,6 +260,10 @@ class InferConfig:
         "(true) or for all quasars (all)",
         Valid("true, false or all", lambda v: isinstance(v, bool) or v == "all"),
     )
+    redshifts: bool = key(
+        "draw the page on redshifts also where there are no results of Redrock: pile-ups, and sky "
+        "fibres called quasars"
+    )
     qn_confidence: float = key(
         "largest mean line confidence above which a spectrum is a quasar in qso_qn tables and "
         "priors",

@@ -175,11 +175,11 @@ def _queried(
         connection.execute(f"CREATE VIEW parts AS SELECT {columns} WHERE false")
         som = None
     else:
-        connection.execute(f"CREATE VIEW parts AS FROM {_parquet(parts)}")
+        connection.execute(f"CREATE VIEW parts AS FROM {from_parquet(parts)}")
     cells = pd.DataFrame(columns=["cell", "spectra", "quasars", "outliers", "vote_entropy"])
     if som is not None:
         bmus = [folder.bmus(som) / f"{name}.parquet" for name in names]
-        connection.execute(f"CREATE VIEW bmus AS FROM {_parquet(bmus)}")
+        connection.execute(f"CREATE VIEW bmus AS FROM {from_parquet(bmus)}")
         cells = connection.sql(CELLS).df()
     connection.execute(SCAN)
     groups, classes = (connection.sql(query).df() for query in (GROUPS, CLASSES_AND_MEASURES))
@@ -191,7 +191,7 @@ def _with_nulls(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.astype({name: "Int64" for name in KEYS if name in frame})
 
 
-def _parquet(files: Iterable[Path]) -> str:
+def from_parquet(files: Iterable[Path]) -> str:
     """A FROM clause; what DuckDB would expand as a wildcard is taken literally."""
     quoted = []
     for file in files:

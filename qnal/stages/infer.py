@@ -38,7 +38,7 @@ from qnal.spectra.grid import Grid
 from qnal.spectra.spectra_file import SpectraFile, absolute
 from qnal.stages import Job
 from qnal.stages.inputs import ensemble_path, pool, with_survey
-from qnal.stages.redrock import joined_with_redrock, redrock_exports
+from qnal.stages.redrock import joined_with_redrock, record_redshifts, redrock_exports
 from qnal.stages.work_folder import LATEST, WorkFolder, to_dict
 from qnal.summary import Number, Summary
 from qnal.tracking import Run
@@ -69,6 +69,7 @@ def infer(config: Config, job: Job) -> Summary:
                 paths = _exported(config, task, some) | {"ensemble": str(path)} | exports.paths
                 metrics = {"files": len(some)} | _metrics(task, outcome)
                 metrics |= _record(job, run, task, outcome) | redrock.metrics() | exports.metrics
+                record_redshifts(config, job, run, task, redrock)
             WorkFolder(config.work).set_latest("scores", task.outputs.scores.path)
             run.metrics(metrics)
     finally:

@@ -5,15 +5,20 @@ from pathlib import Path
 
 from qnal.config.schema import Config
 from qnal.errors import ConfigError
+from qnal.files import written_aside
 from qnal.inference.score_pool import PoolOutcome
 from qnal.inference.score_task import ScoreTask
 from qnal.scores.qso_qn import QsoQn
 from qnal.scores.redrock_exports import Priors, write_prior_files, write_qso_qn_tables
 from qnal.scores.redrock_join import JoinOutcome, join_redrock
+from qnal.scores.redshift_counts import redshift_counts
+from qnal.scores.redshift_report import redshift_pages, redshift_tables
 from qnal.scores.rerun import RerunRule, prior_scale
 from qnal.spectra.redrock import RedrockFinder
 from qnal.spectra.spectra_file import SpectraFile
+from qnal.stages import Job
 from qnal.summary import Number
+from qnal.tracking import Run
 
 
 @dataclass
@@ -70,6 +75,22 @@ def redrock_exports(
         exports.metrics["priors_without"] = len(done.without)
         exports.notes += done.note("priors", "where targets to run again are not known")
     return exports
+
+
+def record_redshifts(
+    config: Config, job: Job, run: Run, task: ScoreTask, joined: JoinOutcome
+) -> None:
+    """Record the page on redshifts: pile-ups, sky fibres called quasars, Redrock."""
+    if not joined.joined and not config.infer.redshifts:
+        return
+    lines = task.packing.lines
+    counts = redshift_counts(task.outputs.scores, joined.entries, bool(joined.joined))
+    for name, table in redshift_tables(counts, lines).items():
+        with written_aside(job.folder / name) as scratch:
+            table.to_csv(scratch, index=False)
+        run.file(job.folder / name, "tables")
+    for file, figure in redshift_pages(counts, lines, _rule(config, task).scale):
+        run.figure(figure, job.folder / file)
 
 
 def _rule(config: Config, task: ScoreTask) -> RerunRule:
