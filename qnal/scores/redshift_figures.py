@@ -143,15 +143,14 @@ def _sky(axes: Axes, sky: pd.DataFrame, key: str, name: str) -> None:
 
 
 def _confusion(axes: Axes, classes: pd.DataFrame) -> None:
-    table = classes.pivot_table(index="ensemble", columns="redrock", values="n", aggfunc="sum")
-    table = table.reindex(index=CLASSES, columns=SPECTYPES).fillna(0)
-    share = table / np.maximum(table.sum(axis=1).to_numpy()[:, None], 1)
+    counted = classes.pivot_table(index="ensemble", columns="redrock", values="n", aggfunc="sum")
+    table = counted.reindex(index=CLASSES, columns=SPECTYPES).fillna(0).to_numpy(np.int64)
+    share = table / np.maximum(table.sum(axis=1, keepdims=True), 1)
     axes.imshow(share, cmap="Blues", vmin=0, vmax=1, aspect="auto")
     for i, j in np.ndindex(table.shape):
-        dark = share.iloc[i, j] > 0.5
         axes.text(
-            j, i, f"{int(table.iloc[i, j]):,}\n{100 * share.iloc[i, j]:.0f} %",
-            ha="center", va="center", fontsize=9, color="white" if dark else INK,
+            j, i, f"{table[i, j]:,}\n{100 * share[i, j]:.0f} %",
+            ha="center", va="center", fontsize=9, color="white" if share[i, j] > 0.5 else INK,
         )  # fmt: skip
     axes.set_xticks(range(len(SPECTYPES)), SPECTYPES)
     axes.set_yticks(range(len(CLASSES)), CLASSES)
