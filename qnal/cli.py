@@ -40,6 +40,7 @@ stages
   som        fit a self-organizing map (SOM) to the pool, used to reject outliers
   infer      score the pool with the ensemble: votes, redshifts, disagreement
   query      select the spectra most worth inspecting from the scores
+  inspect    write an HTML file in which the selected spectra are labelled
   pipeline   train, som, infer and query, one after the other
   mock       write the built-in mock survey as FITS files
 

@@ -34,8 +34,8 @@ KEYS = {
     "som": "backend shape wrap epochs sample spectra path",
     "infer": "backend precision batch_size threads limit random_order strict sky keep_members "
     "verify csv qso_qn",
-    "query": "scores strategy n som_percentile som_counts max_outlier camera bad_cameras exclude "
-    "memory_limit temp_dir",
+    "query": "scores strategy n control som_percentile som_counts max_outlier camera bad_cameras "
+    "exclude memory_limit temp_dir",
     "tracking": "kind uri experiment",
 }
 CHOICES = {
@@ -47,7 +47,7 @@ CHOICES = {
     "infer": "numpy quasarnp tensorflow",
     "lines": "quasarnet",
     "network": "quasarnet",
-    "query": "entropy least_confidence margin mutual_info vote_entropy",
+    "query": "entropy least_confidence margin mutual_info random stratified vote_entropy",
     "som": "torus",
     "tracking": "none server sqlite",
     "train": "reference small",
@@ -72,7 +72,7 @@ METRICS = {
     "topographic_error",
     "infer": "files files_failed files_read members forward_passes spectra scored no_signal "
     "non_finite zero_variance disagreement vote_entropy_mean mutual_info_mean quasar_share",
-    "query": "selected cut on_several_tiles",
+    "query": "selected cut on_several_tiles control control_population",
 }
 SCORES = (
     "TARGETID TILEID EXPID NIGHT HPXPIXEL PETAL_LOC FIBER SURVEY PROGRAM FILE ROW TARGET_RA "

@@ -37,6 +37,7 @@ class Stage(StrEnum):
     som = "som"
     infer = "infer"
     query = "query"
+    inspect = "inspect"
     mock = "mock"
     pipeline = "pipeline"
 
@@ -281,6 +282,11 @@ class QueryConfig:
         "of qnal.query.strategies.strategy.Strategy, and its arguments"
     )
     n: int = key("number of targets to select", at_least(1, "a number of targets"))
+    control: int = key(
+        "number of control picks: further targets, drawn uniformly over all that could be "
+        "labelled, whose labels measure the pool without bias",
+        at_least(0, "a number of targets"),
+    )
     som_percentile: float | None = key(
         "reject spectra in SOM cells whose number of spectra is at most this percentile",
         Valid("a percentile from 0 up to, not including, 100", lambda v: 0 <= v < 100).or_null(
@@ -318,6 +324,26 @@ class QueryConfig:
 
 
 @dataclass
+class InspectConfig:
+    """The inspection page."""
+
+    selection: str | None = key(
+        "the selection to inspect, CSV or Parquet; null for the last one in work_dir"
+    )
+    blind: bool = key("leave out what the ensemble and Redrock say")
+    per_page: int = key(
+        "largest number of spectra in one file; more are split into several",
+        at_least(1, "a number of spectra"),
+    )
+    title: str | None = key(
+        "name of the campaign, which becomes part of the name of the CSV of labels",
+        Valid(
+            "letters, digits, dots and hyphens", lambda v: bool(re.fullmatch(r"[A-Za-z0-9.-]+", v))
+        ).or_null("one made from the selection's fingerprint"),
+    )
+
+
+@dataclass
 class TrackingConfig:
     """Recording of runs in MLflow."""
 
@@ -345,6 +371,7 @@ class Config:
     som: SomConfig = key("the self-organizing map (SOM)")
     infer: InferConfig = key("scoring of a pool")
     query: QueryConfig = key("selection of spectra to inspect")
+    inspect: InspectConfig = key("the inspection page")
     executor: dict[str, Any] = key(
         "where members are trained and files scored: `_target_`, a concurrent.futures.Executor, "
         "and its arguments"

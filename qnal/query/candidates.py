@@ -33,6 +33,11 @@ class Candidates:
         """Number of the spectra left that satisfy an SQL condition."""
         return int(self.table.value(f"SELECT count(*) FROM {self.rows} WHERE {condition}") or 0)
 
+    def targetids(self, sql: str) -> NDArray[np.int64]:
+        """The column TARGETID of a query's result, int64 [n], in its order."""
+        found = self.table.connection.execute(f"SELECT TARGETID FROM ({sql})").fetchnumpy()
+        return np.asarray(found["TARGETID"], np.int64)
+
     def histogram(self, highest: float, bins: int) -> NDArray[np.int64]:
         """Number of the spectra left per bin of utility, from 0 to ``highest``, int64 [bins]."""
         index = f"greatest(0, least({bins - 1}, floor(utility / {highest / bins!r})))::INTEGER"

@@ -20,7 +20,7 @@ def utility_histogram(selection: Selection) -> Figure:
     axes.axvline(cut, color=CHOSEN, linewidth=1.6)
     right_half = cut > 0.6 * histogram.edges[-1]
     axes.annotate(
-        f"{len(selection):,} selected,\nutility ≥ {cut:.3f}",
+        f"{len(selection) - selection.control:,} selected,\nutility ≥ {cut:.3f}",
         (cut, 0.97),
         xycoords=("data", "axes fraction"),
         xytext=(-6 if right_half else 6, 0),

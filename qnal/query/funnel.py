@@ -3,13 +3,16 @@
 from collections.abc import Sequence
 
 import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
 
 from qnal.errors import InputError
+from qnal.query import control
 from qnal.query.candidates import ORDER, Candidates
 from qnal.query.filters.filter import Filter, SkipFilter
 from qnal.query.score_table import ScoreTable
 from qnal.query.selection import UtilityHistogram
-from qnal.query.strategies.strategy import Strategy
+from qnal.query.strategies.strategy import BatchStrategy, Strategy
 
 BINS = 66
 
@@ -55,8 +58,18 @@ class Funnel:
             return
         self.counts.append((step.name, self.candidates.count()))
 
-    def select(self, n: int) -> None:
-        """Store the best ``n`` candidates, with their ``rank`` from 1, as table ``selected``.
+    def drop_control(self) -> None:
+        """Take the control picks out of the candidates, so that they do not use up picks."""
+        candidates = self.candidates
+        candidates.rows = (
+            f"(FROM {candidates.rows} WHERE TARGETID NOT IN (SELECT TARGETID FROM {control.TABLE}))"
+        )
+        self.counts.append(("no control picks", candidates.count()))
+
+    def select(self, n: int, strategy: Strategy, rng: np.random.Generator) -> None:
+        """Store ``n`` candidates, with their ``rank`` from 1, as table ``selected``.
+
+        These are the ones with the highest utility, or those that a batch strategy selects.
 
         Raises:
             InputError: no candidate has a utility above 0.
@@ -68,11 +81,15 @@ class Funnel:
             what = "with a utility above 0 is" if left else "is"
             raise InputError(f"no spectrum {what} left to select from ({steps}).")
         remaining = candidates.rows
-        candidates.store(
-            f"SELECT *, row_number() OVER (ORDER BY {ORDER}) AS rank "
-            f"FROM (FROM {remaining} WHERE utility > 0 ORDER BY {ORDER} LIMIT {n})",
-            "selected",
-        )
+        if isinstance(strategy, BatchStrategy):
+            candidates.rows = f"(FROM {remaining} WHERE utility > 0)"
+            self._store_batch(strategy.select(candidates, n, rng))
+        else:
+            candidates.store(
+                f"SELECT *, row_number() OVER (ORDER BY {ORDER}) AS rank "
+                f"FROM (FROM {remaining} WHERE utility > 0 ORDER BY {ORDER} LIMIT {n})",
+                "selected",
+            )
         selected = candidates.count()
         self.counts.append(("selected", selected))
         if uncertain < n:
@@ -81,6 +98,8 @@ class Funnel:
                 f"Only {uncertain} of the {n} targets asked for are left, and all are selected"
                 f"{certain}."
             )
+            return
+        if isinstance(strategy, BatchStrategy):
             return
         table = candidates.table
         cut = table.value("SELECT min(utility) FROM selected")
@@ -93,3 +112,13 @@ class Funnel:
                 f"{tied} targets are tied at the cut; the {taken} with the lowest TARGETIDs are "
                 "selected."
             )
+
+    def _store_batch(self, targetids: NDArray[np.int64]) -> None:
+        """Store the candidates that a batch strategy selected, in its order."""
+        candidates = self.candidates
+        order = pa.table({"TARGETID": targetids, "rank": np.arange(1, len(targetids) + 1)})
+        candidates.table.connection.register("batch", order)
+        candidates.store(
+            f"SELECT c.*, batch.rank FROM {candidates.rows} c JOIN batch USING (TARGETID)",
+            "selected",
+        )

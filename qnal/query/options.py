@@ -28,6 +28,9 @@ class QueryOptions:
     Attributes:
         n: number of targets to select.
         strategy: the utility to rank by.
+        control: number of control picks besides, drawn uniformly over all targets that could be
+            labelled (:mod:`qnal.query.control`).
+        seed: seed of control picks and of strategies that draw.
         som_percentile: drop spectra whose SOM cell holds at most this percentile of the cells'
             occupancies, 0 ≤ percentile < 100; None keeps them.
         som_counts: the cells over which the percentile is taken.
@@ -48,6 +51,8 @@ class QueryOptions:
 
     n: int
     strategy: Strategy = field(default_factory=VoteEntropy)
+    control: int = 0
+    seed: int = 91701
     som_percentile: float | None = 15.0
     som_counts: SomCounts = SomCounts.all
     max_outlier: float | None = None
@@ -62,6 +67,10 @@ class QueryOptions:
     def __post_init__(self) -> None:
         if self.n < 1:
             raise ConfigError(f"n={self.n} cannot be used; it takes a number of targets from 1 on.")
+        if self.control < 0:
+            raise ConfigError(
+                f"control={self.control} cannot be used; it takes a number of targets from 0 on."
+            )
         if self.som_percentile is not None and not 0 <= self.som_percentile < 100:
             raise ConfigError(
                 f"som_percentile={self.som_percentile} cannot be used; it takes a percentile from "
@@ -98,7 +107,9 @@ class QueryOptions:
         if self.camera != CameraRule.none:
             filters.append(LiveCameras(self.camera))
         if self.bad_cameras:
-            filters.append(NotListed(read_target_lists(self.bad_cameras), "no listed bad camera"))
+            filters.append(
+                NotListed(read_target_lists(self.bad_cameras), "no listed bad camera", True)
+            )
         if self.exclude:
             filters.append(NotListed(read_target_lists(self.exclude)))
         return filters

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from qnal.errors import ConfigError, InputError
 from qnal.query.strategies.class_shares import VOTES
-from qnal.query.strategies.strategy import Strategy
+from qnal.query.strategies.strategy import RANDOM, Strategy
 
 # Columns that must be integers. In a CSV they are read as such instead of being guessed from the
 # first rows.
@@ -95,6 +95,7 @@ def open_scores(
     columns: Collection[str] = (),
     temp_dir: Path | None = None,
     memory_limit: str = "4GB",
+    seed: int = 0,
 ) -> Iterator[ScoreTable]:
     """Open scores for a query; the database is removed after the block.
 
@@ -106,6 +107,7 @@ def open_scores(
         columns: further columns for ``spectra``, if the scores have them.
         temp_dir: folder for what exceeds ``memory_limit``; None is the system's temporary folder.
         memory_limit: memory that DuckDB may use, such as ``4GB``.
+        seed: seed of the column RANDOM of strategies.
 
     Raises:
         ConfigError: ``memory_limit`` or ``temp_dir`` cannot be used.
@@ -119,7 +121,7 @@ def open_scores(
         _connect(temporary, memory_limit) as connection,
     ):
         try:
-            yield _load(connection, scores, bmu, strategy, columns, name)
+            yield _load(connection, scores, bmu, strategy, columns, name, seed)
         except duckdb.OutOfMemoryException as error:
             raise InputError(
                 f"{name}: the query exceeds its memory limit of {memory_limit} and the free space "
@@ -149,17 +151,18 @@ def _load(
     strategy: Strategy,
     columns: Collection[str],
     name: str,
+    seed: int,
 ) -> ScoreTable:
     files = _create_source(connection, scores)
     # All later queries have an ORDER BY where the order matters; this saves memory.
     connection.execute("SET preserve_insertion_order = false")
     types = _columns(connection, "source")
     del types["source_part"], types["source_row"]
-    _check_columns(types, strategy, name)
+    _check_columns(types, strategy, name, sidecar=bmu is not None)
     if bmu is not None:
         _create_sidecar(connection, bmu, types, name)
     wanted = [column for column in sorted(columns) if column in types]
-    connection.execute(_spectra_sql(types, strategy, wanted, sidecar=bmu is not None))
+    connection.execute(_spectra_sql(types, strategy, wanted, sidecar=bmu is not None, seed=seed))
     rows, unnamed = connection.execute(
         "SELECT count(*), count(*) - count(TARGETID) FROM spectra"
     ).fetchall()[0]
@@ -270,9 +273,19 @@ def _quoted(path: Path) -> str:
     return "'" + escaped.replace("'", "''") + "'"
 
 
-def _check_columns(types: dict[str, str], strategy: Strategy, name: str) -> None:
-    for column in ("TARGETID", *strategy.columns):
-        if column not in types:
+def random_number(seed: int, purpose: str = "") -> str:
+    """SQL expression of a uniform number per TARGETID, from 0 (exclusive) to 1.
+
+    MD5 is the same in every version of DuckDB. 53 bits of it are an exact double.
+    """
+    digest = f"md5_number_lower('{purpose}{seed}:' || TARGETID::VARCHAR)"
+    return f"(({digest} >> 11)::DOUBLE + 1) / {2.0**53!r}"
+
+
+def _check_columns(types: dict[str, str], strategy: Strategy, name: str, sidecar: bool) -> None:
+    known = {*types, RANDOM, *(BMU_COLUMNS if sidecar else ())}
+    for column in ("TARGETID", *strategy.columns, *strategy.needs):
+        if column not in known:
             raise InputError(
                 f"{name}: has no column {column}, which strategy {strategy.name} needs."
             )
@@ -282,7 +295,7 @@ def _check_columns(types: dict[str, str], strategy: Strategy, name: str) -> None
 
 
 def _spectra_sql(
-    types: dict[str, str], strategy: Strategy, wanted: Sequence[str], sidecar: bool
+    types: dict[str, str], strategy: Strategy, wanted: Sequence[str], sidecar: bool, seed: int
 ) -> str:
     """The statement that creates ``spectra``."""
 
@@ -290,6 +303,8 @@ def _spectra_sql(
         return f"s.{column}" if column in types else f"NULL::{kind}"
 
     def number(column: str) -> str:
+        if column == RANDOM:
+            return f"greatest({random_number(seed)}, 1e-12) AS {RANDOM}"
         if types[column] == "VARCHAR":
             return f's."{column}"'
         exact = f"s.{column}::DOUBLE"

@@ -37,11 +37,12 @@ class Selection:
     Attributes:
         table: one row per target, highest utility first: RANK from 1, UTILITY, N_TILES (number of
             tiles on which the target was observed), and all columns of the scores for the
-            target's best spectrum.
+            target's best spectrum, and CONTROL. Control picks come last.
         strategy: the strategy that defines UTILITY.
         funnel: name of each step and the number of spectra or targets that it left.
         histogram: distribution of the utilities.
         notes: sentences about the query for the user, such as filters that were skipped.
+        control_population: number of targets for which the control picks stand; None without any.
     """
 
     table: pa.Table
@@ -49,6 +50,7 @@ class Selection:
     funnel: list[tuple[str, int]]
     histogram: UtilityHistogram
     notes: list[str]
+    control_population: int | None = None
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
@@ -60,13 +62,23 @@ class Selection:
 
     @property
     def utilities(self) -> NDArray[np.float64]:
-        """The utilities of the selected targets, descending, float64 [n]."""
+        """The utilities of the selected targets in order, float64 [n]."""
         return np.asarray(self.table["UTILITY"], np.float64)
 
     @property
     def cut(self) -> float:
-        """The lowest utility selected."""
-        return float(self.utilities[-1])
+        """The lowest utility selected, control picks aside."""
+        return float(self.utilities[~self.is_control].min())
+
+    @property
+    def is_control(self) -> NDArray[np.bool_]:
+        """Whether a target is a control pick, bool [n]."""
+        return np.asarray(self.table["CONTROL"], bool)
+
+    @property
+    def control(self) -> int:
+        """Number of control picks."""
+        return int(self.is_control.sum())
 
     @property
     def on_several_tiles(self) -> int | None:

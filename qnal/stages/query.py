@@ -42,6 +42,8 @@ def query(config: Config, job: Job) -> Summary:
             "selected": len(selection),
             "cut": selection.cut,
             "on_several_tiles": selection.on_several_tiles,
+            "control": selection.control,
+            "control_population": selection.control_population,
         }
         run.metrics(metrics | {f"funnel_{i}": rows for i, (_, rows) in enumerate(selection.funnel)})
         run.dictionary({"funnel": selection.funnel, "notes": notes}, "funnel.json")
@@ -65,6 +67,8 @@ def _options(config: Config) -> QueryOptions:
     settings = config.query
     return QueryOptions(
         n=settings.n,
+        control=settings.control,
+        seed=config.seed,
         strategy=settings.created_strategy(),
         som_percentile=settings.som_percentile,
         som_counts=settings.som_counts,

@@ -17,11 +17,14 @@ class Filter(ABC):
         columns: columns of the scores that the filter needs, besides those that
             :class:`~qnal.query.score_table.ScoreTable` always has. If the scores lack one, the
             filter is skipped and the selection notes it.
+        interesting: whether the filter says which targets are interesting (or easy to label) rather
+            than which are wanted at all. Control picks are drawn before such filters.
         per_target: whether the filter leaves one spectrum per target.
     """
 
     name: str
     columns: tuple[str, ...] = ()
+    interesting: bool = False
     per_target: bool = False
 
     @abstractmethod

@@ -25,6 +25,7 @@ class LiveCameras(Filter):
 
     name = "all cameras alive"
     columns = ("CAMERAS",)
+    interesting = True
 
     def __init__(self, rule: CameraRule) -> None:
         self.rule = rule

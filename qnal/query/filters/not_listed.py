@@ -13,10 +13,16 @@ class NotListed(Filter):
     Args:
         targetids: the TARGETIDs, int64 [n].
         name: name of the step in the funnel.
+        interesting: see :class:`Filter`.
     """
 
-    def __init__(self, targetids: NDArray[np.int64], name: str = "not on other lists") -> None:
-        self.targetids, self.name = targetids, name
+    def __init__(
+        self,
+        targetids: NDArray[np.int64],
+        name: str = "not on other lists",
+        interesting: bool = False,
+    ) -> None:
+        self.targetids, self.name, self.interesting = targetids, name, interesting
 
     def keep(self, candidates: Candidates) -> str:
         """See :meth:`Filter.keep`."""

@@ -30,6 +30,7 @@ class SomOccupancy(Filter):
     """
 
     name = "common SOM cells"
+    interesting = True
 
     def __init__(
         self, percentile: float, counts: SomCounts = SomCounts.all, cells: int | None = None

@@ -12,6 +12,7 @@ class SomOutliers(Filter):
     """
 
     name = "no SOM outliers"
+    interesting = True
 
     def __init__(self, highest: float) -> None:
         self.highest = highest

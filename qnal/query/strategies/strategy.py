@@ -1,6 +1,19 @@
 """The contract of a query strategy."""
 
+from __future__ import annotations
+
 from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from qnal.query.candidates import Candidates
+
+# A column that strategies may use besides those of the scores: a number from 0 (exclusive) to 1
+# per target, drawn with the seed of the query. It does not depend on the order of the scores.
+RANDOM = "RANDOM"
 
 
 class Strategy(ABC):
@@ -13,12 +26,14 @@ class Strategy(ABC):
         name: name of the strategy, used in messages.
         columns: columns of the scores that the utility is computed from. The utility of a spectrum
             is null where one of them is null or NaN.
+        needs: further columns that must be known, such as BMU.
         highest: upper limit of the utility.
         label: axis label for figures.
     """
 
     name: str
     columns: tuple[str, ...]
+    needs: tuple[str, ...] = ()
     highest: float
     label: str
 
@@ -32,3 +47,18 @@ class Strategy(ABC):
         It becomes the column REASON of the selection. None: there is no such column.
         """
         return None
+        """SQL expression of the utility over ``columns``, which are of type DOUBLE."""
+
+
+class BatchStrategy(Strategy):
+    """A strategy that chooses targets together, so that they differ from each other."""
+
+    @abstractmethod
+    def select(self, candidates: Candidates, n: int, rng: np.random.Generator) -> NDArray[np.int64]:
+        """The TARGETIDs of at most ``n`` candidates, in the order of the selection.
+
+        Args:
+            candidates: one spectrum per target, each with a utility above 0.
+            n: number of targets to select.
+            rng: source of random numbers, seeded by the query.
+        """

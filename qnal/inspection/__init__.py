@@ -1,0 +1,1 @@
+"""The inspection page: selected spectra in one HTML file, in which people label them."""

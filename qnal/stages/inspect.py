@@ -1,0 +1,118 @@
+"""stage=inspect: an HTML file in which people label the selected spectra."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from qnal.config.schema import Config
+from qnal.errors import ConfigError, InputError
+from qnal.inspection.inspect_task import InspectOptions, Pages, make_pages
+from qnal.inspection.page import page_size
+from qnal.inspection.selected import SelectedTargets
+from qnal.progress import progress, say
+from qnal.scores.dataset import ScoresFolder
+from qnal.spectra.spectra_file import common_folder, paths_of
+from qnal.stages import Job
+from qnal.stages.work_folder import LATEST, WorkFolder, to_dict
+from qnal.summary import Summary
+
+
+def inspect(config: Config, job: Job) -> Summary:
+    """Write the inspection page of the last selection, or of ``inspect.selection``."""
+    work = WorkFolder(config.work)
+    path = work.given_or_latest(config.inspect.selection, "inspect.selection", "selection")
+    if path is None:
+        raise ConfigError(
+            f"inspect.selection is not set and {config.work_dir}/{LATEST} names no selection; give "
+            "a selection.csv or .parquet, or run stage=query first."
+        )
+    selection = SelectedTargets.read(path)
+    source = _Source.of(path, config)
+    options = InspectOptions(
+        folder=source.folder,
+        use_mask=config.data.use_mask,
+        blind=config.inspect.blind,
+        seed=config.seed,
+        per_page=config.inspect.per_page,
+        title=config.inspect.title,
+        scores=source.scores,
+        predictions=config.work / "predictions",
+    )
+    with job.recorder.run("inspect", job.parent, {"qnal.stage": "inspect"}) as run:
+        run.config(to_dict(config))
+        with progress("inspection page", len(selection.rows)) as advance:
+            pages = make_pages(selection, options, job.folder, advance)
+        metrics = {
+            "spectra": pages.spectra,
+            "pages": len(pages.paths),
+            "page_megabytes": round(max(map(page_size, pages.paths)), 1),
+            "with_member_redshifts": pages.with_members,
+        }
+        run.metrics(metrics)
+    return Summary(
+        "inspect",
+        status="incomplete" if pages.failed else "done",
+        mlflow_run_id=run.id,
+        paths=_paths(pages) | {"selection": str(path)},
+        metrics=metrics,
+        failed=pages.failed,
+        notes=["open the page in a browser; press ? in it for all keys"],
+    )
+
+
+def _paths(pages: Pages) -> dict[str, str]:
+    """``page``, and ``page_2`` and so on where there are several."""
+    names = ["page", *(f"page_{k}" for k in range(2, len(pages.paths) + 1))]
+    return dict(zip(names, map(str, pages.paths), strict=True))
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Where the selected spectra come from.
+
+    Attributes:
+        folder: the folder that FILE is relative to.
+        scores: the dataset that they were selected from; None if it is not known.
+    """
+
+    folder: Path
+    scores: ScoresFolder | None
+
+    @classmethod
+    def of(cls, selection: Path, config: Config) -> "_Source":
+        """The scores named beside the selection or by the configuration, and their pool."""
+        scores = _scores(selection, config)
+        pool = config.data.pool
+        if pool is None and scores is not None:
+            pool = scores.description().pool
+        if pool is None:
+            raise ConfigError(
+                f"{selection}: it is not known which pool it was selected from; set data.pool."
+            )
+        return cls(common_folder(paths_of(pool, "data.pool")), scores)
+
+
+def _scores(selection: Path, config: Config) -> ScoresFolder | None:
+    """The scores dataset of a selection."""
+    if config.query.scores is not None:
+        path: Path | None = Path(config.query.scores).expanduser().absolute()
+    else:
+        path = _named_beside(selection) or WorkFolder(config.work).latest("scores")
+    if path is None or not path.is_dir():
+        return None
+    scores = ScoresFolder(path)
+    try:
+        scores.description()
+    except InputError as error:
+        say(f"the redshifts of the members are not shown: {error}")
+        return None
+    return scores
+
+
+def _named_beside(selection: Path) -> Path | None:
+    """The scores that ``summary.json`` beside a selection names."""
+    try:
+        named = json.loads((selection.parent / "summary.json").read_text())["paths"]["scores"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return Path(named) if isinstance(named, str) else None
