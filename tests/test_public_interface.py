@@ -21,19 +21,19 @@ CONF = Path(__file__).parents[1] / "conf"
 KEYS = {
     "": "stage seed work_dir objective traceback data network lines train ensemble som infer query "
     "inspect label loop compare executor tracking",
-    "data": "kind desi boss pool labels use_mask bad mock",
+    "data": "kind desi boss pool labels redrock redrock_rerun use_mask bad mock",
     "data.desi": "spectra truth single_exposure bal_recorded",
     "data.boss": "spectra truth most",
     "data.mock": "seed labelled boss pool mix boss_mix snr_min snr_max qso_z_max fibres petals "
     "exposures revisited bal weak_lines dla dead_cameras cosmic_rays cosmics_found sky_residual "
-    "calibration label_errors boss_dropped",
+    "calibration label_errors boss_dropped redrock",
     "network": "layers filters boxes padding offset_activation grid reg_conv reg_dense dropout",
     "lines": "names bal",
     "train": "epochs min_steps batch_size learning_rate amsgrad precision threads group",
     "ensemble": "n path bootstrap line_threshold min_lines high_z calibrate",
     "som": "backend shape wrap epochs sample spectra path",
     "infer": "backend precision batch_size threads limit random_order strict sky keep_members "
-    "verify csv qso_qn",
+    "verify csv qso_qn redrock_priors qn_confidence redshifts",
     "query": "scores strategy n control som_percentile som_counts max_outlier camera bad_cameras "
     "exclude labels filters memory_limit temp_dir",
     "loop": "rounds seed_labels batch strategies repeats oracle test steps",

@@ -24,6 +24,7 @@ from qnal.query.filters.filter import Filter
 from qnal.query.filters.live_cameras import CameraRule
 from qnal.query.filters.named import named_filter
 from qnal.query.filters.som_occupancy import SomCounts
+from qnal.query.redrock_disagreement import Kind
 from qnal.query.strategies.strategy import Strategy
 from qnal.spectra.file_version import Verify
 from qnal.spectra.mock.config import MockConfig
@@ -270,6 +271,10 @@ class InferConfig:
         "(true) or for all quasars (all)",
         Valid("true, false or all", lambda v: isinstance(v, bool) or v == "all"),
     )
+    redshifts: bool = key(
+        "draw the page on redshifts also where there are no results of Redrock: pile-ups, and sky "
+        "fibres called quasars"
+    )
     qn_confidence: float = key(
         "largest mean line confidence above which a spectrum is a quasar in qso_qn tables and "
         "priors",
@@ -305,6 +310,10 @@ class QueryConfig:
     max_outlier: float | None = key(
         "reject spectra that are further from their SOM cell than this",
         Valid("a number of standard deviations", math.isfinite).or_null("no such filter"),
+    )
+    redrock: list[Kind] = key(
+        "reject spectra without one of these kinds of disagreement with Redrock (docs/redrock.md); "
+        "[] for no such filter"
     )
     camera: CameraRule = key(
         "reject targets with a dead camera in all of their spectra, in any, or none"

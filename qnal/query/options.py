@@ -11,10 +11,12 @@ from qnal.query.filters.filter import Filter
 from qnal.query.filters.live_cameras import CameraRule, LiveCameras
 from qnal.query.filters.not_labelled import NotLabelled
 from qnal.query.filters.not_listed import NotListed
+from qnal.query.filters.redrock import DisagreesWithRedrock
 from qnal.query.filters.science_targets import ScienceTargets
 from qnal.query.filters.som_occupancy import SomCounts, SomOccupancy
 from qnal.query.filters.som_outliers import SomOutliers
 from qnal.query.filters.usable import Usable
+from qnal.query.redrock_disagreement import Kind
 from qnal.query.strategies.strategy import Strategy
 from qnal.query.strategies.vote_entropy import VoteEntropy
 from qnal.query.target_list import read_target_lists
@@ -37,6 +39,8 @@ class QueryOptions:
         camera: which targets to drop because of dead cameras.
         exclude: files of TARGETIDs not to select.
         bad_cameras: files of TARGETIDs known to have a dead camera.
+        redrock: keep only spectra with one of these kinds of disagreement with Redrock; empty keeps
+            all.
         keep_sky: whether sky fibres may be selected.
         labels: label table, or folder of one, whose targets are left out.
         steps: the filters in order, in place of those that the options above describe, except for
@@ -61,6 +65,7 @@ class QueryOptions:
     camera: CameraRule = CameraRule.all
     exclude: Sequence[Path] = ()
     bad_cameras: Sequence[Path] = ()
+    redrock: Sequence[Kind] = ()
     keep_sky: bool = False
     labels: Path | None = None
     steps: Sequence[Filter] | None = None
@@ -116,6 +121,8 @@ class QueryOptions:
             filters.append(SomOutliers(self.max_outlier))
         if not self.keep_sky:
             filters.append(ScienceTargets())
+        if self.redrock:
+            filters.append(DisagreesWithRedrock(self.redrock))
         filters.append(BestSpectrum())
         if self.camera != CameraRule.none:
             filters.append(LiveCameras(self.camera))

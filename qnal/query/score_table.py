@@ -331,6 +331,8 @@ def _spectra_sql(
     def number(column: str) -> str:
         if column == RANDOM:
             return f"greatest({random_number(seed)}, 1e-12) AS {RANDOM}"
+        if types[column] == "VARCHAR":
+            return f's."{column}"'
         exact = f"s.{column}::DOUBLE"
         # A share of votes such as 67/200 is inexact in float32. Rounding to seven decimals
         # restores it, so that Parquet and CSV files of the same votes give the same ranking.

@@ -22,6 +22,7 @@ from qnal.query.strategies.mixture import Mixture
 from qnal.query.strategies.strategy import Strategy
 
 LAST_COLUMNS = ("CELL_SPECTRA", "STRATEGY", "CONTROL", "REASON")
+OWN_REASON = "OWN_REASON"  # what the strategy itself says of a target; becomes part of REASON
 BMU_TYPES = {"BMU": "INTEGER", "BMU_DISTANCE": "FLOAT", "BMU_OUTLIER": "FLOAT"}
 
 
@@ -78,7 +79,10 @@ def select(
             _add_control(funnel)
         return Selection(
             table=_with_reasons(
-                _selected_rows(table, funnel.candidates.rows), strategy, members, population
+                _selected_rows(table, funnel.candidates.rows, strategy),
+                strategy,
+                members,
+                population,
             ),
             strategy=strategy,
             funnel=funnel.counts,
@@ -125,15 +129,25 @@ def _with_reasons(
     # The utility of a mixture is that of its first strategy.
     first = strategy.parts[0][0] if isinstance(strategy, Mixture) else strategy
     why = reasons(selected, {first.name: first.label}, members, population)
+    if OWN_REASON in selected.column_names:
+        own = selected[OWN_REASON].to_pylist()
+        why = [
+            f"{extra}; {words}" if extra else words for words, extra in zip(why, own, strict=True)
+        ]
+        selected = selected.drop_columns([OWN_REASON])
     return selected.append_column("REASON", pa.array(why, pa.string()))
 
 
-def _selected_rows(table: ScoreTable, rows: str) -> pa.Table:
+def _selected_rows(table: ScoreTable, rows: str, strategy: Strategy) -> pa.Table:
     """RANK, UTILITY and N_TILES of the selected spectra, all columns of the scores, then
-    CELL_SPECTRA, STRATEGY and CONTROL.
+    CELL_SPECTRA, STRATEGY and CONTROL, and what the strategy itself says of each target.
     """
     bmu_types = BMU_TYPES if table.has_sidecar else {}
     columns = ["selected.rank::INTEGER AS RANK", "selected.utility AS UTILITY", "N_TILES"]
+    reason = strategy.reason()
+    is_control = "selected.control" if rows != "selected" else "false"
+    if reason is not None:
+        columns.append(f"CASE WHEN NOT {is_control} THEN source.REASON END AS REASON")
     columns += [
         f'source."{column}"'
         for column in table.columns
@@ -143,6 +157,12 @@ def _selected_rows(table: ScoreTable, rows: str) -> pa.Table:
     columns.append(f"{'cells.number' if table.has_bmu else 'NULL'}::BIGINT AS CELL_SPECTRA")
     columns.append("selected.strategy AS STRATEGY")
     columns.append(f"{'selected.control' if rows != 'selected' else 'false'} AS CONTROL")
+    source = table.source_of(rows)
+    reason = strategy.reason()
+    if reason is not None:
+        is_pick = "selected.strategy <> 'control'"
+        columns.append(f"CASE WHEN {is_pick} THEN source.{OWN_REASON} END AS {OWN_REASON}")
+        source = f"SELECT *, {reason} AS {OWN_REASON} FROM ({source})"
     tiles = "count(DISTINCT TILEID)" if "TILEID" in table.columns else "NULL"
     cells = ""
     if table.has_bmu:
@@ -154,7 +174,7 @@ def _selected_rows(table: ScoreTable, rows: str) -> pa.Table:
         f"""
         SELECT {", ".join(columns)}
         FROM {rows} selected
-        JOIN ({table.source_of(rows)}) source USING (source_part, source_row)
+        JOIN ({source}) source USING (source_part, source_row)
         JOIN (
             SELECT TARGETID, {tiles}::INTEGER AS N_TILES FROM spectra
             WHERE TARGETID IN (SELECT TARGETID FROM {rows}) GROUP BY TARGETID

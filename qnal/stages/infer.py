@@ -32,7 +32,7 @@ from qnal.spectra.grid import Grid
 from qnal.spectra.spectra_file import SpectraFile, absolute
 from qnal.stages import Job
 from qnal.stages.inputs import ensemble_path, pool, with_survey
-from qnal.stages.redrock import joined_with_redrock
+from qnal.stages.redrock import joined_with_redrock, record_redshifts, redrock_exports
 from qnal.stages.work_folder import LATEST, WorkFolder
 from qnal.summary import Number, Summary
 from qnal.tracking import Note, Run
@@ -59,9 +59,11 @@ def infer(config: Config, job: Job) -> Summary:
                 _describe(config, task, path, len(files))
                 outcome = _score(config, job, task, some)
                 redrock = joined_with_redrock(config, task, files, outcome)
-                paths = _exported(config, task, some) | {"ensemble": str(path)}
+                exports = redrock_exports(config, task, files, redrock)
+                paths = _exported(config, task, some) | {"ensemble": str(path)} | exports.paths
                 metrics = {"files": len(some)} | _metrics(task, outcome)
-                metrics |= _record(job, run, task, outcome) | redrock.metrics()
+                metrics |= _record(job, run, task, outcome) | redrock.metrics() | exports.metrics
+                record_redshifts(config, job, run, task, redrock)
             WorkFolder(config.work).set_latest("scores", task.outputs.scores.path)
             run.metrics(metrics)
             run.rename(f"infer {metrics['spectra']:,} spectra, {metrics['members']} members")
@@ -74,7 +76,7 @@ def infer(config: Config, job: Job) -> Summary:
         paths,
         metrics,
         failed=outcome.sentences(),
-        notes=_notes(config, task, found, outcome) + redrock.notes(),
+        notes=_notes(config, task, found, outcome) + redrock.notes() + exports.notes,
     )
     run.note(_note(summary))
     return summary
@@ -129,7 +131,6 @@ def _task(config: Config, files: dict[Path, str], found: EnsembleDescription) ->
         if options.keep_members
         else None,
         _som(config, first.grid),
-        options.qso_qn,
     )
     return ScoreTask(weights, packing, reading, passes, rule, outputs)
 
@@ -205,8 +206,6 @@ def _exported(config: Config, task: ScoreTask, files: list[SpectraFile]) -> dict
         path = scores.path / "_scores.csv"
         write_reference_csv(path, scores, sorted(files), som and som.fingerprint)
         paths["csv"] = str(path)
-    if config.infer.qso_qn:
-        paths["qso_qn"] = str(scores.path / "_qso_qn")
     return paths
 
 

@@ -105,6 +105,7 @@ def _options(config: Config) -> QueryOptions:
         som_percentile=settings.som_percentile,
         som_counts=settings.som_counts,
         max_outlier=settings.max_outlier,
+        redrock=settings.redrock,
         camera=settings.camera,
         exclude=paths_of(settings.exclude, "query.exclude"),
         labels=WorkFolder(config.work).given_or_latest(settings.labels, "query.labels", "labels"),

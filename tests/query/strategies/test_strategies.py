@@ -110,6 +110,8 @@ def scores(shares):
     columns |= {"Z": random.uniform(0, 4, n), "Z_SPREAD": random.exponential(0.01, n)}
     columns |= {"BMU_DISTANCE": random.uniform(5, 15, n), "EXPID": np.arange(n) % 2}
     columns["BMU"] = pa.array(np.sqrt(random.uniform(0, 400, n)).astype(int), pa.int32())
+    columns |= {"Z_RR": random.uniform(0, 4, n), "SPECTYPE_RR": random.choice(["QSO", "STAR"], n)}
+    columns |= {"ZWARN_RR": random.integers(0, 2, n), "DELTACHI2_RR": random.exponential(50, n)}
     return pa.table({"TARGETID": 10**15 + np.arange(n) // 2} | columns)
 
 
