@@ -144,10 +144,6 @@ def _selected_rows(table: ScoreTable, rows: str, strategy: Strategy) -> pa.Table
     """
     bmu_types = BMU_TYPES if table.has_sidecar else {}
     columns = ["selected.rank::INTEGER AS RANK", "selected.utility AS UTILITY", "N_TILES"]
-    reason = strategy.reason()
-    is_control = "selected.control" if rows != "selected" else "false"
-    if reason is not None:
-        columns.append(f"CASE WHEN NOT {is_control} THEN source.REASON END AS REASON")
     columns += [
         f'source."{column}"'
         for column in table.columns
