@@ -57,7 +57,9 @@ def member_votes(
             votes.append(None)
             continue
         z = [round(found[member][1], 4) for member in members]
-        votes.append(MemberVotes(z, [bool(np.float32(found[member][0]) > threshold) for member in members]))
+        votes.append(
+            MemberVotes(z, [bool(np.float32(found[member][0]) > threshold) for member in members])
+        )
     return votes
 
 

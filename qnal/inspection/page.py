@@ -95,4 +95,3 @@ def _inline(script: str) -> str:
 def page_size(path: Path) -> float:
     """Size of a file in MB."""
     return path.stat().st_size / 1e6
-
