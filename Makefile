@@ -7,7 +7,7 @@ FAST := "not slow and not process"
 WORK ?= work
 
 .DEFAULT_GOAL := help
-.PHONY: help install run ui test test-fast test-slow test-min lint docs wheel agreement benchmarks survey lock clean
+.PHONY: help install run ui test test-fast test-slow test-browser test-min lint docs wheel agreement benchmarks survey lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -23,6 +23,7 @@ $(VENV)/installed: requirements.lock pyproject.toml
 
 run: install ## the demo: the whole loop on the built-in mock survey
 	$(BIN)/qnal experiment=demo work_dir=$(WORK)
+	$(BIN)/qnal stage=inspect work_dir=$(WORK)
 
 ui: install ## browse the results in MLflow, at http://127.0.0.1:5000
 	$(BIN)/mlflow ui --backend-store-uri sqlite:///$(abspath $(WORK))/mlflow.db
@@ -35,6 +36,9 @@ test-fast: install ## the tests that start no process and take seconds; under a 
 
 test-slow: install ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow
+
+test-browser: install ## the tests of the inspection page in a headless Chromium
+	$(BIN)/python -m pytest tests/inspection
 
 # Old releases use what their own, newer dependencies deprecate.
 test-min: $(VENV_MIN)/installed ## the fast tests with the oldest supported versions (.venv-min)

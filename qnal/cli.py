@@ -2,31 +2,25 @@
 
 import os
 import sys
-import traceback
-from collections.abc import Callable, Iterator
-from concurrent.futures import Executor
 from importlib.metadata import version
+from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException, MissingConfigException, OverrideParseException
-from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+from hydra.types import RunMode
+from omegaconf import DictConfig
 
-from qnal.errors import ConfigError, QnalError
+from qnal.composition import CONF, refused_by_hydra
+from qnal.job import DONE, EXIT_CODES, INCOMPLETE, REFUSED, objective, refuse, run
 
-if TYPE_CHECKING:
-    from qnal.summary import Summary
+__all__ = ["DONE", "EXIT_CODES", "INCOMPLETE", "INTERRUPTED", "REFUSED", "main", "run", "usage"]
 
-DONE, REFUSED, INCOMPLETE = 0, 1, 3
 INTERRUPTED = 130  # the shells' exit code after Ctrl-C
-EXIT_CODES = {"done": DONE, "refused": REFUSED, "incomplete": INCOMPLETE}
-
-# In a checkout this is a symbolic link to the repository's conf/; a wheel contains the files.
-CONF = Path(__file__).parent / "conf"
+# Stages that need no TensorFlow. In a sweep the jobs of other stages run in a process each.
+LIGHT_STAGES = ("query", "inspect", "label", "mock")
+# What the job of this process has returned; empty in a sweep, and while Hydra composes.
+_codes: list[int] = []
 
 USAGE = """\
 Active learning for quasar spectra: selects the spectra that people should inspect next.
@@ -41,8 +35,11 @@ stages
   infer      score the pool with the ensemble: votes, redshifts, disagreement
   query      select the spectra most worth inspecting from the scores
   inspect    write an HTML file in which the selected spectra are labelled
+  label      take in the labels that inspectors returned
+  compare    compare a new ensemble with the champion of the model registry
   pipeline   train, som, infer and query, one after the other
   mock       write the built-in mock survey as FITS files
+  loop       simulate rounds of labelling on a labelled set, strategy against strategy
 
 examples
   qnal experiment=demo
@@ -56,8 +53,11 @@ examples
 config groups (GROUP=CHOICE)
 {groups}
 
-  qnal --cfg job stage=train   print all keys with their values
-  qnal --hydra-help            print Hydra's own options, such as --config-dir and --info
+  qnal --cfg job --resolve stage=train   print all keys with their values
+  qnal --info defaults stage=train       print where they come from
+  qnal --config-dir FOLDER ...           add experiments and choices of your own
+  eval "$(qnal -sc install=bash)"        complete groups and keys with Tab
+  qnal --hydra-help                      print Hydra's other options
 Results are written to work_dir (work/). To browse them:
   mlflow ui --backend-store-uri sqlite:///work/mlflow.db
 """
@@ -67,183 +67,86 @@ def main() -> None:
     """Entry point of the ``qnal`` command."""
     arguments = sys.argv[1:]
     if not arguments or {"-h", "--help"} & set(arguments):
-        print(usage())
+        print(usage(_config_dir(arguments)))
         return
     if arguments[0] == "--version":
         print(f"qnal {version('qnal')}")
         return
     # Makes Hydra raise its errors instead of printing them.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
-    codes: list[int] = []
-    started = False
-
-    def job(raw: DictConfig) -> None:
-        nonlocal started
-        started = True
-        # A refused job of a multirun must not stop the others, so it raises nothing.
-        codes.append(run(raw, Path(HydraConfig.get().runtime.output_dir)))
-
     try:
-        hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(job)()
+        hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(_job)()
     except KeyboardInterrupt:
+        _end_sweep("KILLED")
         print("interrupted; the same command continues where this one stopped", file=sys.stderr)
         sys.exit(INTERRUPTED)
     except SystemExit as ended:  # Hydra has printed help, or what it does not understand
         sys.exit(REFUSED if ended.code else DONE)
     except Exception as error:
-        if started or (refusal := refused_by_hydra(error)) is None:
+        swept = _end_sweep("FAILED")
+        if _codes or (refusal := refused_by_hydra(error)) is None:
             raise
-        _refuse(refusal)
-        sys.exit(REFUSED)
-    sys.exit(max(codes, key=(DONE, INCOMPLETE, REFUSED).index, default=DONE))
+        refuse(refusal)
+        sys.exit(swept or REFUSED)
+    swept = _end_sweep("FINISHED")
+    sys.exit(max(_codes, default=DONE) if swept is None else swept)
 
 
-def run(raw: DictConfig, folder: Path) -> int:
-    """Validate a composed configuration, run its stage, write ``summary.json``.
+def _job(raw: DictConfig) -> float | None:
+    """Run a job; launchers call it in any process, and pass on what it returns, its objective."""
+    settings = HydraConfig.get()
+    folder = Path(settings.runtime.output_dir)
+    if settings.mode is not RunMode.MULTIRUN:
+        _codes.append(REFUSED)  # if it raises
+        _codes[:] = [run(raw, folder)]
+        return _objective(raw, folder)
+    from qnal.sweep.callback import place_of
+    from qnal.sweep.jobs import run_in_sweep
 
-    Args:
-        raw: the composed configuration.
-        folder: the job's run folder.
-
-    Returns:
-        The exit code: 0 done, 1 refused, 3 done but incomplete.
-    """
-    from qnal.summary import Summary
-
-    try:
-        summary = _run_stage(raw, folder)
-    except (QnalError, OSError) as error:
-        if isinstance(error, OSError) and error.filename is None:
-            raise
-        if raw.get("traceback") is True:
-            traceback.print_exc()
-        sentence = _refuse(error)
-        summary = Summary(str(raw.get("stage")), status="refused", error=sentence)
-    try:
-        summary.write(folder / "summary.json")
-    except OSError as error:
-        _refuse(QnalError(f"{folder}: the summary cannot be written ({error.strerror})."))
-        return REFUSED
-    if summary.error is None:
-        summary.paths["summary"] = str(folder / "summary.json")
-        summary.show()
-    return EXIT_CODES[summary.status]
+    run_in_sweep(raw, folder, place_of(settings), apart=str(raw.get("stage")) not in LIGHT_STAGES)
+    return _objective(raw, folder)
 
 
-def _run_stage(raw: DictConfig, folder: Path) -> "Summary":
-    from qnal.config.schema import Stage
-    from qnal.config.validation import validated
-    from qnal.job_lock import hold
-    from qnal.stages import Job, stage_function
-    from qnal.tracking import open_recorder
+def _objective(raw: DictConfig, folder: Path) -> float | None:
+    """The job's objective for a sweeper; NaN if the job has not reached one."""
+    from qnal.sweep.table import summary_of
 
-    config = validated(raw)
-    if config.stage is None:
-        raise ConfigError(f"stage is not set; choose one of {', '.join(Stage)}.")
-    executor = _executor(config.executor)
-    with hold(config.work / ".jobs") as lock:
-        recorder = open_recorder(config.tracking, config.work, lock)
-        summary = stage_function(config.stage)(config, Job(folder, recorder, executor))
-    if command := recorder.how_to_look():
-        summary.notes.append(f"results: {command}")
-    return summary
+    if not (name := raw.get("objective")):
+        return None
+    reached = objective(summary_of(folder), str(name))
+    return float("nan") if reached is None else reached
 
 
-def _executor(settings: dict[str, Any]) -> Callable[[int], Executor]:
-    """A function that makes the configured executor, given the number of threads per task."""
-    from qnal.config.plugin import check_settings
-
-    target = settings["_target_"]
-    try:
-        make = instantiate(settings, _partial_=True)
-    except HydraException as error:
-        raise ConfigError(
-            f"executor._target_={target} cannot be imported; it takes the full name of a "
-            "concurrent.futures.Executor, or choose one by executor=local, serial, threads, dask "
-            "or slurm."
-        ) from error
-    check_settings(make.func, settings, "executor")
-    # Executors of other packages have no argument for the threads of a task.
-    takes_threads = target.startswith("qnal.")
-    return lambda threads: make(threads=threads) if takes_threads else make()
+def _end_sweep(status: str) -> int | None:
+    """End the sweep that this process has launched; its exit code, or None without a sweep."""
+    callback = sys.modules.get("qnal.sweep.callback")
+    if callback is None or (sweep := callback.Sweep.current) is None:
+        return None
+    callback.finish(status)
+    return int(sweep.exit_code)
 
 
-def refused_by_hydra(error: Exception) -> QnalError | None:
-    """What Hydra refuses, in one sentence that names what would be valid; None for a bug."""
-    from qnal.config.validation import unknown_choice
-
-    causes = list(_causes(error))
-    if ours := next((e for e in causes if isinstance(e, QnalError)), None):
-        return ours
-    if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
-        group, _, choice = error.missing_cfg_file.rpartition("/")
-        return ConfigError(unknown_choice(group, choice, error.options))
-    if isinstance(error, OSError) and error.filename is not None:
-        return ConfigError(f"{error.filename}: {error.strerror}.")
-    if isinstance(error, OverrideParseException):
-        return ConfigError(_unreadable(error))
-    for cause in causes:
-        if isinstance(cause, ConfigAttributeError | ConfigKeyError):
-            return ConfigError(_not_a_key(cause))
-    if isinstance(error, HydraException | OmegaConfBaseException | ValueError):
-        first = str(error).strip().partition("\n\n")[0]
-        return ConfigError(" ".join(first.split()).rstrip(".") + ".")
-    return None
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """An exception and those that led to it."""
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
-
-
-def _not_a_key(error: ConfigAttributeError | ConfigKeyError) -> str:
-    from qnal.config.plugin import unknown_key
-
-    key, section = str(error.full_key), error.parent_node
-    if section:
-        return unknown_key(key, (str(name) for name in section if name != "hydra"))
-    name = key.rpartition(".")[0]
-    advice = "; add data=mock" if name.startswith("data.mock") else ""
-    return f"{key} cannot be set, because {name} is null{advice}."
-
-
-def _unreadable(error: OverrideParseException) -> str:
-    if "=" not in error.override and not error.override.startswith("~"):
-        return f"{error.override!r} is not a setting; write key=value, such as stage=train."
-    reason = error.message.splitlines()[1]
-    return (
-        f"{error.override!r} cannot be parsed ({reason}); put values with special characters into "
-        "double quotes within single quotes, such as 'lines.names=[LYA,\"CIV(1548)\"]'."
-    )
-
-
-def usage() -> str:
+def usage(config_dir: Path | None = None) -> str:
     """What the command can do, with the config groups and experiments there are."""
-    groups = sorted(p.name for p in CONF.iterdir() if p.is_dir() and p.name != "experiment")
-    lines = [f"  {group}={'|'.join(_choices(group))}" for group in groups]
-    return USAGE.format(experiments=", ".join(_choices("experiment")), groups="\n".join(lines))
+    folders = [CONF] if config_dir is None else [CONF, config_dir]
+    groups = {p.name for folder in folders for p in folder.iterdir() if p.is_dir()}
+    lines = [
+        f"  {group}={'|'.join(_choices(folders, group))}"
+        for group in sorted(groups - {"experiment", "hydra"})
+    ]
+    experiments = ", ".join(_choices(folders, "experiment"))
+    return USAGE.format(experiments=experiments, groups="\n".join(lines))
 
 
-def _choices(group: str) -> list[str]:
-    return sorted(p.stem for p in (CONF / group).glob("*.yaml"))
+def _choices(folders: list[Path], group: str) -> list[str]:
+    return sorted({p.stem for folder in folders for p in (folder / group).glob("*.yaml")})
 
 
-def _refuse(error: Exception) -> str:
-    """Print why a job is refused; returns the sentence."""
-    sentence = str(error)
-    if isinstance(error, OSError):
-        sentence = f"{error.filename}: {error.strerror}."
-    print(f"error: {sentence}", file=sys.stderr)
-    return sentence
-
-
-def _folder(path: object) -> str:
-    if not isinstance(path, str) or not path.strip():
-        raise ConfigError(f"work_dir={path} cannot be used; it takes the path of a folder.")
-    return path
-
-
-# Hydra makes the run folder before it calls the job, so conf/config.yaml checks work_dir by this.
-OmegaConf.register_new_resolver("qnal.folder", _folder, replace=True)
+def _config_dir(arguments: list[str]) -> Path | None:
+    """The folder that is given with --config-dir, if it exists."""
+    for given, following in pairwise([*arguments, ""]):
+        option, _, value = given.partition("=")
+        if option in ("--config-dir", "-cd"):
+            folder = Path(value or following)
+            return folder if folder.is_dir() else None
+    return None

@@ -13,7 +13,15 @@ from qnal.files import write_text
 
 Number = float | int | None  # None: the metric is undefined
 # Metrics per source, per class and of the BAL head, and counts of labels, are not printed.
-DETAILS = ("oob_boss_", "oob_desi_", "oob_class_", "oob_calibrated_class_", "oob_bal_", "labels_")
+DETAILS = (
+    "oob_boss_",
+    "oob_desi_",
+    "oob_inspected_",
+    "oob_class_",
+    "oob_calibrated_class_",
+    "oob_bal_",
+    "labels_",
+)
 
 
 @dataclass

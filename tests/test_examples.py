@@ -35,4 +35,5 @@ def test_score_a_coadd(pipeline, monkeypatch):
     ]
     assert "ensemble of 3 networks" in shown[0]["data"]["text/plain"]
     assert "TARGETID" in shown[1]["data"]["text/plain"]
+    assert "UTILITY" in shown[-1]["data"]["text/plain"]
     assert sum("image/png" in output["data"] for output in shown) == 1

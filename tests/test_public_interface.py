@@ -19,35 +19,45 @@ from qnal.summary import Summary
 CONF = Path(__file__).parents[1] / "conf"
 
 KEYS = {
-    "": "stage seed work_dir traceback data network lines train ensemble som infer query executor "
-    "tracking",
-    "data": "kind desi boss pool use_mask bad mock",
+    "": "stage seed work_dir objective traceback data network lines train ensemble som infer query "
+    "inspect label loop compare executor tracking",
+    "data": "kind desi boss pool labels redrock redrock_rerun use_mask bad mock",
     "data.desi": "spectra truth single_exposure bal_recorded",
     "data.boss": "spectra truth most",
     "data.mock": "seed labelled boss pool mix boss_mix snr_min snr_max qso_z_max fibres petals "
     "exposures revisited bal weak_lines dla dead_cameras cosmic_rays cosmics_found sky_residual "
-    "calibration label_errors boss_dropped",
+    "calibration label_errors boss_dropped redrock",
     "network": "layers filters boxes padding offset_activation grid reg_conv reg_dense dropout",
     "lines": "names bal",
     "train": "epochs min_steps batch_size learning_rate amsgrad precision threads group",
     "ensemble": "n path bootstrap line_threshold min_lines high_z calibrate",
     "som": "backend shape wrap epochs sample spectra path",
     "infer": "backend precision batch_size threads limit random_order strict sky keep_members "
-    "verify csv qso_qn",
+    "verify csv qso_qn redrock_priors qn_confidence redshifts",
     "query": "scores strategy n control som_percentile som_counts max_outlier camera bad_cameras "
-    "exclude memory_limit temp_dir",
+    "exclude labels filters memory_limit temp_dir",
+    "loop": "rounds seed_labels batch strategies repeats oracle test steps",
+    "inspect": "selection blind per_page title",
+    "label": "tables selection path bal_recorded population",
+    "compare": "candidate champion draws pool promote",
     "tracking": "kind uri experiment",
 }
 CHOICES = {
+    "compare": "bootstrap",
     "data": "files mock",
     "debug": "default",
     "ensemble": "bootstrap",
     "executor": "dask local serial slurm threads",
-    "experiment": "demo reference slurm survey",
+    "experiment": "bootstrap demo ensemble_size loop-quick network_depth reference reference_query "
+    "reference_scoring slurm survey",
     "infer": "numpy quasarnp tensorflow",
+    "inspect": "page",
+    "label": "majority",
     "lines": "quasarnet",
+    "loop": "simulated",
     "network": "quasarnet",
-    "query": "entropy least_confidence margin mutual_info random stratified vote_entropy",
+    "query": "entropy herding least_confidence margin mixture mutual_info power random "
+    "redshift_spread stratified typical variation_ratio vote_entropy",
     "som": "torus",
     "tracking": "none server sqlite",
     "train": "reference small",
@@ -102,7 +112,8 @@ def test_group_choices(group):
 
 
 def test_stages_and_exit_codes():
-    assert {"train", "som", "infer", "query", "mock", "pipeline"} <= set(Stage)
+    stages = "train som infer query inspect label loop compare mock pipeline"
+    assert set(stages.split()) <= set(Stage)
     assert EXIT_CODES == {"done": 0, "refused": 1, "incomplete": 3}
     assert INTERRUPTED == 130
 

@@ -2,15 +2,26 @@
 
 import difflib
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import import_module
 from inspect import Parameter, signature
-from typing import Any, TypeVar
+from types import NoneType, UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from qnal.errors import ConfigError
 
 T = TypeVar("T")
 TARGET = "_target_"
+# Types of settings that are checked, in words.
+KINDS: dict[Any, str] = {
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    bool: "true or false",
+    Sequence: "a list",
+    list: "a list",
+    NoneType: "null",
+}
 
 
 def create(node: Mapping[str, Any], key: str, kind: type[T]) -> T:
@@ -39,11 +50,13 @@ def create(node: Mapping[str, Any], key: str, kind: type[T]) -> T:
         raise ConfigError(f"{key}: {target} refuses its settings ({error}).") from error
 
 
-def check_settings(target: Callable[..., Any], settings: Iterable[str], section: str) -> None:
+def check_settings(target: Callable[..., Any], settings: Mapping[str, Any], section: str) -> None:
     """Check the keys of a section with a ``_target_`` against the target's arguments.
 
+    Numbers, texts, lists and switches are checked against the types in the target's signature.
+
     Raises:
-        ConfigError: the target has no such argument.
+        ConfigError: the target has no such argument, or one of another type.
     """
     try:
         parameters = signature(target).parameters.values()
@@ -52,9 +65,40 @@ def check_settings(target: Callable[..., Any], settings: Iterable[str], section:
     if any(p.kind is Parameter.VAR_KEYWORD for p in parameters):
         return
     known = [p.name for p in parameters if p.kind is not Parameter.VAR_POSITIONAL]
-    for name in settings:
-        if not name.startswith("_") and name not in known:
+    types = _types(target)
+    for name, value in settings.items():
+        if name.startswith("_"):
+            continue
+        if name not in known:
             raise ConfigError(unknown_key(f"{section}.{name}", known))
+        if (kinds := types.get(name)) and not _is_of(value, kinds):
+            words = " or ".join(KINDS[kind] for kind in kinds)
+            raise ConfigError(f"{section}.{name}={value} cannot be used; it takes {words}.")
+
+
+def _types(target: Callable[..., Any]) -> dict[str, list[type]]:
+    """Types of the arguments all of whose types are among KINDS."""
+    try:
+        hints = get_type_hints(getattr(target, "__init__") if isinstance(target, type) else target)  # noqa: B009
+    except (TypeError, NameError):
+        return {}
+    alternatives = {
+        name: [get_origin(kind) or kind for kind in (get_args(hint) if _is_union(hint) else [hint])]
+        for name, hint in hints.items()
+    }
+    return {name: kinds for name, kinds in alternatives.items() if set(kinds) <= KINDS.keys()}
+
+
+def _is_union(hint: Any) -> bool:
+    return get_origin(hint) in (Union, UnionType)
+
+
+def _is_of(value: Any, kinds: list[type]) -> bool:
+    if isinstance(value, bool):
+        return bool in kinds
+    if isinstance(value, str):
+        return str in kinds
+    return isinstance(value, tuple(kinds)) or (isinstance(value, int) and float in kinds)
 
 
 def unknown_key(key: str, valid: Iterable[str]) -> str:
@@ -62,9 +106,15 @@ def unknown_key(key: str, valid: Iterable[str]) -> str:
     section, _, name = key.rpartition(".")
     valid = list(valid)
     place = f" in {section}" if section else ""
-    close = difflib.get_close_matches(name, valid, n=1)
-    hint = f" Did you mean {section}{'.' if section else ''}{close[0]}?" if close else ""
+    close = nearest(name, valid)
+    hint = f" Did you mean {section}{'.' if section else ''}{close}?" if close else ""
     return f"{key}: there is no such key; valid ones{place}: {', '.join(valid) or 'none'}.{hint}"
+
+
+def nearest(name: str, valid: Iterable[str]) -> str | None:
+    """The valid name that a misspelt one resembles most, if any does."""
+    close = difflib.get_close_matches(name, list(valid), n=1)
+    return close[0] if close else None
 
 
 def _find(target: object, key: str, kind: type[T]) -> type[T]:

@@ -16,11 +16,15 @@ from qnal.config.key import Valid, at_least, key, positive
 from qnal.ensemble.bootstrap import Bootstrap
 from qnal.ensemble.votes import Thresholds
 from qnal.labels.label import BadRows
+from qnal.learning.oracle import OracleKind
 from qnal.network.backends.forward import Backend
 from qnal.network.network import OffsetActivation, Padding
 from qnal.network.precision import Precision
+from qnal.query.filters.filter import Filter
 from qnal.query.filters.live_cameras import CameraRule
+from qnal.query.filters.named import named_filter
 from qnal.query.filters.som_occupancy import SomCounts
+from qnal.query.redrock_disagreement import Kind
 from qnal.query.strategies.strategy import Strategy
 from qnal.spectra.file_version import Verify
 from qnal.spectra.mock.config import MockConfig
@@ -37,7 +41,10 @@ class Stage(StrEnum):
     infer = "infer"
     query = "query"
     inspect = "inspect"
+    label = "label"
     mock = "mock"
+    loop = "loop"
+    compare = "compare"
     pipeline = "pipeline"
 
 
@@ -103,6 +110,10 @@ class DataConfig:
     desi: DesiConfig = key("labelled DESI spectra")
     boss: BossConfig = key("labelled BOSS spectra")
     pool: Any = key("the unlabelled spectra to score: coadd files, or folders of them", PATHS)
+    labels: str | None = key(
+        "a label table that stage=label wrote, used beside the other labelled spectra; null for "
+        "none"
+    )
     redrock: str | None = key(
         "folder of Redrock's results (redrock-*.fits, zbest-*.fits, qso_mgii-*.fits); null for the "
         "folders of the coadds"
@@ -260,6 +271,10 @@ class InferConfig:
         "(true) or for all quasars (all)",
         Valid("true, false or all", lambda v: isinstance(v, bool) or v == "all"),
     )
+    redshifts: bool = key(
+        "draw the page on redshifts also where there are no results of Redrock: pile-ups, and sky "
+        "fibres called quasars"
+    )
     qn_confidence: float = key(
         "largest mean line confidence above which a spectrum is a quasar in qso_qn tables and "
         "priors",
@@ -296,11 +311,34 @@ class QueryConfig:
         "reject spectra that are further from their SOM cell than this",
         Valid("a number of standard deviations", math.isfinite).or_null("no such filter"),
     )
+    redrock: list[Kind] = key(
+        "reject spectra without one of these kinds of disagreement with Redrock (docs/redrock.md); "
+        "[] for no such filter"
+    )
     camera: CameraRule = key(
         "reject targets with a dead camera in all of their spectra, in any, or none"
     )
     bad_cameras: Any = key("lists of TARGETIDs to reject for a dead camera", PATHS)
     exclude: Any = key("lists of TARGETIDs to leave out, such as other campaigns' targets", PATHS)
+    labels: str | None = key(
+        "label table whose targets are left out; null for the last one in work_dir, if there is one"
+    )
+    filters: Any = key(
+        "the filters in order, each a name (docs/query.md) or `_target_` and its arguments; null "
+        "for those that the keys som_percentile to exclude describe",
+        Valid(
+            "a list of names and of mappings with `_target_`, or null",
+            lambda v: (
+                v is None
+                or (
+                    isinstance(v, list)
+                    and all(
+                        isinstance(f, str) or (isinstance(f, dict) and "_target_" in f) for f in v
+                    )
+                )
+            ),
+        ),
+    )
     memory_limit: str = key(
         "memory of the query engine (DuckDB); larger intermediate results go to query.temp_dir",
         Valid("a size such as 4GB or 500MB", lambda v: bool(re.fullmatch(SIZE, v.strip(), re.I))),
@@ -309,9 +347,47 @@ class QueryConfig:
         "folder for intermediate results; null for the system's temporary folder"
     )
 
+    def created_filters(self) -> list[Filter] | None:
+        """The filters of ``filters``; ConfigError if one does not exist or refuses its settings."""
+        if self.filters is None:
+            return None
+        return [named_filter(given, f"query.filters[{i}]") for i, given in enumerate(self.filters)]
+
     def created_strategy(self) -> Strategy:
         """The strategy; ConfigError if ``strategy`` does not name one or its settings are wrong."""
         return plugin.create(self.strategy, "query.strategy", Strategy)  # type: ignore[type-abstract]
+
+
+@dataclass
+class LoopConfig:
+    """The closed loop, simulated on a labelled set."""
+
+    rounds: int = key("number of batches that are inspected after the seed labels", at_least(1))
+    seed_labels: int = key(
+        "number of targets that are labelled at the start, drawn at random",
+        at_least(2, "a number of targets"),
+    )
+    batch: int = key("targets inspected in a round", at_least(1, "a number of targets"))
+    strategies: list[str] = key(
+        "choices of `query` to compare; random and stratified are always among them",
+        Valid("names of strategies, each once", lambda v: len(set(v)) == len(v)),
+    )
+    repeats: int = key(
+        "number of repeats; in a repeat all strategies start from the same labels and members",
+        at_least(1),
+    )
+    oracle: OracleKind = key(
+        "the inspector: always right, or with mistakes and “cannot tell” the more often the lower "
+        "the signal-to-noise is"
+    )
+    test: float = key(
+        "share of the targets that are held out for good",
+        Valid("a share above 0 and below 1", lambda v: 0 < v < 1),
+    )
+    steps: int | None = key(
+        "optimizer steps of a member, the same for every number of labels up to whole epochs",
+        at_least(1).or_null("the epochs and steps of stage=train"),
+    )
 
 
 @dataclass
@@ -335,12 +411,49 @@ class InspectConfig:
 
 
 @dataclass
+class LabelConfig:
+    """Labels that inspectors returned."""
+
+    tables: Any = key("tables that inspectors returned, CSV or FITS", PATHS)
+    selection: str | None = key(
+        "the selection that they were given; null for the last one in work_dir"
+    )
+    path: str | None = key("the label table to extend; null for labels/labels.parquet in work_dir")
+    bal_recorded: bool = key(
+        "whether inspectors noted every BAL, so that quasars without a BAL comment are non-BALs"
+    )
+    population: int | None = key(
+        "number of targets that the control picks stand for, if neither the selection nor the "
+        "summary of its query says",
+        at_least(1, "a number of targets").or_null("unknown"),
+    )
+
+
+@dataclass
+class CompareConfig:
+    """Comparison of two ensembles."""
+
+    candidate: str | None = key(
+        "the new ensemble: a folder, an MLflow URI, or latest; null for the newest one"
+    )
+    champion: str | None = key("the ensemble that it is compared with, in the same ways")
+    draws: int = key("bootstrap samples for the intervals", at_least(1, "a number of samples"))
+    pool: bool = key("also score data.pool with both, if it is set")
+    promote: bool = key(
+        "make the candidate the champion of the model registry, unless it is worse beyond the "
+        "interval"
+    )
+
+
+@dataclass
 class TrackingConfig:
     """Recording of runs in MLflow."""
 
     kind: TrackingKind = key("which store; set by the choice of `tracking`")
     uri: str | None = key("tracking URI; null for MLFLOW_TRACKING_URI or a database in work_dir")
-    experiment: str = key("name of the MLflow experiment")
+    experiment: str | None = key(
+        "name of the MLflow experiment; null for MLFLOW_EXPERIMENT_NAME or qnal"
+    )
 
 
 @dataclass
@@ -353,6 +466,11 @@ class Config:
         "folder of all results: ensembles, SOMs, scores, runs and the MLflow store",
         Valid("the path of a folder", lambda v: v.strip() != ""),
     )
+    objective: str | None = key(
+        "metric of summary.json that a job returns to a Hydra sweeper, such as oob_completeness; "
+        "with a minus sign in front, its negative",
+        Valid("the name of a metric", lambda v: bool(re.fullmatch(r"[+-]?\w+", v))).or_null("none"),
+    )
     traceback: bool = key("print a traceback when a job is refused")
     data: DataConfig = key("input spectra")
     network: NetworkConfig = key("structure of new networks")
@@ -362,7 +480,10 @@ class Config:
     som: SomConfig = key("the self-organizing map (SOM)")
     infer: InferConfig = key("scoring of a pool")
     query: QueryConfig = key("selection of spectra to inspect")
+    loop: LoopConfig = key("the closed loop, simulated on the labelled set")
     inspect: InspectConfig = key("the inspection page")
+    label: LabelConfig = key("labels that inspectors returned")
+    compare: CompareConfig = key("comparison of two ensembles")
     executor: dict[str, Any] = key(
         "where members are trained and files scored: `_target_`, a concurrent.futures.Executor, "
         "and its arguments"

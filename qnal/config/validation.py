@@ -12,6 +12,8 @@ from qnal.config.schema import Config
 from qnal.errors import ConfigError
 from qnal.lines import rest_wavelength
 
+COUNTS = {"max_workers", "jobs", "cores"}  # settings of executors that count something
+
 
 def validated(raw: DictConfig) -> Config:
     """The typed configuration of a composed one.
@@ -27,7 +29,10 @@ def validated(raw: DictConfig) -> Config:
     _check_values(config)
     _check_lines(config)
     _check_executor(config.executor)
+    if config.data.mock is not None:
+        config.data.mock.validate()
     config.query.created_strategy()
+    config.query.created_filters()
     return config
 
 
@@ -97,9 +102,11 @@ def _check_executor(settings: dict[str, Any]) -> None:
             f"executor._target_={target} cannot be used; it takes the full name of a "
             "concurrent.futures.Executor, such as mpi4py.futures.MPIPoolExecutor."
         )
-    workers = settings.get("max_workers")
-    if workers is not None and not (isinstance(workers, int) and workers >= 1):
-        raise ConfigError(
-            f"executor.max_workers={workers} cannot be used; it takes a whole number from 1 on, "
-            "or null."
-        )
+    # Executors take None for as many workers as there is room for.
+    for name in COUNTS & settings.keys():
+        value = settings[name]
+        if value is not None and not (type(value) is int and value >= 1):
+            raise ConfigError(
+                f"executor.{name}={value} cannot be used; it takes a whole number from 1 on, "
+                "or null."
+            )

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from qnal.errors import InputError
@@ -26,7 +27,7 @@ from qnal.spectra.spectra_file import SpectraFile
 ABSURD_JUMP = 1e4
 UNKNOWN_EXPID = -1
 BAL_NEEDED = 20  # quasars with and without BALs that training a BAL head takes
-_OF_A_COADD = ("TARGETID", "EXPID", "FILE", "ROW", "STATUS")
+_OF_A_COADD = ("TARGETID", "EXPID", "FILE", "ROW", "STATUS", "DESI_TARGET")
 
 SPECTRA, LABELS = "spectra.npy", "labels.parquet"
 
@@ -37,8 +38,9 @@ class LabelledSet:
 
     Attributes:
         x: renormalised spectra, shape [rows, npix], float32.
-        table: one row per spectrum, with columns SOURCE (``boss`` or ``desi``), TARGETID, EXPID
-            (−1 if unknown), FILE, ROW, SNR, LABEL (:class:`Label`), Z and BAL (+1, −1, or 0 if
+        table: one row per spectrum, with columns SOURCE (``boss``, ``desi``, or ``inspected`` for
+            those of a label table), TARGETID, EXPID (−1 if unknown), FILE, ROW, SNR, DESI_TARGET (0
+            if unknown), LABEL (:class:`Label`), Z and BAL (+1, −1, or 0 if
             unknown). SNR is the median of flux·√ivar per pixel; for DESI, the mean of the medians
             of the cameras that have data.
         counts: numbers of rows found, used, and left out by reason.
@@ -142,23 +144,48 @@ def read_desi(
     truth = read_truth(truth_paths, high_z, bal_recorded)
     parts, spectra, unusable, jumps = [], 0, 0, 0
     for file in files:
-        coadd = read_coadd(file, grid, use_mask)
+        coadd = coadd_rows(file, grid, use_mask)
         spectra += len(coadd.x)
-        cameras = [f"SNR_{camera}" for camera in CAMERAS]
-        table = coadd.table.select([*_OF_A_COADD, *cameras]).to_pandas()
-        table["SNR"] = (
-            table[cameras].mean(axis=1).astype(np.float32)
-        )  # of the cameras that have data
-        known = table["TARGETID"].isin(truth.table.index).to_numpy()
-        ok = (table["STATUS"] == Status.OK).to_numpy()
-        sane = ~(np.abs(np.diff(coadd.x, axis=1)) >= ABSURD_JUMP).any(axis=1)
-        unusable += int((known & ~ok).sum())
-        jumps += int((known & ok & ~sane).sum())
-        use = known & ok & sane
-        table["EXPID"] = table["EXPID"].fillna(UNKNOWN_EXPID).astype(np.int64)
-        parts.append((coadd.x[use].astype(np.float32), table[use]))
+        known = coadd.table["TARGETID"].isin(truth.table.index).to_numpy()
+        unusable += int((known & ~coadd.usable).sum())
+        jumps += int((known & coadd.usable & ~coadd.sane).sum())
+        use = known & coadd.usable & coadd.sane
+        parts.append((coadd.x[use].astype(np.float32), coadd.table[use]))
     counts = {"spectra": spectra, "unusable": unusable, "absurd_jump": jumps}
-    return _labelled("desi", parts, truth, counts, truth_paths, bad)
+    return joined("desi", parts, truth, counts, truth_paths, bad)
+
+
+@dataclass(frozen=True)
+class CoaddRows:
+    """All rows of a coadd file, as a labelled set needs them.
+
+    Attributes:
+        x: renormalised spectra, shape [rows, npix].
+        table: TARGETID, EXPID, FILE, ROW, SNR and DESI_TARGET.
+        usable: whether STATUS is ok, shape [rows].
+        sane: whether no neighbouring pixels differ by :data:`ABSURD_JUMP`, shape [rows].
+    """
+
+    x: NDArray[np.float64]
+    table: pd.DataFrame
+    usable: NDArray[np.bool_]
+    sane: NDArray[np.bool_]
+
+
+def coadd_rows(file: SpectraFile, grid: Grid, use_mask: bool) -> CoaddRows:
+    """Read all rows of a coadd file."""
+    coadd = read_coadd(file, grid, use_mask)
+    cameras = [f"SNR_{camera}" for camera in CAMERAS]
+    table = coadd.table.select([*_OF_A_COADD, *cameras]).to_pandas(
+        types_mapper={pa.int64(): pd.Int64Dtype()}.get
+    )
+    table["SNR"] = table[cameras].mean(axis=1).astype(np.float32)  # of the cameras that have data
+    table["TARGETID"] = table["TARGETID"].astype(np.int64)
+    table["EXPID"] = table["EXPID"].fillna(UNKNOWN_EXPID).astype(np.int64)
+    table["DESI_TARGET"] = table["DESI_TARGET"].fillna(0).astype(np.int64)
+    ok = (table["STATUS"] == Status.OK).to_numpy(bool)
+    sane = np.logical_not((np.abs(np.diff(coadd.x, axis=1)) >= ABSURD_JUMP).any(axis=1))
+    return CoaddRows(coadd.x, table, ok, np.asarray(sane))
 
 
 def read_boss(
@@ -194,11 +221,12 @@ def read_boss(
                 "FILE": path.name,
                 "ROW": np.arange(len(x), dtype=np.int32),
                 "SNR": snr,
+                "DESI_TARGET": np.int64(0),
             }
         )
         parts.append((x[use].astype(np.float32), table[use]))
     counts = {"spectra": spectra, "without_targetid": dropped, "unusable": unusable}
-    return _labelled("boss", parts, truth, counts, truth_paths, bad)
+    return joined("boss", parts, truth, counts, truth_paths, bad)
 
 
 def _one_sdss(
@@ -216,7 +244,7 @@ def _one_sdss(
     )
 
 
-def _labelled(
+def joined(
     source: str,
     parts: list[tuple[NDArray[np.float32], pd.DataFrame]],
     truth: Truth,
@@ -224,6 +252,7 @@ def _labelled(
     truth_paths: Sequence[Path],
     bad: BadRows,
 ) -> LabelledSet:
+    """The labelled set of one source, from spectra that all have a label."""
     x = np.concatenate([part for part, _ in parts])
     table = pd.concat([part for _, part in parts], ignore_index=True)
     if not len(table):
@@ -233,7 +262,7 @@ def _labelled(
             "give spectra and truth tables of the same targets."
         )
     labels = truth.table.loc[table["TARGETID"]].reset_index(drop=True)
-    table = table[["TARGETID", "EXPID", "FILE", "ROW", "SNR"]].join(labels)
+    table = table[["TARGETID", "EXPID", "FILE", "ROW", "SNR", "DESI_TARGET"]].join(labels)
     table.insert(0, "SOURCE", source)
     left_out = sum(v for k, v in counts.items() if k != "spectra")
     counts["without_label"] = counts["spectra"] - left_out - len(table)

@@ -28,7 +28,7 @@ from qnal.network.backends.forward import Backend
 from qnal.network.precision import Precision
 from qnal.spectra.grid import Grid
 from qnal.spectra.readers.desi import read_coadd
-from qnal.spectra.rebin import Rebinner
+from qnal.spectra.rebin import Rebinner, Status
 from qnal.spectra.spectra_file import SpectraFile
 
 Choice = TypeVar("Choice", bound=StrEnum)
@@ -119,6 +119,17 @@ class Ensemble:
             rows = pa.array(np.arange(len(x)), pa.int32())
             table = self._scored(pa.table({"ROW": rows, "STATUS": status}), x)
         return table.to_pandas() if pandas else table
+
+    def score_on_grid(self, x: NDArray[np.floating]) -> pa.Table:
+        """Score renormalised spectra on the ensemble's grid, shape [rows, npix].
+
+        Returns:
+            ROW, STATUS and the score columns; spectra with NaN or infinite values have no scores.
+        """
+        ok = np.isfinite(x).all(axis=1)
+        status = np.where(ok, str(Status.OK), str(Status.NON_FINITE))
+        rows = pa.array(np.arange(len(x)), pa.int32())
+        return self._scored(pa.table({"ROW": rows, "STATUS": status}), x)
 
     def _scored(self, target_table: pa.Table, x: NDArray[np.floating]) -> pa.Table:
         """The table with its score columns, from renormalised spectra, [rows, npix]."""

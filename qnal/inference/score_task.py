@@ -19,7 +19,6 @@ from qnal.network.backends.forward import Backend
 from qnal.network.precision import Precision
 from qnal.scores.dataset import BMU_SCHEMA, ScoresFolder, bmu_table
 from qnal.scores.file_index import IndexEntry, VoteCounts
-from qnal.scores.qso_qn import write_qso_qn
 from qnal.spectra.file_version import FileVersion, Verify, stat_of
 from qnal.spectra.spectra_file import SpectraFile
 from qnal.threads import numpy_threads, use_threads
@@ -45,13 +44,11 @@ class Outputs:
         scores: the scores dataset.
         predictions: the prediction cache; None: predictions are not stored.
         som: the SOM to find BMUs on; None: none are written.
-        qso_qn: whether QN_RR tables are written.
     """
 
     scores: ScoresFolder
     predictions: PredictionCache | None = None
     som: SomFiles | None = None
-    qso_qn: bool = False
 
 
 @dataclass(frozen=True)
@@ -112,7 +109,6 @@ class ScoreTask:
             and scored is not None
             and scored.version.stat == stat_of(file)
             and (som is None or scores.has_bmus(file, som.fingerprint))
-            and (not self.outputs.qso_qn or scores.has_qso_qn(file))
         )
 
     def __call__(self, known: FileToScore) -> Outcome:
@@ -135,7 +131,7 @@ class ScoreTask:
             return self._score(known, InputFile(self.reading, known.file, None, stat))
 
     def _score(self, known: FileToScore, source: InputFile) -> Outcome:
-        """From the input file down to its part, its BMUs and its QN_RR table."""
+        """From the input file down to its part and its BMUs."""
         file, version, scores = known.file, source.version, self.outputs.scores
         entry, table, computed = known.scored, None, 0
         if entry is not None and version.same_content(entry.version):
@@ -151,9 +147,6 @@ class ScoreTask:
             table, counts = self._combined(source, packed)
             entry = scores.write(file, table, version, counts, self._metadata())
         self._write_bmus(source, table)
-        if self.outputs.qso_qn and not scores.has_qso_qn(file):
-            thresholds, members = self.rule.thresholds, len(self.weights.files)
-            write_qso_qn(scores.qso_qn(file), table, self.packing.lines, thresholds, members)
         return Outcome(entry, source.is_read, computed)
 
     def _predictions(self, source: InputFile) -> tuple[PackedPredictions, int]:

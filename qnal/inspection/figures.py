@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from bokeh.embed import json_item
-from bokeh.models import ColumnDataSource, CrosshairTool, LinearAxis, Range1d, Span
+from bokeh.models import BasicTicker, ColumnDataSource, CrosshairTool, LinearAxis, Range1d, Span
 from bokeh.models.glyphs import VSpan
 from bokeh.plotting import figure
 
@@ -48,7 +48,7 @@ def _spectrum() -> figure:
     plot.add_layout(rest, "above")
     for camera, colour in CAMERA_COLOURS.items():
         source = ColumnDataSource({"wave": [], "flux": [], "smooth": [], "noise": []}, name=camera)
-        plot.line("wave", "flux", source=source, color=colour, alpha=0.25, line_width=0.8)
+        plot.line("wave", "flux", source=source, color=colour, alpha=0.18, line_width=0.8)
         plot.line("wave", "noise", source=source, color=FAINT, alpha=0.7, line_width=1,
                   name=f"noise_{camera}")  # fmt: skip
         plot.line("wave", "smooth", source=source, color=colour, line_width=1.3)
@@ -59,7 +59,7 @@ def _spectrum() -> figure:
     ):
         source = ColumnDataSource({"wave": [], "label": [], "share": []}, name=name)
         span = VSpan(x="wave", line_color=colour, line_dash=dash, line_width=1.2)
-        plot.add_glyph(source, span, name=f"{name}_lines")
+        plot.add_glyph(source, span, name=f"{name}_lines", level="underlay")
         plot.text("wave", "share", "label", source=source, y_range_name="share", x_offset=3,
                   text_color=colour, text_font_size="11px", name=f"{name}_labels")  # fmt: skip
     return plot
@@ -76,6 +76,7 @@ def _members() -> figure:
     )
     _style(plot)
     plot.xaxis.axis_label = "redshift of the members"
+    plot.yaxis.ticker = BasicTicker(min_interval=1, desired_num_ticks=3)
     for name, colour, hatch in (("quasar", QUASAR, None), ("other", OTHER, "/")):
         source = ColumnDataSource({"left": [], "right": [], "bottom": [], "top": []}, name=name)
         plot.quad("left", "right", "top", "bottom", source=source, fill_color=colour,

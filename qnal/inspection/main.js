@@ -294,4 +294,7 @@ function connect() {
   });
 }
 
-start();
+start().catch((error) => {
+  say(`This page cannot be shown here (${error.message}); it needs a browser of 2023 or later.`, true);
+  throw error;
+});

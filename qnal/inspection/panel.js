@@ -45,11 +45,16 @@ function showEnsemble(ensemble, plots) {
   const names = [["not", "no quasar"], ["low", "z < 2.1"], ["high", "z ≥ 2.1"]];
   fill("shares", ...names.map(([kind, name], k) => {
     const share = ensemble.shares[k] || 0;
-    const text = share > 0 ? `${name} ${Math.round(100 * share)} %` : "";
-    const span = element("span", text, { className: kind, title: text });
+    const span = element("span", "", { className: kind, title: name });
     span.style.flex = `${share} 0 0px`;
     span.hidden = share === 0;
     return span;
+  }));
+  fill("legend", ...names.map(([kind, name], k) => {
+    const entry = element("span", "");
+    const share = `${name} ${Math.round(100 * (ensemble.shares[k] || 0))} %`;
+    entry.append(element("i", "", { className: kind }), share);
+    return entry;
   }));
   const lines = ensemble.lines.filter(([, confidence]) => confidence >= 0.5)
     .sort((a, b) => b[1] - a[1]).slice(0, 3)

@@ -6,7 +6,7 @@ const CAMERAS = ["B", "R", "Z"];
 class Plots {
   constructor(lines) {
     this.lines = lines;
-    this.sigma = 3;
+    this.sigma = 5;
   }
 
   async draw(figures) {
@@ -67,19 +67,16 @@ class Plots {
       };
     }
     this.#followRest();
-    this.models("shown").location = z;
+    this.models("shown").location = z; // a dotted line in the members' histogram
   }
 
   zoomOut() {
     const [first, last] = this.#extent();
-    const values = [];
-    for (const camera of CAMERAS) {
-      const { flux, noise } = this.spectrum[camera];
-      values.push(...smoothed(flux, noise, Math.max(this.sigma, 3)).filter(Number.isFinite));
-    }
-    values.sort((a, b) => a - b);
+    const values = this.#wellMeasured().sort((a, b) => a - b);
     const at = (share) => values[Math.floor(share * (values.length - 1))] ?? 0;
-    const [low, high] = [Math.min(0, at(0.005)), Math.max(at(0.995), 1e-3)];
+    // Shows emission lines whole, but no residual that is much higher than all the rest.
+    const low = Math.min(0, at(0.005));
+    const high = Math.max(1e-3, Math.min(at(1), 25 * Math.max(at(0.9), 0)) || at(0.995));
     const margin = high - low;
     setRange(this.plot.x_range, first, last);
     setRange(this.plot.y_range, low - 0.08 * margin, high + 0.28 * margin);
@@ -102,6 +99,17 @@ class Plots {
     const plot = this.models("members");
     setRange(plot.x_range, first, last);
     setRange(plot.y_range, 0, Math.max(1, ...total) * 1.15);
+  }
+
+  // The smoothed flux of all pixels but the noisiest tenth of each camera.
+  #wellMeasured() {
+    return CAMERAS.flatMap((camera) => {
+      const { flux, noise } = this.spectrum[camera];
+      const known = noise.filter((value) => value > 0).sort();
+      const limit = known[Math.floor(0.9 * (known.length - 1))];
+      const values = smoothed(flux, noise, Math.max(this.sigma, 5));
+      return [...values.filter((value, k) => Number.isFinite(value) && noise[k] <= limit)];
+    });
   }
 
   // Where one camera ends and the next begins.

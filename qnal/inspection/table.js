@@ -102,7 +102,7 @@ function readLabel(value, where) {
   for (const standard of [BAL_COMMENT, NO_GUESS_COMMENT]) comment = comment.replace(standard, "");
   const common = { ...NO_LABEL, quality, bal, comment: comment.trim() };
   common.issues = [..."RCS"].filter((x) => (value.VI_issue || "").includes(x)).join("");
-  if (noGuess) return { ...common, noGuess };
+  if (noGuess) return { ...common, noGuess, quality: null };
   const spectype = (value.VI_spectype || value.Redrock_spectype || "").toUpperCase();
   const text = value.VI_z || value.Redrock_z || "";
   if (!SPECTYPES.includes(spectype)) {

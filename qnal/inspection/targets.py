@@ -12,8 +12,10 @@ from qnal.inspection.members import MemberVotes
 from qnal.inspection.selected import Row
 
 CLASSES = ("NOT", "QSO_LZ", "QSO_HZ")
-FACTS = ("OBJTYPE", "TILEID", "EXPID", "NIGHT", "HPXPIXEL", "PETAL_LOC", "FIBER", "SURVEY")
-FACTS += ("PROGRAM", "COADD_FIBERSTATUS", "DESI_TARGET", "FILE", "ROW")
+FACTS = (
+    *("OBJTYPE", "TILEID", "EXPID", "NIGHT", "HPXPIXEL", "PETAL_LOC", "FIBER", "SURVEY"),
+    *("PROGRAM", "COADD_FIBERSTATUS", "DESI_TARGET", "FILE", "ROW"),
+)
 BANDS, CAMERAS = ("G", "R", "Z"), ("B", "R", "Z")
 
 
@@ -42,7 +44,9 @@ def described(row: Row, votes: MemberVotes | None, grid: int, blind: bool) -> di
     return target
 
 
-def _ensemble(row: Row, votes: MemberVotes | None) -> dict[str, Any]:
+def _ensemble(row: Row, votes: MemberVotes | None) -> dict[str, Any] | None:
+    if number(row, "Z") is None and number(row, "C_NOT") is None:
+        return None
     lines = [
         [name[2:], number(row, name), number(row, f"Z_{name[2:]}")]
         for name in row

@@ -19,6 +19,7 @@ _ALIASES = {
     "QUALITY": ("bestquality", "viquality"),
     "SPECTYPE": ("bestspectype", "viclass", "vispectype"),
     "COMMENT": ("allvicomments", "vicomment", "vicomments"),
+    "INSPECTOR": ("viscanner",),
     "REDROCK_Z": ("redrockz",),
     "REDROCK_SPECTYPE": ("redrockspectype",),
 }
@@ -34,13 +35,13 @@ def read_inspections(path: Path) -> pd.DataFrame:
 
     Returns:
         Columns TARGETID (int64, exact), Z and QUALITY (float, NaN where blank), SPECTYPE (upper
-        case, '' where blank), COMMENT (str).
+        case, '' where blank), COMMENT and INSPECTOR (str, '' where unknown).
 
     Raises:
         InputError: the table is damaged, lacks a required column, or has values that are not
             TARGETIDs or numbers.
     """
-    raw = _fits_table(path) if _is_fits(path) else _csv_table(path)
+    raw = _fits_table(path) if is_fits(path) else _csv_table(path)
     found = _columns(raw, path)
     text = {name: raw[column].map(_text) for name, column in found.items() if name != "TARGETID"}
     text |= {name: text[name].str.upper() for name in text if name.endswith("SPECTYPE")}
@@ -54,11 +55,13 @@ def read_inspections(path: Path) -> pd.DataFrame:
             "QUALITY": _numbers(text["QUALITY"], found["QUALITY"], path),
             "SPECTYPE": text["SPECTYPE"],
             "COMMENT": text.get("COMMENT", pd.Series("", index=raw.index, dtype=str)),
+            "INSPECTOR": text.get("INSPECTOR", pd.Series("", index=raw.index, dtype=str)),
         }
     )
 
 
-def _is_fits(path: Path) -> bool:
+def is_fits(path: Path) -> bool:
+    """Whether a table is read as FITS, by its name."""
     return re.search(r"\.fits?(\.gz)?$", path.name, re.IGNORECASE) is not None
 
 

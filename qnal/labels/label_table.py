@@ -125,6 +125,19 @@ def current_labels(history: pd.DataFrame) -> pd.DataFrame:
     return ordered.drop_duplicates("TARGETID", keep="last").reset_index(drop=True)
 
 
+def sampling_design(history: pd.DataFrame) -> pd.DataFrame:
+    """How each target came to be labelled: ROUND, CONTROL, POPULATION and CONTROLS by TARGETID.
+
+    A control pick remains one, whatever a later round says of the target; other targets count for
+    the round in which they were first labelled.
+    """
+    first = history.assign(PICKED=~history["CONTROL"]).sort_values(
+        ["TARGETID", "PICKED", "VERSION"], kind="stable"
+    )
+    first = first.drop_duplicates("TARGETID").set_index("TARGETID")
+    return first[["ROUND", "CONTROL", "POPULATION", "CONTROLS"]]
+
+
 def next_round(history: pd.DataFrame, selection: str) -> int:
     """Number of the round to which labels of a selection belong, from 1.
 

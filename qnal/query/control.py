@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from qnal.errors import InputError
 from qnal.query.candidates import ORDER, Candidates
 from qnal.query.filters.filter import Filter, SkipFilter
-from qnal.query.score_table import ScoreTable, random_number
+from qnal.query.random_number import random_number
+from qnal.query.score_table import ScoreTable
 
 TABLE = "control_picks"
 LABELLABLE = "utility IS NOT NULL AND science"
@@ -37,7 +38,7 @@ def draw_control(table: ScoreTable, filters: Sequence[Filter], n: int, seed: int
     """
     wanted = Candidates(table, f"(FROM spectra WHERE {LABELLABLE})")
     for step in filters:
-        if step.interesting or step.per_target or any(c not in table.columns for c in step.columns):
+        if step.interesting or step.per_target or not all(map(table.has, step.columns)):
             continue
         try:
             wanted.rows = f"({step.keep(wanted)})"

@@ -3,15 +3,15 @@
 from collections.abc import Sequence
 
 import numpy as np
-import pyarrow as pa
-from numpy.typing import NDArray
 
 from qnal.errors import InputError
 from qnal.query import control
-from qnal.query.candidates import ORDER, Candidates
+from qnal.query.candidates import Candidates
+from qnal.query.choice import as_table, choose
 from qnal.query.filters.filter import Filter, SkipFilter
 from qnal.query.score_table import ScoreTable
 from qnal.query.selection import UtilityHistogram
+from qnal.query.strategies.mixture import Mixture
 from qnal.query.strategies.strategy import BatchStrategy, Strategy
 
 BINS = 66
@@ -39,6 +39,7 @@ class Funnel:
         """Apply the filters in order."""
         for step in filters:
             if step.per_target:
+                self._missing(step)
                 before = self.candidates.histogram(self._highest, BINS)
                 self.candidates.store(step.keep(self.candidates), "best_spectra")
                 after = self.candidates.histogram(self._highest, BINS)
@@ -48,8 +49,8 @@ class Funnel:
                 self._apply(step)
 
     def _apply(self, step: Filter) -> None:
-        missing = [name for name in step.columns if name not in self.candidates.table.columns]
         try:
+            missing = self._missing(step)
             if missing:
                 raise SkipFilter(f"the scores have no {' and no '.join(missing)}")
             self.candidates.rows = f"({step.keep(self.candidates)})"
@@ -57,6 +58,16 @@ class Funnel:
             self.candidates.notes.append(f"Filter “{step.name}” was skipped: {skipped}.")
             return
         self.counts.append((step.name, self.candidates.count()))
+
+    def _missing(self, step: Filter) -> list[str]:
+        """The columns that a filter needs and the scores lack."""
+        missing = [name for name in step.columns if not self.candidates.table.has(name)]
+        if missing and not step.optional:
+            raise InputError(
+                f"the filter “{step.name}” needs {' and '.join(missing)}, which the scores do not "
+                "have; leave it out of query.filters, or score with files that have it."
+            )
+        return missing
 
     def drop_control(self) -> None:
         """Take the control picks out of the candidates, so that they do not use up picks."""
@@ -81,15 +92,13 @@ class Funnel:
             what = "with a utility above 0 is" if left else "is"
             raise InputError(f"no spectrum {what} left to select from ({steps}).")
         remaining = candidates.rows
-        if isinstance(strategy, BatchStrategy):
-            candidates.rows = f"(FROM {remaining} WHERE utility > 0)"
-            self._store_batch(strategy.select(candidates, n, rng))
-        else:
-            candidates.store(
-                f"SELECT *, row_number() OVER (ORDER BY {ORDER}) AS rank "
-                f"FROM (FROM {remaining} WHERE utility > 0 ORDER BY {ORDER} LIMIT {n})",
-                "selected",
-            )
+        candidates.rows = f"(FROM {remaining} WHERE utility > 0)"
+        chosen = as_table(choose(strategy, candidates, n, rng))
+        candidates.table.connection.register("chosen", chosen)
+        candidates.store(
+            f"SELECT c.*, rank, strategy FROM {candidates.rows} c JOIN chosen USING (TARGETID)",
+            "selected",
+        )
         selected = candidates.count()
         self.counts.append(("selected", selected))
         if uncertain < n:
@@ -99,7 +108,7 @@ class Funnel:
                 f"{certain}."
             )
             return
-        if isinstance(strategy, BatchStrategy):
+        if isinstance(strategy, (BatchStrategy, Mixture)):
             return
         table = candidates.table
         cut = table.value("SELECT min(utility) FROM selected")
@@ -112,13 +121,3 @@ class Funnel:
                 f"{tied} targets are tied at the cut; the {taken} with the lowest TARGETIDs are "
                 "selected."
             )
-
-    def _store_batch(self, targetids: NDArray[np.int64]) -> None:
-        """Store the candidates that a batch strategy selected, in its order."""
-        candidates = self.candidates
-        order = pa.table({"TARGETID": targetids, "rank": np.arange(1, len(targetids) + 1)})
-        candidates.table.connection.register("batch", order)
-        candidates.store(
-            f"SELECT c.*, batch.rank FROM {candidates.rows} c JOIN batch USING (TARGETID)",
-            "selected",
-        )

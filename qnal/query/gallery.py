@@ -5,16 +5,26 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from qnal.errors import InputError
-from qnal.figure_style import AFTER, INK, new_figure
+from qnal.figure_style import AFTER, CHOSEN, INK, new_figure
+from qnal.lines import REST_WAVELENGTH
 from qnal.query.selection import Selection
 from qnal.spectra.grid import Grid
 from qnal.spectra.readers.desi import Coadd, read_coadd
 from qnal.spectra.spectra_file import SpectraFile, common_folder, paths_of
 
+LINE_LABELS = {
+    "LYA": "Lyα",
+    "CIV(1548)": "C IV",
+    "CIII(1909)": "C III]",
+    "MgII(2796)": "Mg II",
+    "Hbeta": "Hβ",
+    "Halpha": "Hα",
+}
 CLASSES = ("NOT", "QSO_LZ", "QSO_HZ")
 
 
@@ -79,14 +89,42 @@ def gallery(spectra: Sequence[SelectedSpectrum], wave: NDArray[np.floating]) -> 
     for unused in panels[len(spectra) :]:
         unused.remove()
     for k, (axes, spectrum) in enumerate(zip(panels, spectra, strict=False)):
-        axes.plot(wave, spectrum.x, color=AFTER, lw=0.7)
-        low, high = np.percentile(spectrum.x, [0.5, 99.5])
+        x = without_empty_pixels(spectrum.x)
+        axes.plot(wave, x, color=AFTER, lw=0.7)
+        known = x[~np.isnan(x)]
+        low, high = np.percentile(known if len(known) else spectrum.x, [0.5, 99.5])
         margin = 0.15 * (high - low) or 1.0
         axes.set(xlim=(wave[0], wave[-1]), ylim=(low - margin, high + margin))
+        _mark_lines(axes, spectrum.row.get("Z"), wave)
+        if k % columns == 0:
+            axes.set_ylabel("flux / rms", fontsize=9)
         axes.set_title(_title(spectrum.row), fontsize=8.5, loc="left", color=INK)
         if k >= len(spectra) - columns:
             axes.set_xlabel("observed wavelength [Å]", fontsize=9)
     return figure
+
+
+def without_empty_pixels(x: NDArray[np.floating]) -> NDArray[np.float64]:
+    """A renormalised spectrum with NaN in pixels without data.
+
+    All of them have the same number, minus the mean flux in units of its rms, down to the last bit
+    (:meth:`~qnal.spectra.rebin.Rebinner.renormalised`); pixels with data have different ones.
+    """
+    _, place, counts = np.unique(x, return_inverse=True, return_counts=True)
+    return np.where(counts[place] > 1, np.nan, x).astype(np.float64)
+
+
+def _mark_lines(axes: Axes, z: float | None, wave: NDArray[np.floating]) -> None:
+    """Mark the networks' emission lines at a redshift."""
+    if z is None or not np.isfinite(z):
+        return
+    for name, label in LINE_LABELS.items():
+        place = REST_WAVELENGTH[name] * (1 + z)
+        if wave[0] < place < wave[-1]:
+            axes.axvline(place, color=CHOSEN, lw=0.7, ls=(0, (4, 3)), zorder=0)
+            axes.annotate(label, (place, 0.98), xycoords=("data", "axes fraction"),
+                          xytext=(2, 0), textcoords="offset points", va="top",
+                          color=CHOSEN, fontsize=7)  # fmt: skip
 
 
 def _title(row: Mapping[str, Any]) -> str:

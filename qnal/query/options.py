@@ -9,11 +9,14 @@ from qnal.errors import ConfigError
 from qnal.query.filters.best_spectrum import BestSpectrum
 from qnal.query.filters.filter import Filter
 from qnal.query.filters.live_cameras import CameraRule, LiveCameras
+from qnal.query.filters.not_labelled import NotLabelled
 from qnal.query.filters.not_listed import NotListed
+from qnal.query.filters.redrock import DisagreesWithRedrock
 from qnal.query.filters.science_targets import ScienceTargets
 from qnal.query.filters.som_occupancy import SomCounts, SomOccupancy
 from qnal.query.filters.som_outliers import SomOutliers
 from qnal.query.filters.usable import Usable
+from qnal.query.redrock_disagreement import Kind
 from qnal.query.strategies.strategy import Strategy
 from qnal.query.strategies.vote_entropy import VoteEntropy
 from qnal.query.target_list import read_target_lists
@@ -36,7 +39,14 @@ class QueryOptions:
         camera: which targets to drop because of dead cameras.
         exclude: files of TARGETIDs not to select.
         bad_cameras: files of TARGETIDs known to have a dead camera.
+        redrock: keep only spectra with one of these kinds of disagreement with Redrock; empty keeps
+            all.
         keep_sky: whether sky fibres may be selected.
+        labels: label table, or folder of one, whose targets are left out.
+        steps: the filters in order, in place of those that the options above describe, except for
+            ``labels``; without one that leaves one spectrum per target, the most uncertain
+            spectrum of each is taken at the end.
+        distributions: whether to count how the pool is distributed, for the figures.
         memory_limit: memory that DuckDB may use, such as ``4GB``.
         temp_dir: folder for intermediate results that exceed ``memory_limit``; None is the
             system's temporary folder.
@@ -55,7 +65,11 @@ class QueryOptions:
     camera: CameraRule = CameraRule.all
     exclude: Sequence[Path] = ()
     bad_cameras: Sequence[Path] = ()
+    redrock: Sequence[Kind] = ()
     keep_sky: bool = False
+    labels: Path | None = None
+    steps: Sequence[Filter] | None = None
+    distributions: bool = False
     memory_limit: str = "4GB"
     temp_dir: Path | None = None
 
@@ -89,13 +103,26 @@ class QueryOptions:
         Raises:
             InputError: a list of TARGETIDs cannot be read.
         """
-        filters: list[Filter] = [Usable()]
+        labelled: list[Filter] = [] if self.labels is None else [NotLabelled(str(self.labels))]
+        filters: list[Filter]
+        if self.steps is not None:
+            filters = [*self.steps]
+            if not any(isinstance(step, NotLabelled) for step in filters):
+                filters += labelled
+            if not any(isinstance(step, Usable) for step in filters):
+                filters.insert(0, Usable())  # no utility, no ranking
+            if not any(step.per_target for step in filters):
+                filters.append(BestSpectrum())
+            return filters
+        filters = [Usable()]
         if self.som_percentile is not None:
             filters.append(SomOccupancy(self.som_percentile, self.som_counts, cells))
         if self.max_outlier is not None:
             filters.append(SomOutliers(self.max_outlier))
         if not self.keep_sky:
             filters.append(ScienceTargets())
+        if self.redrock:
+            filters.append(DisagreesWithRedrock(self.redrock))
         filters.append(BestSpectrum())
         if self.camera != CameraRule.none:
             filters.append(LiveCameras(self.camera))
@@ -105,4 +132,4 @@ class QueryOptions:
             )
         if self.exclude:
             filters.append(NotListed(read_target_lists(self.exclude)))
-        return filters
+        return filters + labelled

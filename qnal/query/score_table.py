@@ -4,11 +4,12 @@ DuckDB reads only the columns that a query needs and spills intermediate results
 limit to disk, so that the memory taken by a query does not grow with the number of spectra.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -16,13 +17,16 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from qnal.errors import ConfigError, InputError
+from qnal.query.random_number import random_number
 from qnal.query.strategies.class_shares import VOTES
+from qnal.query.strategies.mixture import Mixture
 from qnal.query.strategies.strategy import RANDOM, Strategy
 
 # Columns that must be integers. In a CSV they are read as such instead of being guessed from the
 # first rows.
 INTEGERS = ("TARGETID", "TILEID", "EXPID", "NIGHT", "HPXPIXEL", "ROW", "CAMERAS", "BMU")
 BMU_COLUMNS = ("BMU", "BMU_DISTANCE", "BMU_OUTLIER")
+PROTOTYPES = "prototypes of the SOM"  # as a need of strategies
 FIXED_COLUMNS = ("TARGETID", "EXPID", "FILE", "ROW", "TILEID", *BMU_COLUMNS)
 
 
@@ -35,7 +39,8 @@ class ScoreTable:
     * ``spectra``: one short row per spectrum with TARGETID, EXPID, FILE, ROW, TILEID, BMU,
       BMU_DISTANCE, BMU_OUTLIER (null where unknown), ``source_part``, ``source_row``,
       ``utility`` (null for unusable spectra), ``science`` (false for sky fibres), and the columns
-      that the filters of the query need.
+      that the filters and the strategy of the query need. For a mixture also ``utility_0``,
+      ``utility_1``, …, the utilities by each of its strategies.
 
     Attributes:
         connection: the database connection.
@@ -43,6 +48,9 @@ class ScoreTable:
         files: the Parquet files of ``source``, which ``source_part`` indexes; empty for a table.
         rows: number of spectra.
         has_sidecar: whether BMUs were given in files of their own.
+        strategy: the strategy that defines the utility; of a mixture, what the scores allow.
+        prototypes: weights of the SOM that the BMUs refer to, shape [cells, npix]; None if unknown.
+        cells: number of cells of that SOM; None if unknown.
     """
 
     connection: duckdb.DuckDBPyConnection
@@ -50,12 +58,19 @@ class ScoreTable:
     files: tuple[Path, ...]
     rows: int
     has_sidecar: bool
+    strategy: Strategy
+    prototypes: NDArray[np.floating] | None = None
+    cells: int | None = None
     _integers: list[str] = field(default_factory=list)
 
     @property
     def has_bmu(self) -> bool:
         """Whether BMUs are known, from files of their own or from a column BMU."""
         return self.has_sidecar or "BMU" in self.columns
+
+    def has(self, column: str) -> bool:
+        """Whether the scores have a column, or BMUs given in files of their own."""
+        return column in self.columns or (self.has_sidecar and column in BMU_COLUMNS)
 
     def value(self, sql: str) -> int | float | None:
         """The only value of the only row of a query's result."""
@@ -66,6 +81,13 @@ class ScoreTable:
         """Make an array available as a table of one column; returns the table's name."""
         name = f"integers_{len(self._integers)}"
         self.connection.register(name, pa.table({"value": pa.array(values, pa.int64())}))
+        self._integers.append(name)
+        return name
+
+    def arrays(self, columns: Mapping[str, NDArray[Any]]) -> str:
+        """Make arrays of equal length available as a table; returns the table's name."""
+        name = f"integers_{len(self._integers)}"
+        self.connection.register(name, pa.table(dict(columns)))
         self._integers.append(name)
         return name
 
@@ -96,6 +118,8 @@ def open_scores(
     temp_dir: Path | None = None,
     memory_limit: str = "4GB",
     seed: int = 0,
+    prototypes: NDArray[np.floating] | None = None,
+    cells: int | None = None,
 ) -> Iterator[ScoreTable]:
     """Open scores for a query; the database is removed after the block.
 
@@ -108,6 +132,8 @@ def open_scores(
         temp_dir: folder for what exceeds ``memory_limit``; None is the system's temporary folder.
         memory_limit: memory that DuckDB may use, such as ``4GB``.
         seed: seed of the column RANDOM of strategies.
+        prototypes: weights of the SOM that the BMUs refer to, shape [cells, npix].
+        cells: number of cells of that SOM.
 
     Raises:
         ConfigError: ``memory_limit`` or ``temp_dir`` cannot be used.
@@ -121,7 +147,7 @@ def open_scores(
         _connect(temporary, memory_limit) as connection,
     ):
         try:
-            yield _load(connection, scores, bmu, strategy, columns, name, seed)
+            yield _load(connection, scores, bmu, strategy, columns, name, seed, prototypes, cells)
         except duckdb.OutOfMemoryException as error:
             raise InputError(
                 f"{name}: the query exceeds its memory limit of {memory_limit} and the free space "
@@ -152,16 +178,24 @@ def _load(
     columns: Collection[str],
     name: str,
     seed: int,
+    prototypes: NDArray[np.floating] | None,
+    cells: int | None,
 ) -> ScoreTable:
     files = _create_source(connection, scores)
     # All later queries have an ORDER BY where the order matters; this saves memory.
     connection.execute("SET preserve_insertion_order = false")
     types = _columns(connection, "source")
     del types["source_part"], types["source_row"]
-    _check_columns(types, strategy, name, sidecar=bmu is not None)
+    known = {*types, RANDOM}
+    known |= set(BMU_COLUMNS) if bmu is not None else set()
+    known |= {PROTOTYPES} if prototypes is not None else set()
+    if isinstance(strategy, Mixture):
+        strategy = strategy.available(known, name)
+    _check_columns(types, strategy, name, known)
     if bmu is not None:
         _create_sidecar(connection, bmu, types, name)
-    wanted = [column for column in sorted(columns) if column in types]
+    needs = _parts_of(strategy, "needs")
+    wanted = [column for column in sorted({*columns, *needs}) if column in types]
     connection.execute(_spectra_sql(types, strategy, wanted, sidecar=bmu is not None, seed=seed))
     rows, unnamed = connection.execute(
         "SELECT count(*), count(*) - count(TARGETID) FROM spectra"
@@ -170,7 +204,7 @@ def _load(
         raise InputError(f"{name}: holds no spectra.")
     if unnamed:
         raise InputError(f"{name}: {unnamed} of {rows} spectra have no TARGETID.")
-    table = ScoreTable(connection, types, files, rows, bmu is not None)
+    table = ScoreTable(connection, types, files, rows, bmu is not None, strategy, prototypes, cells)
     source = _parquet(files, same_columns=True) if files else "source"
     if bmu is not None and rows != table.value(f"SELECT count(*) FROM {source}"):
         raise InputError(f"{bmu}: has several BMUs for one spectrum (FILE, ROW).")
@@ -273,17 +307,9 @@ def _quoted(path: Path) -> str:
     return "'" + escaped.replace("'", "''") + "'"
 
 
-def random_number(seed: int, purpose: str = "") -> str:
-    """SQL expression of a uniform number per TARGETID, from 0 (exclusive) to 1.
-
-    MD5 is the same in every version of DuckDB. 53 bits of it are an exact double.
-    """
-    digest = f"md5_number_lower('{purpose}{seed}:' || TARGETID::VARCHAR)"
-    return f"(({digest} >> 11)::DOUBLE + 1) / {2.0**53!r}"
-
-
-def _check_columns(types: dict[str, str], strategy: Strategy, name: str, sidecar: bool) -> None:
-    known = {*types, RANDOM, *(BMU_COLUMNS if sidecar else ())}
+def _check_columns(
+    types: dict[str, str], strategy: Strategy, name: str, known: Collection[str]
+) -> None:
     for column in ("TARGETID", *strategy.columns, *strategy.needs):
         if column not in known:
             raise InputError(
@@ -305,6 +331,8 @@ def _spectra_sql(
     def number(column: str) -> str:
         if column == RANDOM:
             return f"greatest({random_number(seed)}, 1e-12) AS {RANDOM}"
+        if types[column] == "VARCHAR":
+            return f's."{column}"'
         exact = f"s.{column}::DOUBLE"
         # A share of votes such as 67/200 is inexact in float32. Rounding to seven decimals
         # restores it, so that Parquet and CSV files of the same votes give the same ranking.
@@ -318,21 +346,36 @@ def _spectra_sql(
         f"{f'b.{c}' if sidecar and c in BMU_COLUMNS else known(c, kinds.get(c, 'INTEGER'))} AS {c}"
         for c in FIXED_COLUMNS
     ]
-    kept += [f's."{c}"' for c in wanted if c not in (*FIXED_COLUMNS, *strategy.columns)]
-    unwanted = ["usable", *(c for c in strategy.columns if c not in (*FIXED_COLUMNS, *wanted))]
-    usable = " AND ".join(["usable", *(f"{c} IS NOT NULL" for c in strategy.columns)])
+    columns = _parts_of(strategy, "columns")
+    kept += [f's."{c}"' for c in wanted if c not in (*FIXED_COLUMNS, *columns)]
+    unwanted = ["usable", *(c for c in columns if c not in (*FIXED_COLUMNS, *wanted))]
+    parts = [part for part, _ in strategy.parts] if isinstance(strategy, Mixture) else []
+    utilities = [f"{_utility_sql(strategy)} AS utility"]
+    utilities += [f"{_utility_sql(part)} AS utility_{i}" for i, part in enumerate(parts)]
     status = "coalesce(s.STATUS::VARCHAR, '') = 'ok'" if "STATUS" in types else "true"
     join = "LEFT JOIN sidecar b ON s.FILE = b.FILE AND s.ROW = b.ROW" if sidecar else ""
     return f"""
         CREATE TEMP TABLE spectra AS
         SELECT * EXCLUDE ({", ".join(unwanted)}),
-            CASE WHEN {usable} THEN round({strategy.utility()}, 12) END AS utility
+            {", ".join(utilities)}
         FROM (
             SELECT {", ".join(kept)}, s.source_part, s.source_row,
                 s.TARGETID >= 0 AND {science} AS science, {status} AS usable,
-                {", ".join(number(c) for c in strategy.columns if c not in FIXED_COLUMNS)}
+                {", ".join(number(c) for c in columns if c not in FIXED_COLUMNS)}
             FROM source s {join}
         )"""
+
+
+def _utility_sql(strategy: Strategy) -> str:
+    """The utility, null for unusable spectra and where a column is unknown."""
+    usable = " AND ".join(["usable", *(f"{c} IS NOT NULL" for c in strategy.columns)])
+    return f"CASE WHEN {usable} THEN round({strategy.utility()}, 12) END"
+
+
+def _parts_of(strategy: Strategy, attribute: str) -> list[str]:
+    """The columns or needs of a strategy, or of all strategies of a mixture, each once."""
+    parts = [part for part, _ in strategy.parts] if isinstance(strategy, Mixture) else [strategy]
+    return list(dict.fromkeys(name for part in parts for name in getattr(part, attribute)))
 
 
 def _first_line(error: Exception) -> str:

@@ -8,15 +8,21 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from qnal.errors import InputError
 from qnal.query import control
 from qnal.query.funnel import Funnel
 from qnal.query.options import QueryOptions
+from qnal.query.pool_distribution import pool_distribution
+from qnal.query.reason import reasons
 from qnal.query.score_table import ScoreTable, open_scores
 from qnal.query.selection import Selection
+from qnal.query.strategies.mixture import Mixture
 from qnal.query.strategies.strategy import Strategy
 
+LAST_COLUMNS = ("CELL_SPECTRA", "STRATEGY", "CONTROL", "REASON")
+OWN_REASON = "OWN_REASON"  # what the strategy itself says of a target; becomes part of REASON
 BMU_TYPES = {"BMU": "INTEGER", "BMU_DISTANCE": "FLOAT", "BMU_OUTLIER": "FLOAT"}
 
 
@@ -25,6 +31,8 @@ def select(
     options: QueryOptions,
     bmu: Path | None = None,
     cells: int | None = None,
+    prototypes: NDArray[np.floating] | None = None,
+    members: int | None = None,
 ) -> Selection:
     """Select the targets with the highest utility, and control picks.
 
@@ -35,6 +43,8 @@ def select(
         bmu: folder of Parquet parts with FILE, ROW, BMU, BMU_DISTANCE and BMU_OUTLIER; takes
             precedence over such columns in ``scores``.
         cells: number of cells of the SOM.
+        prototypes: its weights, shape [cells, npix], which some strategies need.
+        members: number of members of the ensemble, for the reasons of the picks.
 
     Raises:
         ConfigError: ``options`` need ``cells``, or ``memory_limit`` or ``temp_dir`` is unusable.
@@ -42,27 +52,45 @@ def select(
             left.
     """
     filters = options.filters(cells)
-    columns = {column for step in filters for column in step.columns}
+    columns = {column for step in filters for column in (*step.columns, *step.also)}
     with open_scores(
-        scores, bmu, options.strategy, columns, options.temp_dir, options.memory_limit, options.seed
+        scores,
+        bmu,
+        options.strategy,
+        columns,
+        options.temp_dir,
+        options.memory_limit,
+        options.seed,
+        prototypes,
+        cells,
     ) as table:
-        _check_utility(table, options.strategy)
-        funnel = Funnel(table, options.strategy)
+        strategy = table.strategy
+        _check_utility(table, strategy)
+        funnel = Funnel(table, strategy)
+        if isinstance(strategy, Mixture):
+            funnel.candidates.notes += strategy.notes
         funnel.apply_all(filters)
         population = None
         if options.control:
             population = control.draw_control(table, filters, options.control, options.seed)
             funnel.drop_control()
-        funnel.select(options.n, options.strategy, np.random.default_rng(options.seed))
+        funnel.select(options.n, strategy, np.random.default_rng(options.seed))
         if population is not None:
             _add_control(funnel)
         return Selection(
-            table=_selected_rows(table, funnel.candidates.rows),
-            strategy=options.strategy,
+            table=_with_reasons(
+                _selected_rows(table, funnel.candidates.rows, strategy),
+                strategy,
+                members,
+                population,
+            ),
+            strategy=strategy,
             funnel=funnel.counts,
             histogram=funnel.histogram,
             notes=funnel.candidates.notes,
             control_population=population,
+            seed=options.seed,
+            pool=pool_distribution(table) if options.distributions else None,
         )
 
 
@@ -86,33 +114,67 @@ def _add_control(funnel: Funnel) -> None:
     candidates.store(
         f"""
         SELECT *, false AS control FROM selected UNION ALL BY NAME
-        SELECT *, {first} + row_number() OVER (ORDER BY TARGETID) AS rank, true AS control
+        SELECT *, {first} + row_number() OVER (ORDER BY TARGETID) AS rank, true AS control,
+            'control' AS strategy
         FROM {control.TABLE}""",
         "selected_and_control",
     )
     funnel.counts.append(("selected, with control picks", candidates.count()))
 
 
-def _selected_rows(table: ScoreTable, rows: str) -> pa.Table:
-    """RANK, UTILITY and N_TILES of the selected spectra, all columns of the scores, CONTROL."""
+def _with_reasons(
+    selected: pa.Table, strategy: Strategy, members: int | None, population: int | None
+) -> pa.Table:
+    """The selection with REASON as its last column."""
+    # The utility of a mixture is that of its first strategy.
+    first = strategy.parts[0][0] if isinstance(strategy, Mixture) else strategy
+    why = reasons(selected, {first.name: first.label}, members, population)
+    if OWN_REASON in selected.column_names:
+        own = selected[OWN_REASON].to_pylist()
+        why = [
+            f"{extra}; {words}" if extra else words for words, extra in zip(why, own, strict=True)
+        ]
+        selected = selected.drop_columns([OWN_REASON])
+    return selected.append_column("REASON", pa.array(why, pa.string()))
+
+
+def _selected_rows(table: ScoreTable, rows: str, strategy: Strategy) -> pa.Table:
+    """RANK, UTILITY and N_TILES of the selected spectra, all columns of the scores, then
+    CELL_SPECTRA, STRATEGY and CONTROL, and what the strategy itself says of each target.
+    """
     bmu_types = BMU_TYPES if table.has_sidecar else {}
     columns = ["selected.rank::INTEGER AS RANK", "selected.utility AS UTILITY", "N_TILES"]
     columns += [
         f'source."{column}"'
         for column in table.columns
-        if column not in {"RANK", "UTILITY", "N_TILES", "CONTROL", *bmu_types}
+        if column not in {"RANK", "UTILITY", "N_TILES", *LAST_COLUMNS, *bmu_types}
     ]
     columns += [f"selected.{column}::{kind} AS {column}" for column, kind in bmu_types.items()]
+    columns.append(f"{'cells.number' if table.has_bmu else 'NULL'}::BIGINT AS CELL_SPECTRA")
+    columns.append("selected.strategy AS STRATEGY")
     columns.append(f"{'selected.control' if rows != 'selected' else 'false'} AS CONTROL")
+    source = table.source_of(rows)
+    reason = strategy.reason()
+    if reason is not None:
+        is_pick = "selected.strategy <> 'control'"
+        columns.append(f"CASE WHEN {is_pick} THEN source.{OWN_REASON} END AS {OWN_REASON}")
+        source = f"SELECT *, {reason} AS {OWN_REASON} FROM ({source})"
     tiles = "count(DISTINCT TILEID)" if "TILEID" in table.columns else "NULL"
+    cells = ""
+    if table.has_bmu:
+        cells = (
+            "LEFT JOIN (SELECT BMU, count(*) AS number FROM spectra WHERE BMU >= 0 GROUP BY BMU) "
+            "cells ON cells.BMU = selected.BMU"
+        )
     return table.connection.sql(
         f"""
         SELECT {", ".join(columns)}
         FROM {rows} selected
-        JOIN ({table.source_of(rows)}) source USING (source_part, source_row)
+        JOIN ({source}) source USING (source_part, source_row)
         JOIN (
             SELECT TARGETID, {tiles}::INTEGER AS N_TILES FROM spectra
             WHERE TARGETID IN (SELECT TARGETID FROM {rows}) GROUP BY TARGETID
         ) tiles ON tiles.TARGETID = selected.TARGETID
+        {cells}
         ORDER BY selected.rank"""
     ).to_arrow_table()

@@ -1,15 +1,22 @@
 """The selected targets, and the files in which inspectors receive them."""
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from qnal.files import written_aside
+from qnal.files import write_text, written_aside
+from qnal.fingerprint import fingerprint
+from qnal.query.pool_distribution import PoolDistribution
+from qnal.query.selection_files import write_selection_fits
 from qnal.query.strategies.strategy import Strategy
 from qnal.query.target_list import write_target_list
 
@@ -37,12 +44,16 @@ class Selection:
     Attributes:
         table: one row per target, highest utility first: RANK from 1, UTILITY, N_TILES (number of
             tiles on which the target was observed), and all columns of the scores for the
-            target's best spectrum, and CONTROL. Control picks come last.
+            target's best spectrum, then CELL_SPECTRA (number of spectra in its SOM cell), STRATEGY
+            (which one selected it; ``control`` for control picks), CONTROL and REASON (why it was
+            selected, in words). Control picks come last.
         strategy: the strategy that defines UTILITY.
         funnel: name of each step and the number of spectra or targets that it left.
         histogram: distribution of the utilities.
         notes: sentences about the query for the user, such as filters that were skipped.
         control_population: number of targets for which the control picks stand; None without any.
+        pool: distributions over the pool, if they were asked for.
+        seed: seed of control picks and of strategies that draw.
     """
 
     table: pa.Table
@@ -51,6 +62,8 @@ class Selection:
     histogram: UtilityHistogram
     notes: list[str]
     control_population: int | None = None
+    seed: int = 0
+    pool: PoolDistribution | None = None
 
     def __len__(self) -> int:
         return int(self.table.num_rows)
@@ -100,9 +113,40 @@ class Selection:
             file.write((",".join(self.table.column_names) + "\n").encode())
             pyarrow.csv.write_csv(self.table, file, options)
 
-    def write(self, folder: Path) -> tuple[Path, Path]:
-        """Write ``targetid_selection.txt`` and ``selection.csv``; returns their paths."""
+    def metadata(self) -> dict[str, Any]:
+        """What the rows do not say: strategy, seed, funnel, and what control picks stand for.
+
+        ``fingerprint`` identifies the selected targets and their order.
+        """
+        return {
+            "fingerprint": fingerprint({"targetids": self.targetids.tolist()}),
+            "strategy": self.strategy.name,
+            "seed": self.seed,
+            "selected": len(self),
+            "control": self.control,
+            "control_population": self.control_population,
+            "funnel": [list(step) for step in self.funnel],
+            "notes": self.notes,
+        }
+
+    def write(self, folder: Path, more: Mapping[str, Any] | None = None) -> tuple[Path, Path]:
+        """Write ``targetid_selection.txt`` and ``selection.csv``; returns their paths.
+
+        Beside them ``selection.fits``, ``selection.parquet`` and, as JSON, the metadata, which the
+        FITS header and the Parquet metadata (key ``qnal``) have, too.
+
+        Args:
+            folder: where to write.
+            more: further metadata, such as the pool.
+        """
         paths = folder / "targetid_selection.txt", folder / "selection.csv"
+        metadata = self.metadata() | dict(more or {})
         self.write_targetids(paths[0])
+        write_text(folder / "selection.json", json.dumps(metadata, indent=1) + "\n")
+        write_selection_fits(folder / "selection.fits", self.table, metadata)
+        with written_aside(folder / "selection.parquet") as scratch:
+            pq.write_table(
+                self.table.replace_schema_metadata({"qnal": json.dumps(metadata)}), scratch
+            )
         self.write_csv(paths[1])
         return paths

@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 from qnal.errors import InputError
 from qnal.files import PART, files_below, write_text, written_aside
 from qnal.scores.file_index import IndexEntry, VoteCounts, read_index, write_index
-from qnal.scores.qso_qn import qso_qn_name
+from qnal.scores.qso_qn import PREFIX, PRIORS_PREFIX, renamed_coadd
 from qnal.spectra.file_version import FileVersion, Stat
 from qnal.spectra.rebin import Status
 from qnal.spectra.spectra_file import SpectraFile
@@ -39,7 +39,6 @@ from qnal.spectra.spectra_file import SpectraFile
 FORMAT_VERSION = 2  # bump this number when a column changes its meaning or type, or goes
 METADATA = b"qnal"
 PARQUET_END = b"PAR1"
-FITS_BLOCK = 2880  # bytes; the size of a FITS file is a multiple of it
 BMU_SCHEMA = pa.schema(
     [
         pa.field("FILE", pa.string(), nullable=False),
@@ -144,7 +143,11 @@ class ScoresFolder:
 
     def qso_qn(self, file: SpectraFile) -> Path:
         """The QN_RR table of one file."""
-        return self.path / "_qso_qn" / qso_qn_name(file.name)
+        return self.path / "_qso_qn" / renamed_coadd(file.name, PREFIX)
+
+    def priors(self, file: SpectraFile) -> Path:
+        """Priors for re-runs of Redrock on one file."""
+        return self.path / "_redrock_priors" / renamed_coadd(file.name, PRIORS_PREFIX)
 
     def description(self) -> DatasetDescription:
         """Content of ``_dataset.json``.
@@ -204,14 +207,6 @@ class ScoresFolder:
         except OSError:
             return False
 
-    def has_qso_qn(self, file: SpectraFile) -> bool:
-        """Whether the QN_RR table of a file is there and its length is that of a FITS file."""
-        try:
-            size = self.qso_qn(file).stat().st_size
-        except OSError:
-            return False
-        return size > 0 and size % FITS_BLOCK == 0
-
     def read_part(self, file: SpectraFile) -> pa.Table:
         """The scores of one file."""
         return _read(self.part(file))
@@ -255,9 +250,14 @@ class ScoresFolder:
     def forget(self, file: SpectraFile) -> None:
         """Remove all that was made from one file."""
         self.part(file).unlink(missing_ok=True)
-        self.qso_qn(file).unlink(missing_ok=True)
+        self.forget_exports(file)
         for som in (self.path / "_bmu").glob("*"):
             self.bmu_file(file, som.name).unlink(missing_ok=True)
+
+    def forget_exports(self, file: SpectraFile) -> None:
+        """Remove what was made from one part for other programs."""
+        self.qso_qn(file).unlink(missing_ok=True)
+        self.priors(file).unlink(missing_ok=True)
 
     def forget_all_but(self, files: Iterable[SpectraFile]) -> None:
         """Remove what was made from files that are no longer in the pool.

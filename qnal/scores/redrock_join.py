@@ -201,6 +201,7 @@ def _store(
     document.pop("redrock", None)
     if digest is not None:
         document["redrock"] = digest
+    scores.forget_exports(file)
     stat = scores.store(file, new, document)
     outcome.entries[file.name] = replace(outcome.entries[file.name], part=stat)
 

@@ -198,12 +198,12 @@ def _queried(
         connection.execute(f"CREATE VIEW parts AS SELECT {columns} WHERE false")
         som = None
     else:
-        connection.execute(f"CREATE VIEW parts AS FROM {_parquet(parts)}")
+        connection.execute(f"CREATE VIEW parts AS FROM {from_parquet(parts)}")
     names_of_sums = ["cell", "spectra", "quasars", "outliers", "vote_entropy"]
     cells = pd.DataFrame({name: pd.Series(dtype="int64") for name in names_of_sums})
     if som is not None:
         bmus = [folder.bmus(som) / f"{name}.parquet" for name in names]
-        connection.execute(f"CREATE VIEW bmus AS FROM {_parquet(bmus)}")
+        connection.execute(f"CREATE VIEW bmus AS FROM {from_parquet(bmus)}")
         cells = connection.sql(CELLS).df()
     connection.execute(SCAN)
     groups, histograms = (connection.sql(query).df() for query in (GROUPS, HISTOGRAMS))
@@ -219,7 +219,7 @@ def _with_nulls(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.astype({name: "Int64" for name in KEYS if name in frame})
 
 
-def _parquet(files: Iterable[Path]) -> str:
+def from_parquet(files: Iterable[Path]) -> str:
     """A FROM clause; what DuckDB would expand as a wildcard is taken literally."""
     quoted = []
     for file in files:

@@ -1,8 +1,9 @@
 """Stages: one function per stage, which takes a configuration and returns a summary."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from importlib import import_module
 from pathlib import Path
 
@@ -21,12 +22,31 @@ class Job:
         recorder: records runs in MLflow.
         executor: makes an executor for tasks that use the given number of threads each.
         parent: the run of the pipeline that the stage is part of, if any.
+        overrides: what the user set on the command line, as ``KEY=VALUE``.
     """
 
     folder: Path
     recorder: Recorder
     executor: Callable[[int], Executor] = Serial
     parent: Run | None = None
+    overrides: tuple[str, ...] = ()
+
+    @contextmanager
+    def run(
+        self, config: Config, stage: Stage, name: str, tags: Mapping[str, str] | None = None
+    ) -> Iterator[Run]:
+        """The run of a stage, with its configuration recorded.
+
+        Args:
+            config: the configuration.
+            stage: the stage.
+            name: what the run does, such as ``train 8 × QuasarNET-4, 600 labels``.
+            tags: further tags.
+        """
+        all_tags = {"qnal.stage": str(stage), "qnal.data": str(config.data.kind), **(tags or {})}
+        with self.recorder.run(name, self.parent, all_tags) as run:
+            run.config(asdict(config), stage, self.overrides)
+            yield run
 
 
 StageFunction = Callable[[Config, Job], Summary]

@@ -5,7 +5,7 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from qnal.config.schema import Config
+from qnal.config.schema import Config, Stage
 from qnal.ensemble.combination import CombinationRule
 from qnal.ensemble.description import EnsembleDescription
 from qnal.ensemble.folder import EnsembleFolder
@@ -22,6 +22,7 @@ from qnal.inference.score_pool import Callbacks, PoolOutcome, locked, score_pool
 from qnal.inference.score_task import Outputs, Passes, ScoreTask, forget_members
 from qnal.progress import progress, say
 from qnal.scores.dataset import DatasetDescription, ScoresFolder, SomReference, relative_path
+from qnal.scores.file_index import content_digest
 from qnal.scores.pool_figures import by_night, by_petal
 from qnal.scores.pool_report import pool_metrics, pool_tables, som_of_pool, uncertainty_by_class
 from qnal.scores.reference_csv import write_reference_csv
@@ -31,10 +32,10 @@ from qnal.spectra.grid import Grid
 from qnal.spectra.spectra_file import SpectraFile, absolute
 from qnal.stages import Job
 from qnal.stages.inputs import ensemble_path, pool, with_survey
-from qnal.stages.redrock import joined_with_redrock
-from qnal.stages.work_folder import LATEST, WorkFolder, to_dict
+from qnal.stages.redrock import joined_with_redrock, record_redshifts, redrock_exports
+from qnal.stages.work_folder import LATEST, WorkFolder
 from qnal.summary import Number, Summary
-from qnal.tracking import Run
+from qnal.tracking import Note, Run
 
 
 def infer(config: Config, job: Job) -> Summary:
@@ -52,27 +53,46 @@ def infer(config: Config, job: Job) -> Summary:
     found = ensemble.description()
     try:
         task = _task(config, ensemble.weight_files(config.ensemble.n), found)
-        with job.recorder.run("infer", job.parent, {"qnal.stage": "infer"}) as run:
-            run.config(to_dict(config))
+        tags = {"qnal.ensemble": found.fingerprint or path.name}
+        with job.run(config, Stage.infer, f"infer {len(some):,} files", tags) as run:
             with locked(task, lambda at: say(f"another job is writing {at}; waiting for it")):
                 _describe(config, task, path, len(files))
                 outcome = _score(config, job, task, some)
                 redrock = joined_with_redrock(config, task, files, outcome)
-                paths = _exported(config, task, some) | {"ensemble": str(path)}
+                exports = redrock_exports(config, task, files, redrock)
+                paths = _exported(config, task, some) | {"ensemble": str(path)} | exports.paths
                 metrics = {"files": len(some)} | _metrics(task, outcome)
-                metrics |= _record(job, run, task, outcome) | redrock.metrics()
+                metrics |= _record(job, run, task, outcome) | redrock.metrics() | exports.metrics
+                record_redshifts(config, job, run, task, redrock)
             WorkFolder(config.work).set_latest("scores", task.outputs.scores.path)
             run.metrics(metrics)
+            run.rename(f"infer {metrics['spectra']:,} spectra, {metrics['members']} members")
     finally:
         forget_members()
-    return Summary(
+    summary = Summary(
         "infer",
         "incomplete" if outcome.failed else "done",
         run.id,
         paths,
         metrics,
         failed=outcome.sentences(),
-        notes=_notes(config, task, found, outcome) + redrock.notes(),
+        notes=_notes(config, task, found, outcome) + redrock.notes() + exports.notes,
+    )
+    run.note(_note(summary))
+    return summary
+
+
+def _note(summary: Summary) -> Note:
+    names = ("spectra", "scored", "members", "quasar_share", "vote_entropy_mean",
+             "mutual_info_mean", "files_failed", "forward_passes")  # fmt: skip
+    return Note(
+        f"Scores of {summary.metrics['spectra']:,} spectra by {summary.metrics['members']} "
+        "networks.",
+        {"scores": summary.paths["scores"], "ensemble": summary.paths["ensemble"]},
+        {name: summary.metrics.get(name) for name in names},
+        "figures/per_petal.png",
+        [*summary.notes, *(f"failed: {failure}" for failure in summary.failed[:20])],
+        {"select targets": "qnal stage=query query.n=1000"},
     )
 
 
@@ -111,7 +131,6 @@ def _task(config: Config, files: dict[Path, str], found: EnsembleDescription) ->
         if options.keep_members
         else None,
         _som(config, first.grid),
-        options.qso_qn,
     )
     return ScoreTask(weights, packing, reading, passes, rule, outputs)
 
@@ -187,8 +206,6 @@ def _exported(config: Config, task: ScoreTask, files: list[SpectraFile]) -> dict
         path = scores.path / "_scores.csv"
         write_reference_csv(path, scores, sorted(files), som and som.fingerprint)
         paths["csv"] = str(path)
-    if config.infer.qso_qn:
-        paths["qso_qn"] = str(scores.path / "_qso_qn")
     return paths
 
 
@@ -219,8 +236,11 @@ def _record(job: Job, run: Run, task: ScoreTask, outcome: PoolOutcome) -> dict[s
     if som is not None:
         run.figure(som_of_pool(found, som.load()), job.folder / "som_of_pool.png")
     run.dictionary(uncertainty_by_class(found), "uncertainty.json")
+    metrics = pool_metrics(found)
+    digest = content_digest(outcome.entries)
+    run.input("pool", digest, scores.description().pool, metrics["spectra"], "scoring")
     run.file(scores.path / "_dataset.json")
-    return pool_metrics(found)
+    return metrics
 
 
 def _notes(

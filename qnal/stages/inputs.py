@@ -8,6 +8,7 @@ import numpy as np
 from filelock import FileLock
 
 from qnal.config.schema import Config, DataKind, DesiConfig
+from qnal.ensemble.inspected_set import read_inspected, superseded, without_bad
 from qnal.ensemble.labelled_set import (
     LabelledSet,
     merged,
@@ -19,16 +20,19 @@ from qnal.ensemble.labelled_set import (
 from qnal.errors import ConfigError
 from qnal.files import write_text
 from qnal.fingerprint import fingerprint
+from qnal.labels.label import BadRows
+from qnal.labels.label_table import LabelTable
 from qnal.progress import progress, say
 from qnal.spectra.grid import Grid
 from qnal.spectra.mock import MockConfig, MockSurvey, survey_at, write_survey
 from qnal.spectra.readers.desi import find_coadds
 from qnal.spectra.spectra_file import SpectraFile, paths_of
 from qnal.stages.work_folder import WorkFolder, to_dict
-from qnal.tracking.download import downloaded_ensemble, is_mlflow_uri, store_of
+from qnal.tracking.download import downloaded_ensemble, is_mlflow_uri, resolved, store_of
 
 # Bump this number when the same MockConfig gives another survey, or when a default of it changes.
 MOCK_VERSION = 1
+NEWEST = "latest"  # as the path of an ensemble
 FILE_LIST = "files.json"  # sizes of the survey's files; written last
 
 
@@ -126,7 +130,12 @@ def labelled_set(config: Config, grid: Grid) -> LabelledSet:
             bal_recorded=_bal_recorded(data.desi),
             bad=data.bad,
         )
-        sets.append(one_exposure_each(desi, desi_rng) if data.desi.single_exposure else desi)
+        sets.append(desi)
+    labels = label_table(config)
+    if labels is not None:
+        sets = _with_labels(labels, sets, grid, config)
+    if data.desi.single_exposure and sets:
+        sets = [one_exposure_each(merged(sets), desi_rng)]
     if data.boss.spectra is not None:
         boss = read_boss(
             paths_of(data.boss.spectra, "data.boss.spectra"),
@@ -135,14 +144,48 @@ def labelled_set(config: Config, grid: Grid) -> LabelledSet:
             high_z=high_z,
             bad=data.bad,
         )
-        outnumbers = len(boss) > (len(sets[0]) if sets else 0)
+        outnumbers = len(boss) > sum(map(len, sets))
         sets.append(thinned(boss, data.boss.most, boss_rng) if outnumbers else boss)
     if not sets:
         raise ConfigError(
             "no labelled spectra: set data.desi.spectra and data.desi.truth, or data.boss.spectra "
-            "and data.boss.truth, or choose data=mock."
+            "and data.boss.truth, or data.labels, or choose data=mock."
         )
     return merged(sets)
+
+
+def label_table(config: Config) -> LabelTable | None:
+    """The label table of ``data.labels``; None if it is null.
+
+    Raises:
+        ConfigError: there is no such file.
+    """
+    if config.data.labels is None:
+        return None
+    path = Path(config.data.labels).expanduser().absolute()
+    if not path.is_file():
+        raise ConfigError(
+            f"data.labels={config.data.labels}: there is no such file; it takes the label table "
+            "that stage=label wrote, labels/labels.parquet in its work_dir."
+        )
+    return LabelTable(path)
+
+
+def _with_labels(
+    labels: LabelTable, sets: list[LabelledSet], grid: Grid, config: Config
+) -> list[LabelledSet]:
+    """The labelled set of a label table, and the others without what it supersedes."""
+    inspected = read_inspected(
+        labels.current(),
+        labels.path,
+        grid,
+        high_z=config.ensemble.high_z,
+        use_mask=config.data.use_mask,
+    )
+    both = [*(superseded(others, inspected) for others in sets), inspected]
+    if config.data.bad is BadRows.drop:
+        both = [without_bad(one) for one in both]
+    return [one for one in both if len(one)]
 
 
 def _bal_recorded(desi: DesiConfig) -> list[Path] | bool:
@@ -176,8 +219,28 @@ def ensemble_path(config: Config) -> Path | None:
 
     An ensemble named by an MLflow URI is downloaded into the work folder.
     """
-    value, work = config.ensemble.path, WorkFolder(config.work)
+    return named_ensemble(config.ensemble.path, "ensemble.path", config)
+
+
+def named_ensemble(value: str | None, key: str, config: Config) -> Path | None:
+    """The ensemble that the value of a key names.
+
+    Args:
+        value: a folder or file, an MLflow URI, or ``latest`` or None for the newest one.
+        key: the key, for messages.
+        config: the work folder and the store.
+
+    Raises:
+        ConfigError: there is nothing at the path, or no newest one though ``latest`` was asked for.
+        InputError: the store does not have it.
+    """
+    work = WorkFolder(config.work)
     if value is None or not is_mlflow_uri(value):
-        return work.given_or_latest(value, "ensemble.path", "ensemble")
+        found = work.given_or_latest(None if value == NEWEST else value, key, "ensemble")
+        if found is None and value == NEWEST:
+            raise ConfigError(f"{key}=latest: no ensemble was trained in {config.work_dir} yet.")
+        return found
+    store = store_of(config.tracking, config.work)
+    value = resolved(value, store)
     to = work.folder_for("downloads", fingerprint({"uri": value}))
-    return downloaded_ensemble(value, store_of(config.tracking, config.work), to)
+    return downloaded_ensemble(value, store, to)

@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from qnal.config.schema import Config
+from qnal.config.schema import Config, Stage
 from qnal.errors import ConfigError, InputError
 from qnal.inspection.inspect_task import InspectOptions, Pages, make_pages
 from qnal.inspection.page import page_size
@@ -13,8 +13,8 @@ from qnal.progress import progress, say
 from qnal.scores.dataset import ScoresFolder
 from qnal.spectra.spectra_file import common_folder, paths_of
 from qnal.stages import Job
-from qnal.stages.work_folder import LATEST, WorkFolder, to_dict
-from qnal.summary import Summary
+from qnal.stages.work_folder import LATEST, WorkFolder
+from qnal.summary import Number, Summary
 
 
 def inspect(config: Config, job: Job) -> Summary:
@@ -38,11 +38,10 @@ def inspect(config: Config, job: Job) -> Summary:
         scores=source.scores,
         predictions=config.work / "predictions",
     )
-    with job.recorder.run("inspect", job.parent, {"qnal.stage": "inspect"}) as run:
-        run.config(to_dict(config))
+    with job.run(config, Stage.inspect, f"inspect {len(selection.rows):,} targets") as run:
         with progress("inspection page", len(selection.rows)) as advance:
             pages = make_pages(selection, options, job.folder, advance)
-        metrics = {
+        metrics: dict[str, Number] = {
             "spectra": pages.spectra,
             "pages": len(pages.paths),
             "page_megabytes": round(max(map(page_size, pages.paths)), 1),

@@ -2,11 +2,10 @@
 
 from dataclasses import replace
 
-from qnal.config.schema import Config
+from qnal.config.schema import Config, Stage
 from qnal.spectra.mock import MockConfig
 from qnal.stages import Job
 from qnal.stages.inputs import mock_survey
-from qnal.stages.work_folder import to_dict
 from qnal.summary import Summary
 
 
@@ -17,8 +16,8 @@ def mock(config: Config, job: Job) -> Summary:
     """
     survey_config = config.data.mock or MockConfig(seed=config.seed)
     config = replace(config, data=replace(config.data, mock=survey_config))
-    with job.recorder.run("mock", job.parent, {"qnal.stage": "mock"}) as run:
-        run.config(to_dict(config))
+    spectra = survey_config.labelled + survey_config.boss + survey_config.pool
+    with job.run(config, Stage.mock, f"mock survey, {spectra:,} spectra") as run:
         survey, written = mock_survey(config)
         summary = Summary("mock", mlflow_run_id=run.id)
         summary.paths = {name: str(path) for name, path in vars(survey).items()}

@@ -5,10 +5,11 @@ from dataclasses import replace
 from qnal.config.schema import Config, Stage
 from qnal.stages import Job, stage_function
 from qnal.stages.inputs import with_survey
-from qnal.stages.work_folder import to_dict
-from qnal.summary import Summary
+from qnal.summary import DETAILS, Summary
+from qnal.tracking import Note
 
 STAGES = (Stage.train, Stage.som, Stage.infer, Stage.query)
+HEADLINE = ("oob_completeness", "oob_purity", "spectra", "quasar_share", "selected")
 
 
 def pipeline(config: Config, job: Job) -> Summary:
@@ -17,15 +18,24 @@ def pipeline(config: Config, job: Job) -> Summary:
     The summary of each stage is written to ``summary/STAGE.json`` in the run folder.
     """
     config = with_survey(config)
-    with job.recorder.run("pipeline", job.parent, {"qnal.stage": "pipeline"}) as run:
-        run.config(to_dict(config))
+    name = f"pipeline: {config.ensemble.n} × QuasarNET-{config.network.layers}"
+    with job.run(config, Stage.pipeline, f"{name}, {config.query.n:,} targets") as run:
         total = Summary("pipeline", mlflow_run_id=run.id)
         for stage in STAGES:
             part = stage_function(stage)(config, replace(job, parent=run))
             part.write(job.folder / "summary" / f"{stage.value}.json")
             total.absorb(part)
             config = _with_results(config, part)
-        run.metrics(total.metrics)
+        # The runs of the stages have the details.
+        run.metrics({k: v for k, v in total.metrics.items() if not k.startswith(DETAILS)})
+    run.note(
+        Note(
+            "Training, SOM, scoring and query, one after the other; see the child runs.",
+            total.paths,
+            {name: total.metrics.get(name) for name in HEADLINE},
+            remarks=[*total.notes, *(f"failed: {failure}" for failure in total.failed[:20])],
+        )
+    )
     return total
 
 

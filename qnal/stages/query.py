@@ -5,21 +5,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from qnal.config.schema import Config
+from qnal.config.schema import Config, Stage
 from qnal.errors import ConfigError, QnalError
 from qnal.progress import say
 from qnal.query.figures import funnel, utility_histogram
 from qnal.query.gallery import gallery, read_selected
 from qnal.query.options import QueryOptions
+from qnal.query.pick_figures import pick_figures
 from qnal.query.select import select
 from qnal.query.selection import Selection
+from qnal.query.selection_files import write_prospect
 from qnal.scores.dataset import ScoresFolder
+from qnal.som.som import SelfOrganizingMap
 from qnal.spectra.grid import named_grid
-from qnal.spectra.spectra_file import paths_of
+from qnal.spectra.spectra_file import common_folder, paths_of
 from qnal.stages import Job
-from qnal.stages.work_folder import LATEST, WorkFolder, to_dict
+from qnal.stages.work_folder import LATEST, WorkFolder
 from qnal.summary import Summary
-from qnal.tracking import Run
+from qnal.tracking import Note, Run
 
 GALLERY = 6  # spectra in the gallery
 
@@ -33,11 +36,23 @@ def query(config: Config, job: Job) -> Summary:
             "scores dataset or a table, or run stage=infer first."
         )
     scores = _Scores.at(path, config)
-    with job.recorder.run("query", job.parent, {"qnal.stage": "query"}) as run:
-        run.config(to_dict(config))
-        selection = select(scores.parts, _options(config), scores.bmu, scores.cells)
+    strategy = type(config.query.created_strategy()).__name__
+    name = f"query {config.query.n:,} by {strategy} from {path.name}"
+    with job.run(config, Stage.query, name, {"qnal.scores": path.name}) as run:
+        run.params({"scores": path})
+        run.input("scores", path.name, path, None, "query")
+        prototypes = None if scores.som is None else scores.som.weights
+        selection = select(
+            scores.parts, _options(config), scores.bmu, scores.cells, prototypes, scores.members
+        )
         notes = [*scores.notes, *selection.notes]
-        targets, table = selection.write(job.folder)
+        pool = None if scores.pool is None else common_folder(paths_of(scores.pool, "data.pool"))
+        where = {"scores": str(path), "pool": None if pool is None else str(pool)}
+        targets, table = selection.write(job.folder, where)
+        more = {name: str(table.with_suffix(f".{name}")) for name in ("fits", "parquet", "json")}
+        paths = {f"selection_{name}": file for name, file in more.items()}
+        if pool and (command := write_prospect(job.folder, selection.table, pool, targets)):
+            paths["prospect"] = str(command)
         metrics = {
             "selected": len(selection),
             "cut": selection.cut,
@@ -49,18 +64,35 @@ def query(config: Config, job: Job) -> Summary:
         run.dictionary({"funnel": selection.funnel, "notes": notes}, "funnel.json")
         run.file(targets)
         run.file(table)
+        for file in paths.values():
+            run.file(Path(file))
         run.figure(utility_histogram(selection), job.folder / "utility.png")
         run.figure(funnel(selection), job.folder / "funnel.png")
+        if selection.pool is not None:
+            shape = None if scores.som is None else scores.som.shape
+            for name, figure in pick_figures(selection, selection.pool, shape).items():
+                run.figure(figure, job.folder / name)
         _record_gallery(selection, scores, config, job, run)
         WorkFolder(config.work).set_latest("selection", table)
-    return Summary(
+    summary = Summary(
         "query",
         mlflow_run_id=run.id,
-        paths={"selection": str(table), "targetids": str(targets), "scores": str(path)},
+        paths={"selection": str(table), "targetids": str(targets), "scores": str(path)} | paths,
         metrics=metrics,
         funnel=selection.funnel,
         notes=notes,
     )
+    run.note(
+        Note(
+            f"{len(selection):,} targets selected by {strategy}.",
+            {"scores": str(path), "selection": str(table)},
+            dict(selection.funnel) | metrics,
+            "figures/funnel.png",
+            notes,
+            {"inspect them": f"prospect_pages --target_list {targets.name} …"},
+        )
+    )
+    return summary
 
 
 def _options(config: Config) -> QueryOptions:
@@ -73,8 +105,12 @@ def _options(config: Config) -> QueryOptions:
         som_percentile=settings.som_percentile,
         som_counts=settings.som_counts,
         max_outlier=settings.max_outlier,
+        redrock=settings.redrock,
         camera=settings.camera,
         exclude=paths_of(settings.exclude, "query.exclude"),
+        labels=WorkFolder(config.work).given_or_latest(settings.labels, "query.labels", "labels"),
+        distributions=True,
+        steps=settings.created_filters(),
         bad_cameras=paths_of(settings.bad_cameras, "query.bad_cameras"),
         memory_limit=settings.memory_limit,
         temp_dir=None if settings.temp_dir is None else Path(settings.temp_dir).expanduser(),
@@ -90,6 +126,8 @@ class _Scores:
         bmu: folder of their BMUs; None where there are none beside the scores.
         cells: number of cells of the SOM; None if there is no SOM.
         notes: sentences for the user.
+        som: the SOM of the BMUs, if it is at hand.
+        members: number of members of the ensemble, if known.
         pool, grid: of the spectra; None for a table.
     """
 
@@ -97,6 +135,8 @@ class _Scores:
     bmu: Path | None
     cells: int | None
     notes: list[str]
+    som: SelfOrganizingMap | None = None
+    members: int | None = None
     pool: Any = None
     grid: str | None = None
 
@@ -115,9 +155,30 @@ class _Scores:
             folder.bmus(som.fingerprint) if som else None,
             som.cells if som else None,
             [missing] if scored < files else [],
+            _som(config, som.fingerprint) if som else None,
+            len(description.checksums),
             description.pool,
             description.grid,
         )
+
+
+def _som(config: Config, fingerprint: str) -> SelfOrganizingMap | None:
+    """The SOM that BMUs are of: ``som.path`` or the latest one, if it has the fingerprint."""
+    work = WorkFolder(config.work)
+    given = None if config.som.path is None else Path(config.som.path).expanduser().absolute()
+    rows, columns = config.som.shape
+    for path in (given, work.latest("som")):
+        if path is None or not path.exists():
+            continue
+        described = (path / "som.json").exists()
+        form = ((rows, columns), (config.som.wrap, config.som.wrap))
+        try:
+            som = SelfOrganizingMap.load(path) if described else SelfOrganizingMap.load(path, *form)
+        except QnalError:
+            continue
+        if som.fingerprint == fingerprint:
+            return som
+    return None
 
 
 def _record_gallery(

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qnal.config.schema import Config, SomBackend
+from qnal.config.schema import Config, SomBackend, Stage
 from qnal.ensemble.folder import EnsembleFolder
 from qnal.errors import InputError, QnalError
 from qnal.fingerprint import fingerprint
@@ -21,8 +21,9 @@ from qnal.spectra.grid import Grid, named_grid
 from qnal.spectra.readers.desi import find_coadds
 from qnal.stages import Job
 from qnal.stages.inputs import ensemble_path, labelled_set, pool, with_survey
-from qnal.stages.work_folder import WorkFolder, to_dict
+from qnal.stages.work_folder import WorkFolder
 from qnal.summary import Number, Summary
+from qnal.tracking import Note
 
 FILES = ("weights.npy", "loss.npy", "cell_statistics.npz", "som.json")
 FIT_VERSION = 2  # bump this number when the same settings give another SOM
@@ -38,8 +39,9 @@ def som(config: Config, job: Job) -> Summary:
     versions = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
     folder = WorkFolder(config.work).folder_for("soms", som_fingerprint(config, grid, versions))
     failed: list[str] = []
-    with job.recorder.run("som", job.parent, {"qnal.stage": "som"}) as run:
-        run.config(to_dict(config))
+    rows, columns = config.som.shape
+    name = f"SOM {rows} × {columns}, {len(files):,} files"
+    with job.run(config, Stage.som, name) as run:
         if (folder / "som.json").exists():
             say(f"using the SOM fitted before, {folder}")
             fitted = SelfOrganizingMap.load(folder)
@@ -61,10 +63,26 @@ def som(config: Config, job: Job) -> Summary:
         run.curves({"quantization_error_by_pass": [float(v) for v in fitted.loss]})
         for name, figure in som_figures(fitted, grid.wave, _labelled(config, grid)).items():
             run.figure(figure, job.folder / name)
+        run.input(
+            "pool", fingerprint({"files": versions}), str(config.som.spectra or config.data.pool),
+            metrics.get("som_spectra"), "som",
+        )  # fmt: skip
         for name in FILES:
             run.file(folder / name, "som")
     status = "incomplete" if failed else "done"
-    return Summary("som", status, run.id, {"som": str(folder)}, metrics, failed=failed)
+    summary = Summary("som", status, run.id, {"som": str(folder)}, metrics, failed=failed)
+    run.note(
+        Note(
+            f"A self-organising map of {rows} × {columns} cells, fitted to spectra of "
+            f"{len(files):,} files; the query uses it to reject rare spectra.",
+            {"SOM": str(folder)},
+            metrics,
+            "figures/som.png",
+            failed,
+            {"score the pool": "qnal stage=infer"},
+        )
+    )
+    return summary
 
 
 def som_grid(config: Config) -> Grid:

@@ -3,7 +3,7 @@
 from functools import partial
 from pathlib import Path
 
-from qnal.config.schema import Config
+from qnal.config.schema import Config, Stage
 from qnal.ensemble.description import EnsembleDescription
 from qnal.ensemble.evaluation.evaluate_task import evaluate_ensemble
 from qnal.ensemble.folder import EnsembleFolder
@@ -11,13 +11,18 @@ from qnal.ensemble.labelled_set import BAL_NEEDED, LabelledSet
 from qnal.ensemble.member_record import MemberRecord
 from qnal.ensemble.train_task import TrainTask, train_members
 from qnal.errors import ConfigError
+from qnal.labels.label_table import sampling_design
 from qnal.progress import progress, say
-from qnal.stages import Job
-from qnal.stages.inputs import labelled_set, with_survey
+from qnal.stages import Job, training_runs
+from qnal.stages.inputs import NEWEST, label_table, labelled_set, with_survey
 from qnal.stages.member_recipe import member_recipe
 from qnal.stages.training_runs import TrainingRuns
-from qnal.stages.work_folder import WorkFolder, to_dict
+from qnal.stages.work_folder import WorkFolder
 from qnal.summary import Summary
+from qnal.tracking.download import is_mlflow_uri
+from qnal.tracking.model_registry import register
+
+EXAMPLES = 2  # spectra in the input example of the registered model
 
 
 def train(config: Config, job: Job) -> Summary:
@@ -27,30 +32,44 @@ def train(config: Config, job: Job) -> Summary:
     labelled = labelled_set(config, recipe.structure.grid)
     description = EnsembleDescription.of(recipe, labelled)
     folder = _folder(config, description.fingerprint)
-    with job.recorder.run("train", job.parent, {"qnal.stage": "train"}) as run:
-        run.config(to_dict(config))
+    tags = {"qnal.ensemble": description.fingerprint}
+    with job.run(config, Stage.train, training_runs.run_name(config, description), tags) as run:
+        training_runs.record_input(run, config, description)
         folder.start(description, labelled.table)
-        runs = TrainingRuns(run, folder, {"qnal.ensemble": description.fingerprint})
+        runs = TrainingRuns(run, folder, tags)
         set_folder = WorkFolder(config.work).folder_for("labelled", description.training_set)
         task = TrainTask(recipe, set_folder, folder)
         failed = _train_missing(task, labelled, config.ensemble.n, job, runs)
         WorkFolder(config.work).set_latest("ensemble", folder.path)
-        report = evaluate_ensemble(folder, description, labelled, config.ensemble.n)
+        labels = label_table(config)
+        design = None if labels is None else sampling_design(labels.history())
+        report = evaluate_ensemble(folder, description, labelled, config.ensemble.n, design)
         runs.report(report, job.folder)
+        register(run, folder, config.ensemble.n, labelled.x[:EXAMPLES])
     status = "incomplete" if failed else "done"
     paths = {"ensemble": str(folder.path)}
     summary = Summary("train", status, run.id, paths, report.metrics, failed=failed)
+    if report.control is not None:
+        summary.notes += report.control.sentences
     if report.fit.why_not:
         summary.notes.append(f"Probabilities are not calibrated: {report.fit.why_not}.")
     if config.lines.bal and not description.bal_trained:
         summary.notes.append(
-            f"The BAL head is untrained, and C_BAL will be null: training it takes {BAL_NEEDED} "
+            f"The BAL head is not trained, and C_BAL will be null: training it takes {BAL_NEEDED} "
             f"quasars with and {BAL_NEEDED} without BALs."
         )
+    run.note(training_runs.note(summary, config, description))
     return summary
 
 
 def _folder(config: Config, name: str) -> EnsembleFolder:
+    if config.ensemble.path is not None and (
+        is_mlflow_uri(config.ensemble.path) or config.ensemble.path == NEWEST
+    ):
+        raise ConfigError(
+            f"ensemble.path={config.ensemble.path} cannot be trained; stage=train takes the path "
+            "of a folder, or null."
+        )
     if config.ensemble.path is None:
         return EnsembleFolder(WorkFolder(config.work).folder_for("ensembles", name))
     folder = EnsembleFolder(Path(config.ensemble.path).expanduser().absolute())

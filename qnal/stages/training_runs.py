@@ -1,15 +1,26 @@
-"""Tracking of ``stage=train``: one child run per member, and the report of the ensemble."""
+"""Tracking of ``stage=train``: its run, one child run per member, and the ensemble's report."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
+
+from qnal.config.schema import Config
+from qnal.ensemble.description import EnsembleDescription
+from qnal.ensemble.evaluation.figures import member_spread
 from qnal.ensemble.evaluation.report import Report
 from qnal.ensemble.folder import EnsembleFolder
 from qnal.ensemble.member_record import MemberRecord
 from qnal.files import written_aside
-from qnal.summary import prefixed
-from qnal.tracking import Run
+from qnal.stages.work_folder import NAME_LENGTH
+from qnal.summary import Summary, prefixed
+from qnal.tracking import Note, Run
+
+# Metrics of the note, and those whose spread over the members is recorded.
+HEADLINE = ("completeness", "purity", "completeness_z", "purity_z", "z_nmad", "calibrated_ece")
+SPREAD = ("loss", "oob_completeness", "oob_purity")
 
 
 @dataclass(frozen=True)
@@ -31,6 +42,7 @@ class TrainingRuns:
         self.run.recorder.adopt(self.run, self.tags)
         if self.run.id:
             tags = self.tags | {"qnal.stage": "member"}
+            self.run.recorder.remove_unfinished(tags)
             recorded = self.run.recorder.tagged(tags, "qnal.member")
             for record in records:
                 if str(record.member) not in recorded:
@@ -53,13 +65,71 @@ class TrainingRuns:
 
     def report(self, report: Report, job_folder: Path) -> None:
         """Write the tables and figures of a report into the job's folder, and record them."""
-        self.run.metrics(report.metrics)
+        self.run.metrics(report.metrics | spread(report.tables["members.csv"]))
         for name, values in report.by_size.items():
-            self.run.series(f"oob_by_size_{name}", values)
+            self.run.series(f"oob_by_size/{name}", values)
         for name, table in report.tables.items():
             with written_aside(job_folder / name) as scratch:
                 table.to_csv(scratch, index=False)
             self.run.file(job_folder / name, "tables")
         for name, draw in report.figures.items():
             self.run.figure(draw(), job_folder / name)
+        self.run.figure(member_spread(report.tables["members.csv"]), job_folder / "members.png")
         self.run.file(self.folder.path / "ensemble.json")
+
+
+def run_name(config: Config, description: EnsembleDescription) -> str:
+    """Name of the run, such as ``train 100 × QuasarNET-4, 2,483 labels``."""
+    network = f"{config.ensemble.n} × QuasarNET-{config.network.layers}"
+    return f"train {network}, {description.training_spectra or 0:,} labels"
+
+
+def record_input(run: Run, config: Config, description: EnsembleDescription) -> None:
+    """Record the labelled set."""
+    sources = (config.data.desi, config.data.boss)
+    paths = [p for s in sources for value in (s.spectra, s.truth) for p in _listed(value)]
+    run.input(
+        "labelled spectra",
+        description.training_set,
+        paths,
+        description.training_spectra,
+        "training",
+    )
+
+
+def _listed(value: Any) -> list[str]:
+    if value is None:
+        return []
+    return [str(v) for v in value] if isinstance(value, list | tuple) else [str(value)]
+
+
+def spread(members: pd.DataFrame) -> dict[str, float]:
+    """Smallest, median and largest value of each metric over the members."""
+    found = {}
+    for name in SPREAD:
+        values = members[name].dropna().astype(float) if name in members else pd.Series(dtype=float)
+        if len(values):
+            for which in ("min", "median", "max"):
+                found[f"members/{name.removeprefix('oob_')}_{which}"] = float(
+                    getattr(values, which)()
+                )
+    return found
+
+
+def note(summary: Summary, config: Config, description: EnsembleDescription) -> Note:
+    """What was trained, on what, and how good it is out of bag."""
+    classes = ", ".join(f"{count:,} {name}" for name, count in description.classes.items())
+    return Note(
+        f"An ensemble of {summary.metrics['members']} QuasarNET networks with "
+        f"{config.network.layers} convolutional layers, evaluated on labelled spectra that were "
+        "out of bag.",
+        {
+            "ensemble": description.fingerprint[:NAME_LENGTH],
+            "labels": f"{description.training_spectra:,} spectra: {classes}",
+            "folder": summary.paths["ensemble"],
+        },
+        {name: summary.metrics.get(f"oob_{name}") for name in HEADLINE},
+        "figures/completeness_purity.png",
+        [*summary.notes, *(f"failed: {failure}" for failure in summary.failed)],
+        {"score a pool": "qnal stage=infer data.pool=FOLDER"},
+    )

@@ -9,9 +9,11 @@
       soms/FINGERPRINT/         SOM
       scores/FINGERPRINT/       scores dataset
       predictions/FINGERPRINT/  prediction cache
+      rounds/FINGERPRINT/       round of a simulated loop
       downloads/FINGERPRINT/    ensemble named by an MLflow URI
+      labels/labels.parquet     label table
       runs/STAGE/TIME/          summary, figures and tables of one job
-      latest.json               the newest ensemble, SOM, scores dataset and selection
+      latest.json               the newest ensemble, SOM, scores, selection and label table
       mlflow.db                 MLflow store
 
 A result is named by the fingerprint of what it was made from, so that a stage finds finished work

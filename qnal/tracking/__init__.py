@@ -5,7 +5,8 @@ mix. If the store fails, a warning is printed once, the job continues, and the r
 recorded.
 """
 
+from qnal.tracking.note import Note
 from qnal.tracking.recorder import Recorder, open_recorder
 from qnal.tracking.run import Run, flattened, save_figure
 
-__all__ = ["Recorder", "Run", "flattened", "open_recorder", "save_figure"]
+__all__ = ["Note", "Recorder", "Run", "flattened", "open_recorder", "save_figure"]

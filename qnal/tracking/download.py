@@ -46,25 +46,69 @@ def downloaded_ensemble(uri: str, store: str | None = None, to: Path | None = No
     try:
         # A run has no artifact path of its own; "." is all of its artifacts.
         whole = uri.startswith("runs:/") and uri.removeprefix("runs:/").strip("/").count("/") == 0
+        location = f"{uri.rstrip('/')}/." if whole else _location(uri, store)
         path = Path(
             download_artifacts(
-                artifact_uri=f"{uri.rstrip('/')}/." if whole else uri,
+                artifact_uri=location,
                 dst_path=None if to is None else str(to),
                 tracking_uri=store,
             )
         )
+    except InputError:
+        raise
     except Exception as error:  # stores raise anything
-        reason = str(error).strip().splitlines()[:1] or [repr(error)]
-        raise InputError(
-            f"{uri}: MLflow has no such artifact ({reason[0].rstrip('.')})."
-        ) from error
+        raise InputError(_missing(uri, error)) from error
     if path.name == MANIFEST:
         path = path.parent
-    found = sorted(path.rglob(MANIFEST)) if path.is_dir() else []
+    found = sorted(path.rglob(MANIFEST), key=_lacks_members) if path.is_dir() else []
     if not found:
         return path
     _fetch_weights(found[0], uri, store)
     return found[0].parent
+
+
+def resolved(uri: str, store: str | None) -> str:
+    """A model URI with the version that its alias stands for; other URIs as they are.
+
+    Raises:
+        InputError: there is no such model or alias.
+    """
+    name, at, alias = uri.removeprefix("models:/").partition("@")
+    if not (uri.startswith("models:/") and at):
+        return uri
+    from mlflow import MlflowClient
+
+    try:
+        number = MlflowClient(store).get_model_version_by_alias(name, alias).version
+    except Exception as error:  # stores raise anything
+        raise InputError(_missing(uri, error)) from error
+    return f"models:/{name}/{number}"
+
+
+def _location(uri: str, store: str | None) -> str:
+    """Where a version of a registered model lies; other URIs as they are.
+
+    MLflow itself would look for a model in the registry of the environment, not in the store.
+    """
+    name, slash, number = resolved(uri, store).removeprefix("models:/").partition("/")
+    if store is None or not uri.startswith("models:/") or not slash:
+        return uri
+    from mlflow import MlflowClient
+
+    client = MlflowClient(store)
+    if number == "latest":
+        number = max((v.version for v in client.search_model_versions(f"name = '{name}'")), key=int)
+    return str(client.get_model_version_download_uri(name, number))
+
+
+def _missing(uri: str, error: Exception) -> str:
+    reason = str(error).strip().splitlines()[:1] or [repr(error)]
+    return f"{uri}: MLflow has no such artifact ({reason[0].rstrip('.')})."
+
+
+def _lacks_members(manifest: Path) -> tuple[bool, Path]:
+    """Sort key that puts ensembles with their weights before those without."""
+    return not (manifest.parent / "members").is_dir(), manifest
 
 
 def _fetch_weights(manifest: Path, uri: str, store: str | None) -> None:

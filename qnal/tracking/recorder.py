@@ -14,12 +14,17 @@ from qnal.config.schema import TrackingConfig, TrackingKind
 from qnal.errors import ConfigError
 from qnal.job_lock import is_held
 from qnal.progress import say
+from qnal.tracking.moved_store import ARTIFACTS, follow
 from qnal.tracking.run import Run
+from qnal.tracking.source import source_tags
 
-LOCK_TAG = "qnal.lock"
+LOCK_TAG = "mlflow.qnal.lock"  # the UI does not show tags that begin with "mlflow."
 PARENT_TAG = "mlflow.parentRunId"
 REASON_LENGTH = 160  # characters of an error of the store that are printed
 PAGE = 1000  # runs per request
+EXPERIMENT = "qnal"  # name of the experiment, if nothing else names one
+SQLITE = "sqlite:///"
+SQLITE_TIMEOUT = 60  # seconds that a job waits while others write to the database
 
 
 @dataclass
@@ -32,6 +37,7 @@ class Recorder:
         uri: tracking URI of the store.
         lock: a file that is locked while this job runs; runs are tagged with it.
         failed: whether the store has failed; nothing is recorded from then on.
+        failure: the sentence that says so.
     """
 
     client: Any = None
@@ -39,13 +45,13 @@ class Recorder:
     uri: str | None = None
     lock: Path | None = None
     failed: bool = field(default=False, init=False)
+    failure: str | None = field(default=None, init=False)
 
     def how_to_look(self) -> str | None:
         """The command or address that shows the runs; None if they were not all recorded."""
         if self.uri is None or self.failed:
             return None
-        is_server = self.uri.startswith(("http:", "https:"))
-        return self.uri if is_server else f"mlflow ui --backend-store-uri {self.uri}"
+        return self.uri if _is_server(self.uri) else f"mlflow ui --backend-store-uri {self.uri}"
 
     def call(self, method: str, *args: Any, **kwargs: Any) -> Any:
         """Call a method of the client; returns None without one or after a failure."""
@@ -63,10 +69,11 @@ class Recorder:
         reason = _first_line(error)
         if len(reason) > REASON_LENGTH:
             reason = f"{reason[:REASON_LENGTH]}…"
-        say(
-            f"warning: cannot write to the MLflow store {self.uri} ({reason}); continuing without "
-            "tracking."
+        self.failure = (
+            f"cannot write to the MLflow store {self.uri} ({reason}); continuing without tracking. "
+            "The same command records what is missing when the store can be reached."
         )
+        say(f"warning: {self.failure}")
 
     @contextmanager
     def run(
@@ -74,6 +81,8 @@ class Recorder:
     ) -> Iterator[Run]:
         """A run that ends as FINISHED; as KILLED after Ctrl-C, or FAILED if the block raises."""
         all_tags = {"mlflow.runName": name, LOCK_TAG: str(self.lock), **(tags or {})}
+        if self.client is not None:
+            all_tags = source_tags() | all_tags
         if parent is not None and parent.id:
             all_tags[PARENT_TAG] = parent.id
         created = self.call("create_run", self.experiment, tags=all_tags)
@@ -93,9 +102,20 @@ class Recorder:
         """End the runs of jobs that were killed; MLflow would show them as running forever."""
         for run in self._search("attributes.status = 'RUNNING'"):
             lock = Path(run.data.tags.get(LOCK_TAG, ""))
+            if self.lock is not None and self._is_in_work_folder():
+                lock = self.lock.parent / lock.name  # the work folder may have been moved
             # A lock in a folder that does not exist here belongs to a job on another machine.
             if lock.name and lock.parent.is_dir() and not is_held(lock):
                 self.call("set_terminated", run.info.run_id, "KILLED")
+
+    def _is_in_work_folder(self) -> bool:
+        return self.lock is not None and self.uri == default_store(self.lock.parents[1])
+
+    def remove_unfinished(self, tags: Mapping[str, str]) -> None:
+        """Delete runs with these tags that were interrupted, before they are recorded again."""
+        for run in self._search(_having(tags)):
+            if run.info.status in {"KILLED", "FAILED"}:
+                self.call("delete_run", run.info.run_id)
 
     def adopt(self, run: Run, tags: Mapping[str, str]) -> None:
         """Make finished runs with these tags children of ``run`` if their parent was killed."""
@@ -131,11 +151,17 @@ class Recorder:
                 return found
 
 
+def default_store(work: Path) -> str:
+    """URI of the database in a work folder."""
+    return f"{SQLITE}{work / 'mlflow.db'}"
+
+
 def open_recorder(config: TrackingConfig, work: Path, lock: Path | None = None) -> Recorder:
     """Open the store that the configuration names.
 
     ``sqlite`` is a database in the work folder, or the store of MLFLOW_TRACKING_URI if that is set;
-    ``server`` is the store of ``tracking.uri`` or that variable; ``none`` records nothing.
+    ``server`` is the store of ``tracking.uri`` or that variable; ``none`` records nothing. The
+    experiment is ``tracking.experiment``, or MLFLOW_EXPERIMENT_NAME, or "qnal".
 
     Args:
         config: the section ``tracking``.
@@ -152,25 +178,48 @@ def open_recorder(config: TrackingConfig, work: Path, lock: Path | None = None) 
         raise ConfigError(
             "tracking=server needs tracking.uri=http://… or the variable MLFLOW_TRACKING_URI."
         )
-    artifacts = None
-    if not uri:
-        uri, artifacts = f"sqlite:///{work / 'mlflow.db'}", (work / "mlartifacts").as_uri()
+    uri = uri or default_store(work)
+    name = config.experiment or os.environ.get("MLFLOW_EXPERIMENT_NAME") or EXPERIMENT
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
     recorder = Recorder(uri=uri, lock=lock)
     work.mkdir(parents=True, exist_ok=True)
+    database = _database(uri)
+    folder = work if database is None else database.parent
     # MLflow fails if several processes create the same database.
-    with _without_log_messages(), FileLock(work / ".mlflow.lock"):
-        from mlflow import MlflowClient
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with without_log_messages(), FileLock(folder / ".mlflow.lock"):
+            from mlflow import MlflowClient
 
-        try:
-            recorder.client = MlflowClient(uri)
-            recorder.experiment = _experiment(recorder.client, config.experiment, artifacts)
-        except Exception as error:  # stores raise anything
-            recorder.fail(error)
-        if lock is not None:
-            recorder.close_dead_runs()
+            if database is not None:
+                follow(database)
+            recorder.client = MlflowClient(_patient(uri))
+            artifacts = None if _is_server(uri) else (folder / ARTIFACTS).as_uri()
+            recorder.experiment = _experiment(recorder.client, name, artifacts)
+            if lock is not None:
+                recorder.close_dead_runs()
+    except Exception as error:  # stores raise anything
+        recorder.fail(error)
     return recorder
+
+
+def _is_server(uri: str) -> bool:
+    """Whether a store knows itself where to put artifacts."""
+    return uri.startswith(("http:", "https:", "databricks"))
+
+
+def _database(uri: str) -> Path | None:
+    """The file of an sqlite store; None for other stores."""
+    if not uri.startswith(SQLITE):
+        return None
+    return Path(uri.removeprefix(SQLITE).partition("?")[0]).absolute()
+
+
+def _patient(uri: str) -> str:
+    """The URI of a store that waits while other processes write to it."""
+    return f"{uri}?timeout={SQLITE_TIMEOUT}" if uri.startswith(SQLITE) and "?" not in uri else uri
 
 
 def _experiment(client: Any, name: str, artifacts: str | None) -> str:
@@ -190,8 +239,8 @@ def _first_line(error: Exception) -> str:
 
 
 @contextmanager
-def _without_log_messages() -> Iterator[None]:
-    """Suppress the store's log messages when it starts; its errors are raised all the same."""
+def without_log_messages() -> Iterator[None]:
+    """Suppress log messages of MLflow; its errors are raised all the same."""
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)  # MLflow also logs each retry of a connection
     try:

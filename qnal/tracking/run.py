@@ -2,10 +2,14 @@
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from qnal.tracking.metric_names import grouped
+from qnal.tracking.note import Note
+from qnal.tracking.params import params
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -15,6 +19,8 @@ if TYPE_CHECKING:
 PARAM_LIMIT = 6000  # MLflow's limit for the characters of a param
 BATCH_METRICS, BATCH_PARAMS = 1000, 100  # MLflow's limits for one request
 FIGURE_DPI = 150
+DIGEST_LENGTH = 36  # MLflow's limit
+NOTE_TAG = "mlflow.note.content"
 
 
 @dataclass(frozen=True)
@@ -29,18 +35,73 @@ class Run:
     recorder: "Recorder"
     id: str | None
 
-    def config(self, config: Mapping[str, Any]) -> None:
-        """Log the configuration as params with dotted names and as ``config.yaml``."""
-        from mlflow.entities import Param
+    def config(
+        self, config: Mapping[str, Any], stage: str | None = None, overrides: Iterable[str] = ()
+    ) -> None:
+        """Log the configuration as ``config.yaml``, and the keys that matter as params.
 
-        params = [Param(k, str(v)[:PARAM_LIMIT]) for k, v in flattened(config).items()]
-        for i in range(0, len(params), BATCH_PARAMS):
-            self._call("log_batch", params=params[i : i + BATCH_PARAMS])
+        Args:
+            config: the whole configuration.
+            stage: name of the stage; None: all keys are params.
+            overrides: what the user set, as ``KEY=VALUE``.
+        """
+        flat = flattened(config)
+        self.params(flat if stage is None else params(stage, flat, overrides))
         self.dictionary(config, "config.yaml")
 
+    def params(self, values: Mapping[str, Any]) -> None:
+        """Log values that describe what the run did."""
+        if self.id is None:
+            return
+        from mlflow.entities import Param
+
+        entries = [Param(k, str(v)[:PARAM_LIMIT]) for k, v in values.items()]
+        for i in range(0, len(entries), BATCH_PARAMS):
+            self._call("log_batch", params=entries[i : i + BATCH_PARAMS])
+
+    def input(self, name: str, digest: str, source: Any, rows: float | None, context: str) -> None:
+        """Log a data set that the run read.
+
+        Args:
+            name: what it is.
+            digest: fingerprint of its content.
+            source: its path or paths.
+            rows: number of spectra, or None if unknown.
+            context: what it is used for, such as ``training``.
+        """
+        if self.id is None:
+            return
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        where = [str(s) for s in source] if isinstance(source, list | tuple) else str(source)
+        dataset = Dataset(
+            name,
+            digest[:DIGEST_LENGTH],
+            "local",
+            json.dumps({"uri": where}),
+            profile=json.dumps({"num_rows": rows}),
+        )
+        tags = [InputTag("mlflow.data.context", context)]
+        self._call("log_inputs", datasets=[DatasetInput(dataset, tags)])
+
+    def rename(self, name: str) -> None:
+        """Give the run another name."""
+        self._call("update_run", name=name)
+
+    def tags(self, tags: Mapping[str, str]) -> None:
+        """Add tags."""
+        for name, value in tags.items():
+            self._call("set_tag", name, value)
+
+    def note(self, note: Note) -> None:
+        """Describe the run in Markdown, as the UI shows it."""
+        if self.id is not None:
+            self._call("set_tag", NOTE_TAG, note.markdown(self.id))
+
     def metrics(self, metrics: Mapping[str, float | int | None]) -> None:
-        """Log numbers; undefined ones (None) are left out."""
-        self._log({name: {0: value} for name, value in metrics.items() if value is not None})
+        """Log numbers, in the groups of the UI; undefined ones (None) and details are left out."""
+        known = {grouped(name): {0: v} for name, v in metrics.items() if v is not None}
+        self._log({name: values for name, values in known.items() if name})
 
     def curves(self, curves: Mapping[str, Sequence[float]]) -> None:
         """Log one number per epoch; epochs are counted from 1."""
@@ -64,6 +125,8 @@ class Run:
         self.file(path, "figures")
 
     def _log(self, series: Mapping[str, Mapping[int, float]]) -> None:
+        if self.id is None:
+            return
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)

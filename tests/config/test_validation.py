@@ -10,6 +10,7 @@ from qnal.config.plugin import check_settings, unknown_key
 from qnal.config.schema import Config, Stage
 from qnal.config.validation import keys, validated
 from qnal.errors import ConfigError
+from qnal.executors.dask import slurm
 from qnal.executors.local import Serial
 from qnal.spectra.mock.config import MockConfig
 
@@ -107,7 +108,29 @@ def test_unknown_keys_get_the_nearest_one():
 
 
 def test_settings_are_held_to_the_signature_of_their_target():
-    check_settings(dict, ["anything"], "executor")  # takes any keyword
-    check_settings(Serial, ["_target_", "threads"], "executor")
+    check_settings(dict, {"anything": 1}, "executor")  # takes any keyword
+    check_settings(Serial, {"_target_": "", "threads": 1}, "executor")
     with pytest.raises(ConfigError, match=r"executor.thread: .* Did you mean executor.threads\?"):
-        check_settings(Serial, ["_target_", "thread"], "executor")
+        check_settings(Serial, {"_target_": "", "thread": 1}, "executor")
+
+
+def test_settings_have_the_types_of_their_targets_arguments():
+    good = {
+        "jobs": 1,
+        "cores": 2,
+        "memory": "2GB",
+        "walltime": "1",
+        "directives": [],
+        "queue": None,
+    }
+    check_settings(slurm, good, "executor")
+    for name, value, words in (
+        ("jobs", "many", "it takes a whole number."),
+        ("jobs", True, "it takes a whole number."),
+        ("memory", 16, "it takes text."),
+        ("queue", 3, "it takes text or null."),
+        ("directives", "--exclusive", "it takes a list."),
+    ):
+        with pytest.raises(ConfigError) as refused:
+            check_settings(slurm, good | {name: value}, "executor")
+        assert str(refused.value) == f"executor.{name}={value} cannot be used; {words}"

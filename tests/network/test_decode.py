@@ -100,5 +100,5 @@ def test_any_number_of_boxes():
 
 
 def test_heads_must_fit():
-    with pytest.raises(ValueError, match="3 heads do not fit 1 lines and 1 BAL"):
+    with pytest.raises(ValueError, match="3 heads, but there are 1 lines and 1 BAL"):
         decode(np.zeros((1, 3, 2, 13)), lines=("LYA",), bal_lines=("CIV(1548)",), grid=LOG)

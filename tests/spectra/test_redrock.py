@@ -54,7 +54,7 @@ def test_files_are_found_below_a_folder(real_data, tmp_path):
         shutil.copy(source, path)
     assert RedrockFinder(folder).find(file).results == path  # where the pool has it
     path.unlink()
-    with pytest.raises(InputError, match="2 files called redrock-0-1-thru2.fits"):
+    with pytest.raises(InputError, match=r"2 files called redrock-0-1-thru2.fits"):
         RedrockFinder(folder).find(file)
     (folder / "x" / path.name).unlink()
     assert RedrockFinder(folder).find(file).results == folder / "y" / path.name

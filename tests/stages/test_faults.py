@@ -41,7 +41,6 @@ def job(pipeline, weights):
             f"data.pool={pool}",
             f"work_dir={work_dir}",
             "tracking=none",
-            "infer.qso_qn=true",
             "executor=serial",
             *overrides,
         ]
@@ -59,10 +58,10 @@ def undisturbed(job, qnal_job, tmp_path_factory):
 
 
 def written(work):
-    """Bytes of all parts, BMUs and QN_RR tables; nothing half-written may lie about."""
+    """Bytes of all parts and BMUs; nothing half-written may lie about."""
     (root,) = (work / "scores").iterdir()
     assert not [p for p in work.rglob("*.part") if "runs" not in p.parts]
-    kinds = ("parts", "_bmu", "_qso_qn")
+    kinds = ("parts", "_bmu")
     return {
         p.relative_to(root).as_posix(): p.read_bytes()
         for kind in kinds

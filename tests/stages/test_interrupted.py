@@ -169,7 +169,7 @@ def test_a_query_says_what_is_not_scored(scoring, qnal_job, tmp_path):
     work = [f"work_dir={tmp_path}", "tracking=none"]
     code, summary = qnal_job(tmp_path / "two", "stage=query", *work)
     assert code == 0
-    said = f"1 of the pool's {len(parts)} files are not scored"
+    said = f"1 of the pool's {len(parts)} files have no scores"
     assert any(said in note for note in summary["notes"])
 
 

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 
@@ -110,3 +111,38 @@ def test_tensorflow_is_not_imported(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "0 False"
+
+
+def test_control_picks_filters_and_files(pipeline, qnal_job, tmp_path):
+    """On the scores of a pipeline: rows, files, and labelled targets that are left out."""
+    work, summary = pipeline
+    arguments = ("stage=query", f"work_dir={work}", "tracking=none", "query=herding", "query.n=8",
+                 f"query.scores={summary['paths']['scores']}", "som.shape=[4,4]")  # fmt: skip
+    code, first = qnal_job(tmp_path / "a", *arguments, "query.control=4")
+    assert code == 0, first
+    rows = pq.read_table(first["paths"]["selection_parquet"]).to_pylist()
+    assert [row["CONTROL"] for row in rows] == [False] * 8 + [True] * 4
+    assert first["metrics"]["selected"] == 12 and first["metrics"]["control"] == 4
+    population = first["metrics"]["control_population"]
+    assert all("of 3 members say quasar" in row["REASON"] for row in rows)
+    for name in ("picks_pool", "picks_votes", "picks_som", "selected_spectra"):
+        assert (tmp_path / "a" / f"{name}.png").stat().st_size > 5000
+    files = (tmp_path / "a" / "prospect_files.txt").read_text().split("\n")[:-1]
+    assert all(Path(file).is_file() for file in files)
+    code, second = qnal_job(
+        tmp_path / "b", *arguments, "query.control=4",
+        f"query.labels={first['paths']['selection_parquet']}",
+        "query.filters=[usable,science_targets,best_spectrum]",
+    )  # fmt: skip
+    assert code == 0, second
+    assert second["metrics"]["control_population"] == population - 12
+    again = pq.read_table(second["paths"]["selection_parquet"])["TARGETID"].to_pylist()
+    assert not {row["TARGETID"] for row in rows} & set(again)
+
+
+def test_a_bad_filter_is_refused_before_any_work(qnal_job, tmp_path):
+    code, summary = qnal_job(
+        tmp_path, "stage=query", f"work_dir={tmp_path}", "tracking=none", "query.filters=[usabel]"
+    )
+    assert code == 1
+    assert summary["error"].startswith("query.filters[0]: there is no filter usabel; it takes one")

@@ -15,6 +15,7 @@ from qnal.scores.dataset import BMU_SCHEMA, FORMAT_VERSION, ScoresFolder
 from qnal.scores.file_index import SCHEMA
 from qnal.scores.pool_report import pool_tables
 from qnal.scores.qso_qn import qso_qn_dtype
+from qnal.scores.redrock_columns import REDROCK_COLUMNS
 from qnal.scores.statistics import statistics
 from qnal.spectra.target_table import TARGET_COLUMNS
 
@@ -81,7 +82,12 @@ def test_files_on_disk(pipeline):
     folders = [Path(summary["paths"][name]) for name in ("scores", "predictions")]
     found = {p.name for folder in folders for p in folder.iterdir() if p.name[0] != "."}
     cached = {name for name in found if len(name) == 2}
-    assert found - cached == listed - {"ab", "_scores.csv", "_qso_qn"} and cached
+    on_request = {"_scores.csv", "_redrock.parquet", "_qso_qn", "_redrock_priors"}
+    assert found - cached == listed - {"ab", *on_request} and cached
+
+
+def test_redrocks_columns(sections):
+    assert sections["Redrock"] == fields(REDROCK_COLUMNS)
 
 
 def test_qn_tables(sections):

@@ -211,7 +211,7 @@ def test_a_moved_work_folder_goes_on(infer, pool, tmp_path):
 
 
 def test_readers_of_parquet_datasets_take_the_folder(infer):
-    summary = infer("infer.csv=true", "infer.qso_qn=true")
+    summary = infer("infer.csv=true")
     folder = summary["paths"]["scores"]
     table = pd.read_parquet(folder)
     assert len(table) == summary["metrics"]["spectra"]
@@ -323,20 +323,12 @@ def test_scoring_from_python_gives_the_same(infer, pool, weights):
         assert both[0].equals(both[1])
 
 
-def test_csv_and_qn_tables(infer, pool):
+def test_the_csv_is_made_of_the_parts(infer):
     plain = infer()
-    summary = infer("infer.csv=true", "infer.qso_qn=true")
-    assert cost(summary) == (0, 0)  # both are made of the parts
+    summary = infer("infer.csv=true")
+    assert cost(summary) == (0, 0)
     lines = Path(summary["paths"]["csv"]).read_text().splitlines()
     assert len(lines) == 1 + scored(summary)
-    tables = sorted(Path(summary["paths"]["qso_qn"]).rglob("qso_qn-*.fits"))
-    assert len(tables) == len(files_of(pool))
-    first = tables[0].read_bytes()
-    rows = sum(len(fitsio.read(str(t), ext="QN_RR")) for t in tables)
-    assert rows == summary["metrics"]["spectra"]
-    tables[0].unlink()
-    infer("infer.qso_qn=true")
-    assert tables[0].read_bytes() == first
     assert content(plain, "parts") == content(summary, "parts")
 
 
@@ -374,19 +366,18 @@ def test_what_is_counted_adds_up(infer, tmp_path):
 
 
 def test_damaged_parts_and_bmus_are_made_again_without_a_forward_pass(infer):
-    first = infer("infer.qso_qn=true")
+    first = infer()
     before, root = content(first), Path(first["paths"]["scores"])
     part, other = sorted((root / "parts").rglob("*.parquet"))[:2]
     damaged = bytearray(part.read_bytes())
     damaged[4:200] = bytes(196)
     part.write_bytes(damaged)
     other.write_bytes(b"")
-    for file in (*(root / "_bmu").rglob("*.parquet"), *(root / "_qso_qn").rglob("*.fits")):
+    for file in (root / "_bmu").rglob("*.parquet"):
         file.write_bytes(file.read_bytes()[:-100])
-    again = infer("infer.qso_qn=true")
+    again = infer()
     assert cost(again) == (0, 0)
     assert content(again) == before
-    assert all(p.stat().st_size % 2880 == 0 for p in (root / "_qso_qn").rglob("*.fits"))
 
 
 @pytest.mark.parametrize("damage", ["missing", "damaged", "stale"])

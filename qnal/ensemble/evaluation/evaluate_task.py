@@ -16,7 +16,11 @@ from qnal.ensemble.labelled_set import LabelledSet, class_counts
 
 
 def evaluate_ensemble(
-    folder: EnsembleFolder, description: EnsembleDescription, labelled: LabelledSet, n: int
+    folder: EnsembleFolder,
+    description: EnsembleDescription,
+    labelled: LabelledSet,
+    n: int,
+    design: pd.DataFrame | None = None,
 ) -> Report:
     """Evaluate the first ``n`` members of an ensemble out of bag, and store their calibration.
 
@@ -25,11 +29,14 @@ def evaluate_ensemble(
         description: description of the ensemble; its thresholds are used.
         labelled: the labelled set that the members were trained on.
         n: number of members.
+        design: how the targets of the label table were picked
+            (:func:`~qnal.labels.label_table.sampling_design`); None without a label table.
 
     Returns:
         The report of :func:`out_of_bag_report`, whose metrics get the prefix ``oob_``, with
-        ``members``, ``training_spectra`` and the counts of the labelled set (``labels_…``) as
-        further metrics, the table ``members.csv`` and the figure ``loss.png``.
+        ``members``, ``training_spectra``, the counts of the labelled set (``labels_…``) and the
+        metrics on control labels (``control_…``) as further metrics, the table
+        ``members.csv`` and the figure ``loss.png``.
     """
     thresholds = description.thresholds
     untrained = [] if description.bal_trained else ["BAL"]
@@ -47,11 +54,13 @@ def evaluate_ensemble(
             yield table
 
     oob = OutOfBag.of(predictions(), len(labelled))
-    report = out_of_bag_report(labelled.table, oob, thresholds)
+    report = out_of_bag_report(labelled.table, oob, thresholds, design)
     folder.write(replace(description, calibration=report.fit.record()))
     metrics: Metrics = {"members": len(records), "training_spectra": len(labelled)}
     metrics |= _prefixed("oob_", report.metrics)
     metrics |= _prefixed("labels_", labelled.counts | class_counts(labelled))
+    if report.control is not None:
+        metrics |= report.control.metrics
     losses = [record.loss for record in records]
     return replace(
         report,

@@ -59,3 +59,24 @@ def out_of_bag_redshifts(training_set: pd.DataFrame, combined: pd.DataFrame) -> 
     axes.set_title("Confident quasars of the labelled set", loc="left", fontsize=11)
     axes.legend(frameon=False)
     return figure
+
+
+def member_spread(members: pd.DataFrame) -> Figure:
+    """Completeness, purity and loss of the members out of bag, one point per member.
+
+    Args:
+        members: the table ``members.csv`` of a report.
+    """
+    names = {"oob_completeness": "completeness", "oob_purity": "purity", "loss": "training loss"}
+    figure, axes = panels(7.2, 3, columns=len(names))
+    opacity = np.clip(MANY / max(len(members), 1), 0.15, 0.7)
+    for axis, (column, label) in zip(axes, names.items(), strict=True):
+        known = members.dropna(subset=[column])
+        values = known[column].to_numpy(float)
+        axis.scatter(known["member"], values, s=12, color=FOUND, alpha=opacity, lw=0)
+        if len(values):
+            axis.axhline(float(np.median(values)), color=FAINT, lw=1)
+        axis.set(xlabel="member")
+        axis.set_title(label, loc="left", fontsize=11)
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=4))
+    return figure

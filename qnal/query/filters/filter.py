@@ -16,7 +16,10 @@ class Filter(ABC):
         name: name of the step in the funnel.
         columns: columns of the scores that the filter needs, besides those that
             :class:`~qnal.query.score_table.ScoreTable` always has. If the scores lack one, the
-            filter is skipped and the selection notes it.
+            filter is skipped and the selection notes it, unless ``optional`` is false.
+        also: columns that the filter reads if the scores have them.
+        optional: whether the filter may be skipped where a column is missing; if false, the query
+            is refused.
         interesting: whether the filter says which targets are interesting (or easy to label) rather
             than which are wanted at all. Control picks are drawn before such filters.
         per_target: whether the filter leaves one spectrum per target.
@@ -24,6 +27,8 @@ class Filter(ABC):
 
     name: str
     columns: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
+    optional: bool = True
     interesting: bool = False
     per_target: bool = False
 

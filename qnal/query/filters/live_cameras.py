@@ -2,6 +2,7 @@
 
 from enum import StrEnum
 
+from qnal.errors import ConfigError
 from qnal.query.candidates import Candidates
 from qnal.query.filters.filter import Filter
 
@@ -27,7 +28,9 @@ class LiveCameras(Filter):
     columns = ("CAMERAS",)
     interesting = True
 
-    def __init__(self, rule: CameraRule) -> None:
+    def __init__(self, rule: CameraRule = CameraRule.all) -> None:
+        if rule not in (CameraRule.all, CameraRule.any):
+            raise ConfigError(f"rule={rule} cannot be used; it takes all or any")
         self.rule = rule
 
     def keep(self, candidates: Candidates) -> str:

@@ -26,15 +26,22 @@ class SomOccupancy(Filter):
     Args:
         percentile: percentile of the occupancies, 0 ≤ percentile < 100.
         counts: cells over which the percentile is taken.
-        cells: number of cells of the SOM; may be None for ``SomCounts.notebook``.
+        cells: number of cells of the SOM; None is that of the scores.
     """
 
     name = "common SOM cells"
     interesting = True
 
     def __init__(
-        self, percentile: float, counts: SomCounts = SomCounts.all, cells: int | None = None
+        self, percentile: float = 15.0, counts: SomCounts = SomCounts.all, cells: int | None = None
     ) -> None:
+        if not 0 <= percentile < 100:
+            raise ConfigError(
+                f"percentile={percentile} cannot be used; it takes one from 0 up to, not "
+                "including, 100"
+            )
+        if counts not in list(SomCounts):
+            raise ConfigError(f"counts={counts} cannot be used; it takes {', '.join(SomCounts)}")
         self.percentile, self.counts, self.cells = percentile, counts, cells
 
     def keep(self, candidates: Candidates) -> str:
@@ -54,20 +61,21 @@ class SomOccupancy(Filter):
         if not found:
             raise SkipFilter("no spectrum has a BMU")
         cell, count = np.array(found, np.int64).T
-        common = self._common(cell, count)
+        common = self._common(cell, count, self.cells or table.cells)
         without = table.value(f"SELECT count(*) FROM {candidates.rows} WHERE BMU IS NULL")
         if without:
             candidates.notes.append(f"{without} spectra without a BMU were dropped.")
         return f"FROM {candidates.rows} WHERE BMU IN (FROM {table.integers(common)})"
 
-    def _common(self, cell: NDArray[np.int64], count: NDArray[np.int64]) -> NDArray[np.int64]:
+    def _common(
+        self, cell: NDArray[np.int64], count: NDArray[np.int64], cells: int | None
+    ) -> NDArray[np.int64]:
         """The cells whose occupancy is above the percentile."""
         up_to_occupied = int(cell.max()) + 1
-        if self.cells is not None and up_to_occupied > self.cells:
-            raise InputError(
-                f"BMU {up_to_occupied - 1} does not exist: the SOM has {self.cells} cells."
-            )
-        cells = up_to_occupied if self.counts == SomCounts.notebook else self.cells
+        if cells is not None and up_to_occupied > cells:
+            raise InputError(f"BMU {up_to_occupied - 1} does not exist: the SOM has {cells} cells.")
+        if self.counts == SomCounts.notebook:
+            cells = up_to_occupied
         if cells is None:
             raise ConfigError(
                 "the number of cells of the SOM is not known, which som_percentile needs; give "

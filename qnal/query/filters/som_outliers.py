@@ -14,7 +14,7 @@ class SomOutliers(Filter):
     name = "no SOM outliers"
     interesting = True
 
-    def __init__(self, highest: float) -> None:
+    def __init__(self, highest: float = 5.0) -> None:
         self.highest = highest
 
     def keep(self, candidates: Candidates) -> str:

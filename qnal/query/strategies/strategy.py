@@ -39,7 +39,14 @@ class Strategy(ABC):
 
     @abstractmethod
     def utility(self) -> str:
-        """SQL expression of the utility over ``columns``, which are of type DOUBLE."""
+        """SQL expression of the utility over ``columns``, which are of type DOUBLE or VARCHAR."""
+
+    def reason(self) -> str | None:
+        """SQL expression of why a spectrum is selected, in words, over the columns of the scores.
+
+        It becomes the beginning of the column REASON of the selection.
+        """
+        return None
 
 
 class BatchStrategy(Strategy):

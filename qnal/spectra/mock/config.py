@@ -47,6 +47,7 @@ class MockConfig:
         calibration: rms error of each camera's flux calibration.
         label_errors: share of confident labels with a wrong class.
         boss_dropped: share of BOSS rows with TARGETID −1.
+        redrock: write results of Redrock beside the coadds of the pool.
     """
 
     seed: int = 91701
@@ -72,6 +73,7 @@ class MockConfig:
     calibration: float = 0.03
     label_errors: float = 0.005
     boss_dropped: float = 0.01
+    redrock: bool = False
 
     def validate(self) -> None:
         """Check all values.

@@ -14,6 +14,7 @@ from qnal.spectra.mock.coadds import Petal, write_coadd
 from qnal.spectra.mock.config import MockConfig
 from qnal.spectra.mock.labels import boss_truth, desi_truth, pool_truth
 from qnal.spectra.mock.observation import Frame, camera, expose
+from qnal.spectra.mock.redrock import write_redrock
 from qnal.spectra.mock.targets import Targets, desi_targetids, draw_targets
 from qnal.spectra.mock.tiles import Tile, share_out
 
@@ -24,7 +25,7 @@ FIRST_EXPOSURE = {LABELLED: 72_000, POOL: 110_000}
 FIRST_NIGHT = {LABELLED: "2021-01-10", POOL: "2021-12-01"}
 FIRST_BRICK = {LABELLED: 100_000, POOL: 150_000}
 BOSS_BATCH = 500
-OBJECTS, LAYOUT, NOISE, LABELS = 1, 2, 3, 4  # seeds of their random numbers
+OBJECTS, LAYOUT, NOISE, LABELS, REDROCK = 1, 2, 3, 4, 5  # seeds of their random numbers
 
 Progress = Callable[[int], None]
 
@@ -168,6 +169,13 @@ class _Tree:
                     [self.config.seed, self.part, NOISE, tile.index, petal, e],
                     self.config,
                 )
+                if self.config.redrock and self.part == POOL:
+                    write_redrock(
+                        self.root,
+                        self._petal(tile, petal, expid + e),
+                        targets.take(np.arange(m)),
+                        [self.config.seed, self.part, REDROCK, tile.index, petal, e],
+                    )
                 report(m)
         return reached
 

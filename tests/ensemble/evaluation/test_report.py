@@ -36,7 +36,7 @@ def test_numbers_before_and_after_of_all_and_of_each_source(report):
 def test_tables(report, evaluated):
     assert {
         "oob_predictions.csv", "thresholds.csv", "by_snr.csv", "by_redshift.csv", "confusion.csv",
-        "reliability.csv", "ensemble_size.csv",
+        "suspected_labels.csv", "reliability.csv", "ensemble_size.csv",
     } == set(report.tables)  # fmt: skip
     counts = report.tables["confusion.csv"]
     of_all = counts[counts["SOURCE"] == "all"]

@@ -116,3 +116,11 @@ def _common_value(
     common = pd.Series(unique["value"].to_numpy(object), index=unique["key"])
     ambiguous = np.isin(targetid, pairs.loc[repeated, "key"])
     return common.reindex(targetid).reset_index(drop=True), ambiguous
+
+
+def targeting_column(fits: FitsFile) -> str:
+    """Name of the column of FIBERMAP that the DESI_TARGET of a target table is taken from."""
+    fibermap = fits.table("FIBERMAP", _TARGETING)
+    present = [name for name in _TARGETING if name in fibermap]
+    used = [name for name in present if np.any(fibermap[name] != 0)]
+    return [*used, *present, "DESI_TARGET"][0]

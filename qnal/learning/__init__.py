@@ -1,0 +1,1 @@
+"""The closed loop, simulated on a labelled set: how much is learned per label, by strategy."""

@@ -1,0 +1,87 @@
+"""The results of a study: tables, figures and the numbers of its summary."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from qnal.learning import figures
+from qnal.learning.curve_area import compare_areas, curve_areas
+from qnal.learning.label_efficiency import headline, label_efficiency
+from qnal.learning.round_metrics import PRIMARY
+
+PAIRS_NEEDED = 6  # below, the Wilcoxon test cannot give p < 0.05
+
+
+@dataclass(frozen=True)
+class StudyReport:
+    """What a study shows.
+
+    Attributes:
+        tables: tables by name.
+        figures: functions that draw the figures, by file name; ``main_figure`` is one of them.
+        metrics: numbers by name; None where undefined.
+        notes: sentences for the user.
+    """
+
+    tables: dict[str, pd.DataFrame]
+    figures: dict[str, Callable[[], Figure]]
+    main_figure: str
+    metrics: dict[str, float | None]
+    notes: list[str]
+
+
+def report(curves: pd.DataFrame) -> StudyReport:
+    """Compare the strategies of a study by :data:`PRIMARY`.
+
+    Args:
+        curves: strategy, repeat, round, labels, then the metrics.
+    """
+    efficiency = label_efficiency(curves, PRIMARY)
+    areas = curve_areas(curves, PRIMARY)
+    comparison = compare_areas(areas)
+    metrics: dict[str, float | None] = {}
+    notes = []
+    for name, row in headline(efficiency).items():
+        metrics[f"label_efficiency_{name}"] = _known(row["efficiency"])
+        metrics[f"label_efficiency_{name}_low"] = _known(row["low"])
+        metrics[f"label_efficiency_{name}_high"] = _known(row["high"])
+        if row["note"]:
+            notes.append(
+                f"{name} does not reach the {row['level']:.3f} that random picks reach, so that "
+                "its label efficiency is undefined."
+            )
+    last = curves[curves["round"] == curves["round"].max()]
+    for name, value in last.groupby("strategy")[PRIMARY].mean().items():
+        metrics[f"{PRIMARY}_{name}"] = _known(value)
+    for name, difference, p in comparison[["strategy", "difference", "p_holm"]].to_numpy():
+        metrics[f"area_gain_{name}"] = _known(difference)
+        metrics[f"area_p_holm_{name}"] = _known(p)
+    filled = curves.groupby("strategy")["filled"].sum()
+    for strategy, number in filled[filled > 0].items():
+        notes.append(
+            f"{strategy} left {number} picks open, because it gains nothing from the rest; they "
+            "were drawn at random."
+        )
+    if (repeats := curves["repeat"].nunique()) < PAIRS_NEEDED:
+        notes.append(
+            f"With {repeats} repeat{'s' if repeats > 1 else ''} chance decides which strategy is "
+            "ahead; compare strategies with 20."
+        )
+    return StudyReport(
+        {"curves": curves, "label_efficiency": efficiency, "areas": comparison},
+        {
+            "learning_curves.png": lambda: figures.learning_curves(curves),
+            "label_efficiency.png": lambda: figures.efficiency_figure(efficiency, curves),
+            "areas.png": lambda: figures.area_figure(areas, comparison),
+        },
+        "learning_curves.png",
+        metrics,
+        notes,
+    )
+
+
+def _known(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)

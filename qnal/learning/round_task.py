@@ -1,0 +1,179 @@
+"""Task "one round": reveal labels, train an ensemble, and score all other spectra."""
+
+import time
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from filelock import FileLock
+
+from qnal.ensemble.description import EnsembleDescription
+from qnal.ensemble.evaluation.evaluate_task import evaluate_ensemble
+from qnal.ensemble.folder import EnsembleFolder
+from qnal.ensemble.labelled_set import LabelledSet, split_quasars
+from qnal.ensemble.recipe import MemberRecipe
+from qnal.ensemble.train_task import TrainTask, train_members
+from qnal.errors import InputError
+from qnal.executors.local import Serial
+from qnal.fingerprint import fingerprint
+from qnal.inference.ensemble import read_scoring_ensemble
+from qnal.inference.members import forward_passes
+from qnal.inference.packing import Packing
+from qnal.labels.label import BadRows
+from qnal.learning.loop_set import LoopSet
+from qnal.learning.oracle import Oracle
+from qnal.learning.round_folder import RoundRecord, RoundStore
+from qnal.spectra.rebin import Status
+
+
+@dataclass(frozen=True)
+class Round:
+    """What a round starts from.
+
+    Attributes:
+        repeat: number of the repeat; members and inspectors' answers depend on it.
+        targets: the inspected targets, numbered as in :class:`LoopSet`, in ascending order.
+    """
+
+    repeat: int
+    targets: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class RoundTask:
+    """Makes rounds that are not in the store yet; can be pickled and called in a worker process.
+
+    Attributes:
+        labelled: folder of the whole labelled set, see :meth:`LabelledSet.write`.
+        store: folder of the rounds.
+        recipe: settings of the members; the seed of a repeat is derived from its seed.
+        members: number of members.
+        oracle: the inspector.
+        bad: what becomes of labels of low confidence, and so of "cannot tell".
+        calibrate: whether the calibration found out of bag is applied to soft probabilities.
+        set_fingerprint: fingerprint of the whole labelled set.
+    """
+
+    labelled: Path
+    store: RoundStore
+    recipe: MemberRecipe
+    members: int
+    oracle: Oracle
+    bad: BadRows
+    calibrate: bool
+    set_fingerprint: str
+
+    def fingerprint(self, round_: Round) -> str:
+        """Identity of a round: equal for rounds with the same members and the same labels."""
+        recipe = self.member_recipe(round_.repeat)
+        return fingerprint(
+            {
+                "set": self.set_fingerprint,
+                "recipe": recipe.fingerprint(""),
+                "thresholds": vars(recipe.thresholds),
+                "members": self.members,
+                "oracle": vars(self.oracle),
+                "answers": round_.repeat if self.oracle != Oracle() else None,
+                "bad": self.bad,
+                "calibrate": self.calibrate,
+                "targets": round_.targets,
+            }
+        )
+
+    def member_recipe(self, repeat: int) -> MemberRecipe:
+        """The recipe with the seed of a repeat."""
+        # SeedSequence, so that repeats of neighbouring seeds have nothing in common.
+        seed = int(np.random.SeedSequence([self.recipe.seed, repeat]).generate_state(1)[0])
+        return replace(self.recipe, seed=seed)
+
+    def __call__(self, round_: Round) -> RoundRecord:
+        """Make a round, or find it made; returns its record.
+
+        Raises:
+            InputError: no member could be trained.
+        """
+        name = self.fingerprint(round_)
+        self.store.path.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.store.path / f".{name[:16]}.lock"):
+            if (found := self.store.record(name)) is not None:
+                return found
+            self.store.remove_scratch(name)
+            record, scores = self._made(round_, name)
+            self.store.add(record, scores)
+            self.store.remove_training(name)
+            return record
+
+    def training_set(self, round_: Round) -> LabelledSet:
+        """The labelled set as it is known in a round."""
+        whole = _loop_set(self.labelled, self.recipe.seed)
+        known = whole.training_set(round_.targets, self.oracle, round_.repeat, self.bad)
+        label, z = known.column("LABEL"), known.column("Z")
+        split = split_quasars(label, z, self.recipe.thresholds.high_z)
+        return LabelledSet(known.x, known.table.assign(LABEL=split))
+
+    def _made(self, round_: Round, name: str) -> tuple[RoundRecord, pd.DataFrame]:
+        start = time.monotonic()
+        recipe, known = self.member_recipe(round_.repeat), self.training_set(round_)
+        if not len(known):
+            raise InputError("a round has no labels: inspectors could classify none of its spectra")
+        description = EnsembleDescription.of(recipe, known)
+        root = self.store.training_folder(name)
+        folder = EnsembleFolder(root / "ensemble")
+        folder.start(description, known.table)
+        known.write(root / "labelled")
+        missing = sorted(set(range(self.members)) - {r.member for r in folder.records()})
+        failed: list[str] = []
+        train_members(
+            TrainTask(recipe, root / "labelled", folder),
+            missing,
+            _here,
+            on_failure=lambda member, reason: failed.append(reason),
+        )
+        evaluate_ensemble(folder, description, known, self.members)
+        trained = time.monotonic()
+        scores = self._scores(folder, round_)
+        records = folder.records(self.members)
+        steps = [r.epochs * -(-r.bag_rows // recipe.hyperparameters.batch_size) for r in records]
+        record = RoundRecord(
+            name,
+            description.fingerprint,
+            len(known),
+            len(records),
+            int(np.median(steps)),
+            round(trained - start, 2),
+            round(time.monotonic() - trained, 2),
+            self.calibrate and folder.description().is_calibrated,
+            failed,
+        )
+        return record, scores
+
+    def _scores(self, folder: EnsembleFolder, round_: Round) -> pd.DataFrame:
+        """Score columns of all spectra that were not inspected."""
+        whole = _loop_set(self.labelled, self.recipe.seed)
+        rows = np.flatnonzero(~np.isin(whole.target, round_.targets))
+        ensemble = read_scoring_ensemble(folder.path, calibrate=self.calibrate)
+        packing = Packing.of(ensemble.stored.networks)
+        x = np.asarray(whole.labelled.x[rows], np.float32)
+        packed = forward_passes(ensemble.members, x, packing, ensemble.batch_size)
+        status = np.full(len(rows), Status.OK)
+        table = ensemble.rule.table(
+            pa.table({"INDEX": rows, "STATUS": status}),
+            packing.unpack(packed),
+            ensemble.lines,
+            ensemble.bal_lines,
+        )
+        return table.to_pandas()
+
+
+def _here() -> Executor:
+    """A round is one unit of an executor; its members are trained where it runs."""
+    return Serial()
+
+
+@lru_cache(maxsize=1)
+def _loop_set(folder: Path, seed: int) -> LoopSet:
+    return LoopSet(LabelledSet.read(folder), seed)

@@ -1,0 +1,87 @@
+"""Two scores datasets of the same pool: which spectra are called otherwise."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import pandas as pd
+
+from qnal.files import written_aside
+
+# The class with the most votes; ties go to the first of QSO_HZ, QSO_LZ and NOT.
+_CLASS = """case when {t}.C_QSO_HZ >= greatest({t}.C_NOT, {t}.C_QSO_LZ) then 'QSO_HZ'
+     when {t}.C_QSO_LZ >= {t}.C_NOT then 'QSO_LZ' else 'NOT' end"""
+_JOINED = """
+create temp view joined as
+select a.TARGETID, a.FILE, a.ROW, {before} as BEFORE, {after} as AFTER,
+    a.Z as Z_BEFORE, b.Z as Z_AFTER,
+    b.P_QSO_LZ + b.P_QSO_HZ - a.P_QSO_LZ - a.P_QSO_HZ as P_CHANGE,
+    b.VOTE_ENTROPY - a.VOTE_ENTROPY as ENTROPY_CHANGE,
+    greatest(a.SNR_B, a.SNR_R, a.SNR_Z) as SNR
+from read_parquet('{champion}/**/*.parquet', hive_partitioning=false) a
+join read_parquet('{candidate}/**/*.parquet', hive_partitioning=false) b using (FILE, ROW)
+where a.STATUS = 'ok' and b.STATUS = 'ok'
+"""
+_SNR = "case when SNR < 1 then '<1' when SNR < 2 then '1-2' when SNR < 4 then '2-4' else '>4' end"
+
+
+@dataclass(frozen=True)
+class PoolChanges:
+    """How two ensembles differ on a pool.
+
+    Attributes:
+        spectra, changed: usable spectra of both datasets, and those of another class.
+        entropy_change: mean change of the entropy of the votes, in nats.
+        classes: BEFORE, AFTER and their number of spectra.
+        by_snr: SNR (the highest of the cameras'), spectra and changed.
+        by_redshift: Z (lower edge of a bin of 0.25), quasars before and after.
+    """
+
+    spectra: int
+    changed: int
+    entropy_change: float | None
+    classes: pd.DataFrame
+    by_snr: pd.DataFrame
+    by_redshift: pd.DataFrame
+
+
+def pool_changes(champion: Path, candidate: Path, flipped: Path) -> PoolChanges:
+    """Compare two datasets of the same pool, in memory that does not depend on their size.
+
+    Args:
+        champion, candidate: folders of the parts.
+        flipped: where to write a table (CSV) of the spectra whose class changes, those with the
+            largest change of the quasar probability first.
+    """
+    quoted = {k: str(p).replace("'", "''") for k, p in (("champion", champion),
+                                                       ("candidate", candidate))}  # fmt: skip
+    with duckdb.connect() as db:
+        db.execute(
+            _JOINED.format(before=_CLASS.format(t="a"), after=_CLASS.format(t="b"), **quoted)
+        )
+        row = db.execute(
+            "select count(*), count(*) filter (BEFORE <> AFTER), avg(ENTROPY_CHANGE) from joined"
+        ).fetchone()
+        with written_aside(flipped) as scratch:
+            to = str(scratch).replace("'", "''")
+            db.execute(
+                "copy (select * from joined where BEFORE <> AFTER order by abs(P_CHANGE) desc, "
+                f"TARGETID, FILE, ROW) to '{to}' (format csv, header)"
+            )
+        classes = db.execute(
+            "select BEFORE, AFTER, count(*) as spectra from joined group by all order by all"
+        ).df()
+        by_snr = db.execute(
+            f"select {_SNR} as SNR, count(*) as spectra, "
+            "count(*) filter (BEFORE <> AFTER) as changed from joined group by 1 order by min(SNR)"
+        ).df()
+        by_redshift = db.execute(
+            "select floor(z * 4) / 4 as Z, sum(b) as before, sum(a) as after from ("
+            "select Z_BEFORE as z, 1 as b, 0 as a from joined where BEFORE <> 'NOT' union all "
+            "select Z_AFTER, 0, 1 from joined where AFTER <> 'NOT') where z is not null "
+            "group by 1 order by 1"
+        ).df()
+    if row is None:
+        raise RuntimeError("DuckDB counted nothing")
+    spectra, changed, entropy_change = row
+    return PoolChanges(spectra, changed, entropy_change, classes, by_snr, by_redshift)

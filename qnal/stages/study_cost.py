@@ -1,0 +1,37 @@
+"""Says what a simulated loop costs before it starts."""
+
+from math import ceil
+
+from qnal.executors.tasks import made
+from qnal.learning.cost import seconds_per_round
+from qnal.learning.study import Study
+from qnal.progress import say
+from qnal.stages import Job
+
+
+def say_cost(study: Study, job: Job) -> None:
+    """Print the number of trainings, seconds for each, and the time that all take here."""
+    plan, task = study.plan, study.task
+    fit = task.recipe.hyperparameters
+    labels = plan.seed_labels + plan.rounds * plan.batch
+    steps = fit.epochs_for(labels) * ceil(labels / fit.batch_size)
+    seconds = seconds_per_round(task.recipe, task.members, steps, task.store)
+    pool = made(lambda: job.executor(task.recipe.threads))
+    workers = getattr(pool, "_max_workers", None) or 1
+    pool.shutdown(wait=False, cancel_futures=True)
+    # A round is one unit of work; the seed rounds come first, then the strategies side by side.
+    waves = ceil(plan.repeats / workers)
+    waves += plan.rounds * ceil(plan.repeats * len(plan.strategies) / workers)
+    several = "s" if workers > 1 else ""
+    say(
+        f"{plan.trainings} trainings of {task.members} members, {steps} steps each: about "
+        f"{seconds:.0f} s per training, {_duration(waves * seconds)} here with {workers} "
+        f"worker{several}. Trainings found in {task.store.path} are not repeated. Every training "
+        "starts from new weights; the strategies of a repeat share that of the seed labels."
+    )
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"

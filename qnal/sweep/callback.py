@@ -1,0 +1,117 @@
+"""Opens and closes a sweep; Hydra calls it because ``conf/config.yaml`` names it."""
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf
+
+from qnal.job import REFUSED
+from qnal.job_lock import hold
+from qnal.progress import say
+from qnal.sweep.place import Place, SweepDescription, as_mapping, label_of
+from qnal.sweep.table import SweepTable
+
+
+class SweepCallback(Callback):
+    """Describes a sweep to its jobs when it starts, and makes its table when it has ended.
+
+    Hydra turns errors of callbacks into warnings, and calls none if a launcher fails. The command
+    therefore calls :func:`finish` too, which does nothing the second time.
+    """
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Write ``sweep.json``, from which jobs learn in what they differ."""
+        Sweep.current = Sweep(config)
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        """Write the table and the figure, and end the sweep's MLflow run."""
+        finish()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+
+class Sweep:
+    """The sweep that this process has launched.
+
+    Attributes:
+        current: the one that is running, or has ended last.
+        folder: its folder.
+        exit_code: worst exit code of its jobs; None until it has ended.
+    """
+
+    current: "Sweep | None" = None
+
+    def __init__(self, config: DictConfig) -> None:
+        self.folder = Path(config.hydra.sweep.dir).absolute()
+        self.exit_code: int | None = None
+        self._records = config.hydra.output_subdir
+        self._objective = OmegaConf.select(config, "objective")
+        self._held = ExitStack()
+        work = Path(config.work_dir).expanduser().absolute()
+        lock = self._held.enter_context(hold(work / ".jobs"))
+        given = [str(o) for o in config.hydra.overrides.task]
+        parsed = OverridesParser.create().parse_overrides(given)
+        varied = [o.get_key_element() for o in parsed if o.is_sweep_override()]
+        # Sweepers that search for the best values are told where to search by their settings.
+        varied += [str(key) for key in config.hydra.sweeper.get("params") or {}]
+        launcher = OmegaConf.select(config, "hydra.launcher._target_")
+        keys = [key.lstrip("+") for key in varied]
+        SweepDescription(keys, launcher, str(lock)).write(self.folder)
+
+    def end(self, status: str) -> None:
+        """Write and print the table, write the figure, and end the MLflow run with ``status``."""
+        from qnal.sweep.figure import draw
+        from qnal.tracking import save_figure
+        from qnal.tracking.sweep import closing
+
+        table = SweepTable.read(self.folder, self._records, self._objective)
+        if status == "FINISHED" and table.exit_code == REFUSED:
+            status = "FAILED"
+        with closing(self.folder, status) as run:
+            if table.jobs:
+                table.write(self.folder / "sweep.csv")
+                run.file(self.folder / "sweep.csv")
+                counts = {"jobs": len(table.jobs)}
+                done = sum(job.summary.status == "done" for job in table.jobs)
+                run.metrics(counts | {"jobs_done": done})
+                if figure := draw(table):
+                    save_figure(figure, self.folder / "sweep.png")
+                    run.file(self.folder / "sweep.png", "figures")
+                table.show()
+                print(f" sweep  {self.folder / 'sweep.csv'}")
+        self._held.close()
+        self.exit_code = table.exit_code
+
+
+def finish(status: str = "FINISHED") -> None:
+    """End the current sweep, if there is one that has not ended.
+
+    Args:
+        status: of its MLflow run: FINISHED, FAILED or KILLED.
+    """
+    if Sweep.current is not None and Sweep.current.exit_code is None:
+        Sweep.current.end(status)
+
+
+def place_of(settings: Any) -> Place:
+    """The place in its sweep of the job that this process runs.
+
+    Args:
+        settings: Hydra's settings of the job, ``HydraConfig.get()``.
+    """
+    folder = Path(settings.runtime.cwd) / settings.sweep.dir
+    sweep = SweepDescription.read(folder)
+    wanted = OmegaConf.select(settings, "launcher._target_")
+    if sweep.launcher and wanted != sweep.launcher:
+        say(
+            f"warning: an experiment asks for the launcher {wanted}, but one launcher runs all "
+            "jobs of a sweep; give hydra/launcher=… on the command line."
+        )
+    overrides = as_mapping([str(o) for o in settings.overrides.task])
+    label = label_of(overrides, sweep.varied) or f"job {settings.job.num}"
+    lock = None if sweep.lock is None else Path(sweep.lock)
+    return Place(folder, int(settings.job.num), label, lock)
