@@ -169,8 +169,8 @@ def measure(networks: list[Network], x: np.ndarray, repeats: int) -> None:
     dz = np.abs(a.z_best - b.z_best)[theirs > 0] / (1 + a.z_best[theirs > 0])
     rechecked = forward_passes(stacks["auto"], x).rechecked.mean()
     print(
-        f"default is {stacks['auto'].precisions[0]}: {(ours != theirs).sum()} of {ours.size:,} votes "
-        f"differ; {rechecked:.2%} rechecked; largest differences: "
+        f"default is {stacks['auto'].precisions[0]}: {(ours != theirs).sum()} of {ours.size:,} "
+        f"votes differ; {rechecked:.2%} rechecked; largest differences: "
         f"confidence {np.abs(a.confidence - b.confidence).max():.4f}, that decides "
         f"{np.abs(a.deciding - b.deciding).max():.4f}, dz/(1+z) of quasars {dz.max(initial=0):.5f}"
     )

@@ -5,8 +5,8 @@ Command: python experiments/benchmarks/scoring.py        (--quick: a run of seco
 Cost:    5 minutes on 2 cores, 2 GB of disk
 Expect:  at most 1.10 times the time of the forward passes
 
-Both use as many processes of one thread as there are cores. The larger pool consists of links to the
-files of the smaller one. Members have random weights and run in float32 and in the default
+Both use as many processes of one thread as there are cores. The larger pool consists of links to
+the files of the smaller one. Members have random weights and run in float32 and in the default
 precision; ``infer`` caches their predictions and finds BMUs on a SOM.
 """
 

@@ -6,8 +6,8 @@ Cost:    5 minutes on 2 cores, 2 GB of disk
 Expect:  about the same peak memory and the same time for one more file at both sizes; a finished
          file takes less than 0.2 milliseconds
 
-Each job is a process of its own, as a user starts it. The larger pool consists of links to the files
-of the smaller one.
+Each job is a process of its own, as a user starts it. The larger pool consists of links to the
+files of the smaller one.
 """
 
 import argparse
