@@ -179,9 +179,7 @@ def test_a_recorded_ensemble_is_loaded(pipeline, train_run, monkeypatch, artifac
     assert loaded.stored.description == folder.description()
 
 
-def test_a_recorded_ensemble_scores_a_pool(
-    pipeline, train_run, qnal_job, tmp_path, monkeypatch
-):
+def test_a_recorded_ensemble_scores_a_pool(pipeline, train_run, qnal_job, tmp_path, monkeypatch):
     work, _ = pipeline
     (pool,) = (work / "mock").glob("*/pool/tiles/perexp")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{work / 'mlflow.db'}")
