@@ -72,7 +72,8 @@ def test_artifacts_params_and_metrics_of_stages(store):
         "train": {"config.yaml", "ensemble.json", "figures", "model", "tables"},
         "som": {"config.yaml", "figures", "som"},
         "infer": {"config.yaml", "_dataset.json", "figures", "tables", "uncertainty.json"},
-        "query": {"config.yaml", "figures", "funnel.json", "selection.csv",
+        "query": {"config.yaml", "figures", "funnel.json", "prospect.sh", "selection.csv",
+                  "selection.fits", "selection.json", "selection.parquet",
                   "targetid_selection.txt"},
     }  # fmt: skip
     for stage, names in wanted.items():

@@ -50,9 +50,9 @@ class Calibration:
         """Calibrated confidences, of the same shape as ``c``; NaN stays NaN."""
         from scipy.special import expit
 
-        return self.lowest + (self.highest - self.lowest) * expit(
-            self.slope * clipped_logit(c) + self.offset
-        )
+        sigmoid = expit(self.slope * clipped_logit(c) + self.offset)
+        # Rounding could otherwise exceed the upper bound by a last bit.
+        return np.minimum(self.lowest + (self.highest - self.lowest) * sigmoid, self.highest)
 
     def parameters(self) -> dict[str, float]:
         """The parameters as a JSON object, which :meth:`of` reads."""

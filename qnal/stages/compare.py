@@ -24,13 +24,15 @@ from qnal.stages.labelled_calls import held_out_calls
 from qnal.stages.work_folder import WorkFolder
 from qnal.summary import Number, Summary
 from qnal.tracking import Note, Run
-from qnal.tracking.model_registry import promote
+from qnal.tracking.model_registry import check_promotable, promote
 
 WHICH = ("champion", "candidate")
 
 
 def compare(config: Config, job: Job) -> Summary:
     """Compare two ensembles on labelled spectra and on the pool."""
+    if config.compare.promote:
+        check_promotable(config.compare.candidate)
     config = with_survey(config)
     folders = {which: _ensemble(config, which) for which in WHICH}
     names = {w: f.fingerprint() or f.path.name for w, f in folders.items()}

@@ -122,6 +122,20 @@ def _save(path: Path, data: Path, folder: EnsembleFolder, example: NDArray[np.fl
     )
 
 
+def check_promotable(candidate: str | None) -> str:
+    """The candidate, if it is a version of the registered model.
+
+    Raises:
+        ConfigError: it is something else, such as a folder.
+    """
+    if candidate is None or not candidate.startswith((f"models:/{MODEL}/", f"models:/{MODEL}@")):
+        raise ConfigError(
+            f"compare.candidate={candidate} cannot be promoted; it takes a version of the "
+            f"registered model, such as models:/{MODEL}@{CANDIDATE}."
+        )
+    return candidate
+
+
 def promote(recorder: Recorder, candidate: str | None) -> str | None:
     """Give the alias ``champion`` to a version of the registered model.
 
@@ -135,11 +149,7 @@ def promote(recorder: Recorder, candidate: str | None) -> str | None:
     Raises:
         ConfigError: the candidate is not a version of the registered model.
     """
-    if candidate is None or not candidate.startswith((f"models:/{MODEL}/", f"models:/{MODEL}@")):
-        raise ConfigError(
-            f"compare.candidate={candidate} cannot be promoted; it takes a version of the "
-            f"registered model, such as models:/{MODEL}@{CANDIDATE}."
-        )
+    candidate = check_promotable(candidate)
     if recorder.uri is None or recorder.client is None or recorder.failed:
         return None
     number = resolved(candidate, recorder.uri).rpartition("/")[2]
