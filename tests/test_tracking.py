@@ -180,12 +180,12 @@ def test_a_recorded_ensemble_is_loaded(pipeline, train_run, monkeypatch, artifac
     assert loaded.stored.description == folder.description()
 
 
-def test_a_recorded_ensemble_scores_a_pool(pipeline, train_run, qnal_job, tmp_path):
+def test_a_recorded_ensemble_scores_a_pool(pipeline, train_run, qnal_job, tmp_path, monkeypatch):
     work, _ = pipeline
     (pool,) = (work / "mock").glob("*/pool/tiles/perexp")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{work / 'mlflow.db'}")
     given = ["stage=infer", "infer=numpy", "infer.limit=1", f"data.pool={pool}",
-             f"work_dir={tmp_path}", f"tracking.uri=sqlite:///{work / 'mlflow.db'}",
-             "tracking.experiment=recorded"]  # fmt: skip
+             f"work_dir={tmp_path}", "tracking=none"]  # fmt: skip
     code, summary = qnal_job(tmp_path / "job", *given, f"ensemble.path=runs:/{train_run[0]}")
     assert code == 0 and summary["metrics"]["members"] == 3
     code, _ = qnal_job(tmp_path / "plain", *given, f"ensemble.path={train_run[1].path}")

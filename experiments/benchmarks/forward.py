@@ -1,13 +1,13 @@
 # ruff: noqa: S603
-"""Spectra × members a second: the reference's two loops and ours, in turn, in one process.
+"""Spectra × members per second of the reference's two loops and of qnal, alternating.
 
 Command: python experiments/benchmarks/forward.py            (--quick: some seconds, rough numbers)
          python experiments/benchmarks/forward.py ENSEMBLE --pool PEREXP
-Source:  the table of issue 5. QuasarNP's numpy loop is its package where that is installed, else
-         the same algorithm restated; Keras is `model.predict(X)`, member by member
+Source:  QuasarNP's numpy loop is its package where that is installed, otherwise the same algorithm;
+         Keras is `model.predict(X)`, member by member
 Cost:    two minutes on 2 cores, and one more the first time, when it trains four members
 Expect:  on 5,000 rows float32 17 to 20 times QuasarNP, bfloat16 32 to 40, numpy 7; bfloat16 4 to 5
-         times Keras; on 500 rows 12, 20, 5 and 5; no vote of bfloat16 that float32 does not give
+         times Keras; on 500 rows 12, 20, 5 and 5; every vote of bfloat16 is that of float32
 """
 
 import argparse
@@ -135,8 +135,8 @@ def processes(arguments: list[str], count: int, threads: int, seconds: float) ->
 
 def measure(networks: list[Network], x: np.ndarray, repeats: int) -> None:
     """Times all ways on these rows and prints a table."""
-    said = {"f32": MemberStack(networks)}
-    said["auto"] = MemberStack(networks, Precision.auto)
+    stacks = {"f32": MemberStack(networks)}
+    stacks["auto"] = MemberStack(networks, Precision.auto)
     plain = SeparateMembers([(n, forward(n, Backend.numpy)) for n in networks])
     how, loop = quasarnp(networks[0])
     models = keras_members(networks)
@@ -148,8 +148,8 @@ def measure(networks: list[Network], x: np.ndarray, repeats: int) -> None:
     ways: dict[str, tuple[int, Callable[[], object]]] = {
         "QuasarNP": (1, lambda: loop(exact)),
         "Keras": (len(models), lambda: [m.predict(exact[:, :, None]) for m in models]),
-        "float32": (len(networks), way(said["f32"])),
-        "default": (len(networks), way(said["auto"])),
+        "float32": (len(networks), way(stacks["f32"])),
+        "default": (len(networks), way(stacks["auto"])),
         "numpy": (len(networks), way(plain)),
     }
     with redirect_stdout(io.StringIO()):  # Keras draws a bar for every call
@@ -164,13 +164,13 @@ def measure(networks: list[Network], x: np.ndarray, repeats: int) -> None:
     for fast, slow, wanted in TARGETS:
         middle, least, most = ratio(each, slow, fast)
         print(f"{fast} / {slow}: {middle:.1f} ({least:.1f} to {most:.1f}), wanted {wanted:.0f}")
-    a, b = (predictions(said[name], x) for name in ("f32", "auto"))
+    a, b = (predictions(stacks[name], x) for name in ("f32", "auto"))
     ours, theirs = (votes(s.deciding, s.z_best, THRESHOLDS) for s in (b, a))
     dz = np.abs(a.z_best - b.z_best)[theirs > 0] / (1 + a.z_best[theirs > 0])
-    rechecked = forward_passes(said["auto"], x).rechecked.mean()
+    rechecked = forward_passes(stacks["auto"], x).rechecked.mean()
     print(
-        f"default is {said['auto'].precisions[0]}: {(ours != theirs).sum()} of {ours.size:,} votes "
-        f"differ; {rechecked:.2%} rechecked; largest differences: "
+        f"default is {stacks['auto'].precisions[0]}: {(ours != theirs).sum()} of {ours.size:,} "
+        f"votes differ; {rechecked:.2%} rechecked; largest differences: "
         f"confidence {np.abs(a.confidence - b.confidence).max():.4f}, that decides "
         f"{np.abs(a.deciding - b.deciding).max():.4f}, dz/(1+z) of quasars {dz.max(initial=0):.5f}"
     )

@@ -1,13 +1,13 @@
-"""The whole of stage=infer beside its forward passes alone: what reading and writing add.
+"""Time of stage=infer compared with that of its forward passes alone.
 
-Source:  the table of issue 5: marginal time from 20 to 60 files of 500 spectra, 20 members
+Source:  marginal time from 20 to 60 files of 500 spectra, 20 members
 Command: python experiments/benchmarks/scoring.py        (--quick: a run of seconds)
 Cost:    5 minutes on 2 cores, 2 GB of disk
 Expect:  at most 1.10 times the time of the forward passes
 
-Both are done by as many processes of one thread as there are cores. The larger pool is made of
-links to the files of the smaller one. Members have random weights, and are computed in float32 and
-in the default precision; ``infer`` keeps their answers, and finds best cells on a map.
+Both use as many processes of one thread as there are cores. The larger pool consists of links to
+the files of the smaller one. Members have random weights and run in float32 and in the default
+precision; ``infer`` caches their predictions and finds BMUs on a SOM.
 """
 
 import argparse

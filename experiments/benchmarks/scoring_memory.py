@@ -1,13 +1,13 @@
-"""Memory of stage=infer, and the cost of adding a file, for pools a factor 20 apart.
+"""Memory of stage=infer and the time for one more file, for two pools whose sizes differ 20 times.
 
-Source:  qnal's own
+Source:  own benchmark
 Command: python experiments/benchmarks/scoring_memory.py        (--quick: a run of seconds)
 Cost:    5 minutes on 2 cores, 2 GB of disk
-Expect:  the same peak memory and the same time for one more file at both sizes; what is left over
-         is a tenth of a millisecond a file
+Expect:  about the same peak memory and the same time for one more file at both sizes; a finished
+         file takes less than 0.2 milliseconds
 
-Each job is a process of its own, as a user starts it. The larger pool is made of links to the files
-of the smaller one: reading, computing and writing are as with files of their own.
+Each job is a process of its own, as a user starts it. The larger pool consists of links to the
+files of the smaller one.
 """
 
 import argparse

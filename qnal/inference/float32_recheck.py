@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import logit
 
 from qnal.ensemble.votes import MemberPredictions, Thresholds, votes
 from qnal.inference.packing import PackedPredictions
@@ -213,6 +212,8 @@ def is_linear(network: Network) -> bool:
 
 
 def _logit(confidence: NDArray | np.floating, linear: bool) -> NDArray[np.float64]:
+    from scipy.special import logit
+
     value = np.asarray(confidence, np.float64)
     if linear:
         return value.copy()

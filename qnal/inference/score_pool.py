@@ -1,16 +1,17 @@
 """Score the files of a pool that are not scored yet."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from qnal.errors import InputError
+from qnal.errors import InputError, QnalError
 from qnal.executors.tasks import LostError, MakeExecutor, completed
 from qnal.files import remove_scratch
 from qnal.inference.input_file import UnreadableError
+from qnal.inference.prediction_cache import PredictionCache
 from qnal.inference.score_task import FileToScore, Outcome, ScoreTask
 from qnal.scores.file_index import IndexEntry, VoteCounts
 from qnal.spectra.spectra_file import SpectraFile
@@ -99,13 +100,20 @@ def score_pool(
         if not task.is_done(f, known[f.name])
     ]
     report.found(len(todo), len(files))
-    try:
-        _run(task, todo, executor, strict, report, outcome)
-    finally:
+
+    def save() -> None:
         if outcome.entries != index:
             scores.write_index(outcome.entries)
         if cache is not None:
-            _update_cache_index(task, cached, outcome.entries, files if whole else None)
+            _update_cache_index(cache, cached, outcome.entries, files if whole else None)
+
+    try:
+        _run(task, todo, executor, strict, report, outcome)
+    except BaseException:
+        with suppress(QnalError, OSError):  # a full disk, for instance, has been reported already
+            save()
+        raise
+    save()
     if todo:
         remove_scratch(scores.path)
         if cache is not None:
@@ -144,7 +152,7 @@ def _run(
 
 
 def _update_cache_index(
-    task: ScoreTask,
+    cache: PredictionCache,
     before: Mapping[str, IndexEntry],
     entries: Mapping[str, IndexEntry],
     pool: Sequence[SpectraFile] | None,
@@ -152,14 +160,11 @@ def _update_cache_index(
     """Write which spectra the files of the pool hold, and forget those that are gone.
 
     Args:
-        task: what was run.
+        cache: the prediction cache.
         before: the index as it was.
         entries: of the parts.
         pool: its files; None: there may be others.
     """
-    cache = task.outputs.predictions
-    if cache is None:
-        return
     now = {name: IndexEntry(entry.version) for name, entry in entries.items()}
     names = None if pool is None else {file.name for file in pool}
     stay = {name: e for name, e in before.items() if names is None or name in names}

@@ -76,8 +76,8 @@ def test_a_coadd_gives_the_scores_table(ensemble, scored, coadd):
     assert frame["TARGETID"].dtype == np.int64 and list(frame.columns) == scored.column_names
 
 
-def test_numbers_are_the_peers(peer_data):
-    """With QuasarNP's view of the file (no masks), against its own answers."""
+def test_predictions_agree_with_quasarnp(peer_data):
+    """With QuasarNP's view of the file (no masks), against its own predictions."""
     peer = np.load(peer_data / "golden" / "quasarnp_desi.npz")
     coadd = first_coadd(peer_data)
     stem = coadd.name.split(".")[0]
@@ -117,8 +117,8 @@ def test_the_page_on_quasarnp_is_true(real_data):
     assert [int(row[0]) for row in rows] == table["TARGETID"].to_pylist()
     names = (("c_line", "C_LYA"), ("z_best", "Z"), ("c_bal", "C_BAL"))
     for column, (theirs, ours) in zip((0, 2, 4), names, strict=True):
-        said = np.atleast_2d(peer[f"{coadd.stem}/net4/{theirs}"])[0]
-        np.testing.assert_allclose(numbers[:, column], said, rtol=0, atol=6e-7)
+        predicted = np.atleast_2d(peer[f"{coadd.stem}/net4/{theirs}"])[0]
+        np.testing.assert_allclose(numbers[:, column], predicted, rtol=0, atol=6e-7)
         np.testing.assert_allclose(numbers[:, column + 1], table[ours], rtol=0, atol=8e-6)
     table = qnal.load_ensemble(folder / "test_weights_6_layer.h5").score(coadd)
     numbers = np.array([row[1:] for row in rows_of_page("| table |")], float)
@@ -164,7 +164,7 @@ def test_one_arm_and_one_spectrum(ensemble, arrays):
     np.testing.assert_allclose(plain["P_NOT"][0].as_py(), one["P_NOT"][0].as_py(), atol=1e-5)
 
 
-def test_rows_without_an_answer_are_kept(ensemble, arrays):
+def test_unusable_rows_are_kept(ensemble, arrays):
     flux, ivar, wave = ({k: a[k].copy() for k in a} for a in arrays[:3])
     for camera in "brz":
         ivar[camera][1] = 0
@@ -194,7 +194,7 @@ def wrong_shapes():
 
 
 @pytest.mark.parametrize("sentence", list(wrong_shapes()))
-def test_shapes_that_do_not_belong_together(ensemble, sentence):
+def test_shapes_that_do_not_match(ensemble, sentence):
     with pytest.raises(InputError, match=sentence.strip()):
         ensemble.score(*wrong_shapes()[sentence])
 

@@ -46,14 +46,14 @@ def same(ours, theirs, members=slice(None)):
     np.testing.assert_array_equal(ours.bal, theirs.bal[:, :, members])
 
 
-def test_stack_gives_what_networks_give_one_by_one(trained, peer_answers):
+def test_a_stack_predicts_what_its_networks_do(trained, peer_answers):
     one_by_one = [(network, forward(network, Backend.tensorflow)) for network in trained]
     x = peer_answers["X"]
     expected = predictions(SeparateMembers(one_by_one), x)
-    said = predictions(MemberStack(trained), x)
-    np.testing.assert_allclose(said.confidence, expected.confidence, rtol=0, atol=1e-6)
-    np.testing.assert_allclose(said.z, expected.z, rtol=0, atol=1e-5)
-    np.testing.assert_allclose(said.bal, expected.bal, rtol=0, atol=1e-6)
+    predicted = predictions(MemberStack(trained), x)
+    np.testing.assert_allclose(predicted.confidence, expected.confidence, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(predicted.z, expected.z, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(predicted.bal, expected.bal, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("min_lines", [1, 2])
@@ -120,7 +120,7 @@ def test_automatic_precision(stacks, monkeypatch, trained):
 
 @pytest.mark.parametrize("peer_data", ["real"], indirect=True)
 def test_a_member_that_bfloat16_does_not_suit_stays_float32(trained, monkeypatch, peer_answers):
-    """One decides by itself: its answers must not depend on the company it is in."""
+    """Its predictions must not depend on the other members."""
     monkeypatch.setattr("qnal.inference.member_stack.has_bfloat16", lambda: True)
     measured = Float32Recheck.measured
 
@@ -134,25 +134,25 @@ def test_a_member_that_bfloat16_does_not_suit_stays_float32(trained, monkeypatch
     stack = MemberStack(trained, Precision.auto)
     assert stack.precisions == (Precision.float32, Precision.bfloat16)
     assert stack.margins[0] == 0 < stack.margins[1]
-    said = predictions(stack, x)
+    predicted = predictions(stack, x)
     alone = predictions(MemberStack(trained[:1]), x)
-    same(alone, said, slice(0, 1))
+    same(alone, predicted, slice(0, 1))
 
 
 @pytest.mark.parametrize("precision", [Precision.float32, Precision.bfloat16])
-def test_answers_do_not_depend_on_company(trained, precision, peer_answers):
-    """Neither on other members, nor on other spectra, nor on how they are batched: equal bits."""
+def test_predictions_depend_on_no_other_member_or_spectrum(trained, precision, peer_answers):
+    """Nor on batches: equal bits."""
     x = peer_answers["X"]
-    said = predictions(MemberStack(trained, precision), x)
+    predicted = predictions(MemberStack(trained, precision), x)
     turned = predictions(MemberStack(trained[::-1], precision), x)
-    same(turned, said, [1, 0])
+    same(turned, predicted, [1, 0])
     alone = MemberStack(trained[1:], precision)
-    same(predictions(alone, x), said, slice(1, 2))
+    same(predictions(alone, x), predicted, slice(1, 2))
     for size in (8, 64, 100):
-        same(predictions(alone, x, size), said, slice(1, 2))
+        same(predictions(alone, x, size), predicted, slice(1, 2))
     some = predictions(alone, x[3:24])
-    np.testing.assert_array_equal(some.confidence, said.confidence[3:24, :, 1:])
-    np.testing.assert_array_equal(some.z_best, said.z_best[3:24, 1:])
+    np.testing.assert_array_equal(some.confidence, predicted.confidence[3:24, :, 1:])
+    np.testing.assert_array_equal(some.z_best, predicted.z_best[3:24, 1:])
 
 
 @pytest.mark.parametrize("precision", [Precision.float32, Precision.bfloat16])

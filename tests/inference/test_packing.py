@@ -1,4 +1,4 @@
-"""Answers in 16 bits: how far they are rounded, and that nothing else changes."""
+"""Predictions in 16 bits: how much they are rounded, and that nothing else changes."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ def packing(random_network):
 
 
 def drawn(packing, seed=0):
-    """Answers anywhere where offsets between −0.1 and 1.1 may lead."""
+    """Predictions at all positions that offsets between −0.1 and 1.1 can give."""
     rng = np.random.default_rng(seed)
     lines, boxes = len(packing.lines), 13
     position = (rng.integers(0, boxes, (ROWS, lines, MEMBERS)) + rng.uniform(-0.1, 1.1)) / boxes
@@ -38,15 +38,15 @@ def drawn(packing, seed=0):
 
 @given(st.integers(0, 10_000))
 @settings(max_examples=50, deadline=None)
-def test_rounding_is_within_what_is_said(packing, seed):
+def test_rounding_is_within_the_documented_bounds(packing, seed):
     predictions = drawn(packing, seed)
-    said = packing.unpack(packing.pack(predictions))
-    np.testing.assert_array_equal(said.deciding, predictions.deciding)
-    np.testing.assert_array_equal(said.z_best, predictions.z_best.astype(np.float32))
+    predicted = packing.unpack(packing.pack(predictions))
+    np.testing.assert_array_equal(predicted.deciding, predictions.deciding)
+    np.testing.assert_array_equal(predicted.z_best, predictions.z_best.astype(np.float32))
     for name in ("confidence", "bal"):
-        error = np.abs(getattr(said, name).astype(float) - getattr(predictions, name))
+        error = np.abs(getattr(predicted, name).astype(float) - getattr(predictions, name))
         assert error.max() <= 0.5 / LEVELS + 1e-7 < 7.8e-6
-    assert (np.abs((1 + said.z) / (1 + predictions.z) - 1)).max() < 8.7e-6
+    assert (np.abs((1 + predicted.z) / (1 + predictions.z) - 1)).max() < 8.7e-6
 
 
 @pytest.mark.parametrize("grid", ["log", "linear"])
@@ -58,19 +58,21 @@ def test_no_offset_leads_out_of_the_range(random_network, grid, boxes):
     for box, offset in ((0, -0.1), (boxes - 1, 1.1)):
         output = np.zeros((1, heads, 2, boxes))
         output[:, :, 0, box], output[:, :, 1] = 1, offset
-        said = decode(output, lines=network.lines, bal_lines=network.bal_lines, grid=network.grid)
+        predicted = decode(
+            output, lines=network.lines, bal_lines=network.bal_lines, grid=network.grid
+        )
         rest = np.array([rest_wavelength(name) for name in network.lines])
-        assert packing.low <= np.log((1 + said.z) * rest).min() + 1e-9
-        assert np.log((1 + said.z) * rest).max() <= packing.high + 1e-9
+        assert packing.low <= np.log((1 + predicted.z) * rest).min() + 1e-9
+        assert np.log((1 + predicted.z) * rest).max() <= packing.high + 1e-9
 
 
 def test_linear_heads_are_kept_as_they_are(random_network):
     packing = Packing.of([random_network(offset_activation=OffsetActivation.linear)])
     predictions = drawn(packing)
     predictions.confidence[0], predictions.z[0] = 1.7, -1.5
-    said = packing.unpack(packing.pack(predictions))
-    np.testing.assert_array_equal(said.confidence, predictions.confidence)
-    np.testing.assert_array_equal(said.z, predictions.z.astype(np.float32))
+    predicted = packing.unpack(packing.pack(predictions))
+    np.testing.assert_array_equal(predicted.confidence, predictions.confidence)
+    np.testing.assert_array_equal(predicted.z, predictions.z.astype(np.float32))
     assert packing.description()["packing"] == "float32"
 
 

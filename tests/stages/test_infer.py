@@ -140,7 +140,7 @@ def test_bmus_lie_beside_the_scores(infer):
     assert len(cells) == 200
     assert cells["BMU"].dropna().between(0, som["cells"] - 1).all()
     assert (cells["BMU_OUTLIER"].isna() == cells["BMU"].isna()).all()
-    assert abs(cells["BMU_OUTLIER"].median()) < 1  # the map was fitted on these
+    assert abs(cells["BMU_OUTLIER"].median()) < 1  # the SOM was fitted on these
 
 
 def test_no_tensorflow_where_nothing_is_left_to_compute(infer, pool, pipeline, tmp_path):

@@ -149,7 +149,7 @@ def test_min_lines_chooses_what_is_kept(infer):
     assert cost(second)[1] == 4 * scored(first)
 
 
-def test_another_map_costs_one_more_read_and_then_none(infer, pool, tmp_path, qnal_job):
+def test_another_som_costs_one_more_read_and_then_none(infer, pool, tmp_path, qnal_job):
     first = infer()
     _, fitted = qnal_job(
         tmp_path / "som", "stage=som", f"data.pool={pool}", f"work_dir={tmp_path / 'work'}",
@@ -312,14 +312,14 @@ def test_every_executor_writes_the_same(infer, executor):
     assert cost(other) == cost(first)
 
 
-def test_the_notebook_door_gives_the_same(infer, pool, weights):
+def test_scoring_from_python_gives_the_same(infer, pool, weights):
     summary = infer()
     ensemble = qnal.load_ensemble(weights, thresholds=Thresholds(0.6))
     for path in files_of(pool)[:2]:
         name = path.relative_to(pool).as_posix()
         part = pq.read_table(Path(summary["paths"]["scores"], "parts", f"{name}.parquet"))
-        said = ensemble.score(path)
-        both = [t.drop_columns(["FILE"]).replace_schema_metadata() for t in (part, said)]
+        scored_again = ensemble.score(path)
+        both = [t.drop_columns(["FILE"]).replace_schema_metadata() for t in (part, scored_again)]
         assert both[0].equals(both[1])
 
 
@@ -332,7 +332,7 @@ def test_the_csv_is_made_of_the_parts(infer):
     assert content(plain, "parts") == content(summary, "parts")
 
 
-def test_damaged_answers_are_computed_again(infer, pool):
+def test_damaged_predictions_are_computed_again(infer, pool):
     first = infer()
     group = next(Path(first["paths"]["predictions"]).glob("??/*.parquet"))
     damaged = bytearray(group.read_bytes())
@@ -343,7 +343,7 @@ def test_damaged_answers_are_computed_again(infer, pool):
     assert content(derived) == content(infer("ensemble.high_z=1.5", work="other"))
 
 
-def test_answers_that_were_deleted(infer):
+def test_predictions_that_were_deleted(infer):
     first = infer()
     shutil.rmtree(first["paths"]["predictions"])
     assert cost(infer()) == (0, 0)  # the scores are whole
@@ -406,7 +406,7 @@ def test_scores_of_an_older_format_are_refused(infer, qnal_job, tmp_path):
     assert "format version 1" in summary["error"] and "run stage=infer again" in summary["error"]
 
 
-def test_a_look_does_not_pass_for_the_pool(infer, pool):
+def test_a_limit_does_not_change_the_size_of_the_pool(infer, pool):
     summary = infer("infer.limit=1")
     described = json.loads(Path(summary["paths"]["scores"], "_dataset.json").read_text())
     assert described["files"] == len(files_of(pool)) > 1
