@@ -24,7 +24,7 @@ class PageContent:
         title: of the campaign; part of the name of the exported file.
         selection: fingerprint of the selection.
         part, parts: number of this file, from 1, and of all files.
-        blind: whether the answers of the ensemble and Redrock are left out.
+        blind: whether the results of the ensemble and Redrock are left out.
         targets: one mapping per target (:mod:`qnal.inspection.targets`).
         spectra: packed spectra of the targets, in the same order.
         grids: packed wavelengths of each camera, one mapping per distinct grid.

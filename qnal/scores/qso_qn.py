@@ -130,7 +130,7 @@ class QsoQn:
     def _fill(
         self, table: NDArray, needed: NDArray[np.bool_], again: RedrockResults | None
     ) -> None:
-        """Fill in the answers of the re-run, all of which must be there."""
+        """Fill in the results of the re-run, all of which must be there."""
         n = int(needed.sum())
         if again is None:
             raise InputError(f"{n} targets need a re-run of Redrock (data.redrock_rerun)")
