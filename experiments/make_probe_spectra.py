@@ -11,10 +11,10 @@ computed again. A later mock survey would give other spectra.
 """
 
 import numpy as np
-from qnal.spectra.mock.canvas import WAVE
 
 from qnal.inference.probe_spectra import FILE
 from qnal.spectra.mock.config import MockConfig
+from qnal.spectra.mock.model_grid import WAVE
 from qnal.spectra.mock.observation import reference_noise
 from qnal.spectra.mock.targets import draw_targets
 
