@@ -6,7 +6,7 @@ import numpy as np
 
 from qnal.errors import InputError
 from qnal.query import control
-from qnal.query.candidates import Candidates
+from qnal.query.candidates import MOST_UNCERTAIN, Candidates
 from qnal.query.choice import as_table, choose
 from qnal.query.filters.filter import Filter, SkipFilter
 from qnal.query.score_table import ScoreTable
@@ -41,6 +41,7 @@ class Funnel:
             if step.per_target:
                 self._missing(step)
                 before = self.candidates.histogram(self._highest, BINS)
+                self.candidates.spectra = self.candidates.rows
                 self.candidates.store(step.keep(self.candidates), "best_spectra")
                 after = self.candidates.histogram(self._highest, BINS)
                 self.histogram = UtilityHistogram(self.histogram.edges, before, after)
@@ -95,12 +96,17 @@ class Funnel:
         candidates.rows = f"(FROM {remaining} WHERE utility > 0)"
         chosen = as_table(choose(strategy, candidates, n, rng))
         candidates.table.connection.register("chosen", chosen)
-        candidates.store(
-            f"SELECT c.*, rank, strategy FROM {candidates.rows} c JOIN chosen USING (TARGETID)",
-            "selected",
-        )
-        selected = candidates.count()
-        self.counts.append(("selected", selected))
+        if candidates.table.late:
+            found = (
+                f"SELECT s.*, rank, strategy FROM {candidates.spectra} s "
+                f"JOIN chosen USING (TARGETID) {MOST_UNCERTAIN}"
+            )
+        else:
+            found = (
+                f"SELECT c.*, rank, strategy FROM {candidates.rows} c JOIN chosen USING (TARGETID)"
+            )
+        candidates.store(found, "selected")
+        self.counts.append(("selected", chosen.num_rows))
         if uncertain < n:
             certain = f"; {left - uncertain} others have utility 0" if uncertain < left else ""
             candidates.notes.append(
@@ -113,7 +119,7 @@ class Funnel:
         table = candidates.table
         cut = table.value("SELECT min(utility) FROM selected")
         tied, taken = (
-            table.value(f"SELECT count(*) FROM {rows} WHERE utility = {cut!r}")
+            table.value(f"SELECT count(DISTINCT TARGETID) FROM {rows} WHERE utility = {cut!r}")
             for rows in (remaining, "selected")
         )
         if tied != taken:

@@ -27,6 +27,7 @@ class LiveCameras(Filter):
     name = "all cameras alive"
     columns = ("CAMERAS",)
     interesting = True
+    whole_targets = True
 
     def __init__(self, rule: CameraRule = CameraRule.all) -> None:
         if rule not in (CameraRule.all, CameraRule.any):
@@ -42,4 +43,5 @@ class LiveCameras(Filter):
                 f"SELECT TARGETID FROM spectra WHERE TARGETID IN ({dead}) GROUP BY TARGETID "
                 f"HAVING bit_or(CAMERAS) {incomplete}"
             )
-        return f"FROM {candidates.rows} WHERE TARGETID NOT IN ({dead})"
+        dead = candidates.table.stored(dead)
+        return f"FROM {candidates.rows} WHERE TARGETID NOT IN (FROM {dead})"
