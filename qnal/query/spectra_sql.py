@@ -1,6 +1,6 @@
 """The table ``spectra`` of a query: one short row per spectrum, with its utility."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 
 from qnal.query.random_number import random_number
 from qnal.query.strategies.class_shares import VOTES
@@ -56,20 +56,24 @@ def create_spectra(
         kept.append("s.TARGETID >= 0 AND coalesce(s.OBJTYPE::VARCHAR, '') <> 'SKY' AS science")
     else:
         constant.append("TARGETID >= 0 AS science")
-    numbers = [_number(c, types, seed) for c in columns if c not in fixed]
-    unwanted = ["usable", *(c for c in columns if c not in (*fixed, *wanted))]
-    parts = [part for part, _ in strategy.parts] if isinstance(strategy, Mixture) else []
-    utilities = [f"{_utility_sql(strategy)} AS utility"]
-    utilities += [f"{_utility_sql(part)} AS utility_{i}" for i, part in enumerate(parts)]
     status = "coalesce(s.STATUS::VARCHAR, '') = 'ok'" if "STATUS" in types else "true"
+    numbers = [_number(c, types, seed, status) for c in columns if c not in fixed]
+    unwanted = ["usable", *(c for c in columns if c not in (*fixed, *wanted))]
+    utilities = {"utility": strategy}
+    if isinstance(strategy, Mixture):
+        utilities |= {f"utility_{i}": part for i, (part, _) in enumerate(strategy.parts)}
+    # A projection of their own: DuckDB computes a repeated expression once, but not within CASE.
+    raw = [f"{part.utility()} AS raw_{name}" for name, part in utilities.items()]
+    unwanted += [f"raw_{name}" for name in utilities]
+    known = [_where_known(part, f"raw_{name}", name) for name, part in utilities.items()]
     join = "LEFT JOIN sidecar b ON s.FILE = b.FILE AND s.ROW = b.ROW" if sidecar else ""
     stored = f"""
         CREATE TEMP TABLE stored_spectra AS
-        SELECT * EXCLUDE ({", ".join(unwanted)}), {", ".join(utilities)}
-        FROM (
+        SELECT * EXCLUDE ({", ".join(unwanted)}), {", ".join(known)}
+        FROM (SELECT *, {", ".join(raw)} FROM (
             SELECT {", ".join([*kept, f"{status} AS usable", *numbers])}
             FROM source s {join}
-        )"""
+        ))"""
     view = ", ".join(["*", *constant])
     return [stored, f"CREATE TEMP VIEW spectra AS SELECT {view} FROM stored_spectra"]
 
@@ -88,8 +92,8 @@ def rounded(expression: str, decimals: int) -> str:
     return f"(round(({expression}) * 1e{decimals}) / 1e{decimals})"
 
 
-def _number(column: str, types: dict[str, str], seed: int) -> str:
-    """A column that a strategy computes the utility from, with null for NaN."""
+def _number(column: str, types: dict[str, str], seed: int, usable: str) -> str:
+    """A column that a strategy computes the utility from; null for NaN and unusable spectra."""
     if column == RANDOM:
         return f"greatest({random_number(seed)}, 1e-12) AS {RANDOM}"
     if types[column] == "VARCHAR":
@@ -99,10 +103,10 @@ def _number(column: str, types: dict[str, str], seed: int) -> str:
     # restores it, so that Parquet and CSV files of the same votes give the same ranking.
     if column in VOTES and types[column] == "FLOAT":
         exact = rounded(exact, 7)
-    return f"CASE WHEN isnan({exact}) THEN NULL ELSE {exact} END AS {column}"
+    return f"CASE WHEN {usable} AND NOT isnan({exact}) THEN {exact} END AS {column}"
 
 
-def _utility_sql(strategy: Strategy) -> str:
-    """The utility, null for unusable spectra and where a column is unknown."""
-    known: Sequence[str] = ["usable", *(f"{c} IS NOT NULL" for c in strategy.columns)]
-    return f"CASE WHEN {' AND '.join(known)} THEN {rounded(strategy.utility(), 12)} END"
+def _where_known(strategy: Strategy, utility: str, name: str) -> str:
+    """A utility, null for unusable spectra and where a column is unknown."""
+    known = ["usable", *(f"{column} IS NOT NULL" for column in strategy.columns)]
+    return f"CASE WHEN {' AND '.join(known)} THEN {rounded(utility, 12)} END AS {name}"
