@@ -31,6 +31,7 @@ class Funnel:
         self.counts = [("scored", table.rows)]
         self.candidates = Candidates(table)
         self._highest = strategy.highest
+        self._uncounted: str | None = None  # name of the last step
         self.histogram = UtilityHistogram(
             np.linspace(0, self._highest, BINS + 1), np.zeros(BINS, int), np.zeros(BINS, int)
         )
@@ -41,13 +42,22 @@ class Funnel:
             if step.per_target:
                 self._missing(step)
                 before = self.candidates.histogram(self._highest, BINS)
+                self._count(int(before.sum()))
                 self.candidates.spectra = self.candidates.rows
                 self.candidates.store(step.keep(self.candidates), "best_spectra")
                 after = self.candidates.histogram(self._highest, BINS)
                 self.histogram = UtilityHistogram(self.histogram.edges, before, after)
                 self.counts.append((step.name, int(after.sum())))
             else:
+                self._count()
                 self._apply(step)
+        self._count()
+
+    def _count(self, rows: int | None = None) -> None:
+        """Count what the last step left, unless the number of ``rows`` is known already."""
+        if self._uncounted is not None:
+            self.counts.append((self._uncounted, self.candidates.count() if rows is None else rows))
+            self._uncounted = None
 
     def _apply(self, step: Filter) -> None:
         try:
@@ -58,7 +68,7 @@ class Funnel:
         except SkipFilter as skipped:
             self.candidates.notes.append(f"Filter “{step.name}” was skipped: {skipped}.")
             return
-        self.counts.append((step.name, self.candidates.count()))
+        self._uncounted = step.name
 
     def _missing(self, step: Filter) -> list[str]:
         """The columns that a filter needs and the scores lack."""

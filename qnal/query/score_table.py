@@ -77,6 +77,11 @@ class ScoreTable:
         """Whether the scores have a column, or BMUs given in files of their own."""
         return column in self.columns or (self.has_sidecar and column in BMU_COLUMNS)
 
+    @property
+    def key(self) -> tuple[str, ...]:
+        """The columns that identify a row of ``source``."""
+        return ("source_part", "source_row") if len(self.files) > 1 else ("source_row",)
+
     def value(self, sql: str) -> int | float | None:
         """The only value of the only row of a query's result."""
         number: int | float | None = self.connection.execute(sql).fetchall()[0][0]

@@ -173,7 +173,7 @@ def _selected_rows(table: ScoreTable, rows: str, strategy: Strategy) -> pa.Table
         f"""
         SELECT {", ".join(columns)}
         FROM {rows} selected
-        JOIN ({source}) source USING (source_part, source_row)
+        JOIN ({source}) source USING ({", ".join(table.key)})
         JOIN (
             SELECT TARGETID, {tiles}::INTEGER AS N_TILES FROM spectra
             WHERE TARGETID IN (SELECT TARGETID FROM {rows}) GROUP BY TARGETID

@@ -34,4 +34,4 @@ def ties_can_wait(strategy: Strategy, filters: Sequence[Filter]) -> bool:
 def tie_break(table: ScoreTable) -> str:
     """ORDER BY clause over ``source`` by which the first of several equal spectra is the best."""
     known = [f"source.{column} NULLS LAST" for column in PLACE if column in table.columns]
-    return ", ".join([*known, "source.source_part", "source.source_row"])
+    return ", ".join([*known, *(f"source.{column}" for column in table.key)])
