@@ -4,6 +4,7 @@ import base64
 import gzip
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from mlflow import MlflowClient
 
 
 @pytest.fixture(scope="module")
@@ -120,3 +122,16 @@ def _copied(path: Path, folder: Path) -> Path:
     copy = folder / path.name
     copy.write_text(path.read_text())
     return copy
+
+
+def test_the_page_is_an_artifact_of_its_run(pipeline, qnal_job, tmp_path):
+    work = tmp_path / "work"
+    shutil.copytree(pipeline[0], work)
+    code, summary = qnal_job(tmp_path / "job", "stage=inspect", f"work_dir={work}")
+    assert code == 0
+    client = MlflowClient(f"sqlite:///{work / 'mlflow.db'}")
+    run = client.get_run(summary["mlflow_run_id"])
+    recorded = {artifact.path for artifact in client.list_artifacts(run.info.run_id)}
+    assert {"inspection.html", "config.yaml"} <= recorded
+    assert summary["paths"]["page"] in run.data.tags["mlflow.note.content"]
+    assert summary["paths"]["page"] in " ".join(summary["notes"])
