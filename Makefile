@@ -21,7 +21,7 @@ $(VENV)/installed: requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
-run: install ## the demo: the whole loop on the built-in mock survey
+run: install ## the demo: the whole loop on the built-in mock survey, and a page to label its picks in
 	$(BIN)/qnal experiment=demo work_dir=$(WORK)
 	$(BIN)/qnal stage=inspect work_dir=$(WORK)
 
