@@ -3,8 +3,8 @@
 Command: python experiments/benchmarks/query.py [--rows 3600000] [--parts N] [--no-astropy]
 Source:  the notebook's steps as docs/formats.md lists them, written with astropy and numpy
 Cost:    two minutes at 3.6 million rows, without --no-astropy another GB of memory
-Expect:  the same targets; at least 10 times as fast as astropy at 3.6 million rows; at most 4 GB
-         and time proportional to the rows at 36 million, as one file and as --parts 7200
+Expect:  the same targets, in less than a third of the processor time of astropy; at most 4 GB and
+         time proportional to the rows at 36 million, as one file and as --parts 7200
 """
 
 import argparse
