@@ -10,7 +10,7 @@ from qnal.query.strategies.class_shares import VOTES
 
 REDSHIFTS = np.linspace(0, 6, 61)
 SIGNAL_TO_NOISE = np.geomspace(0.01, 100, 61)
-VOTE_BINS = 60  # per side of the triangle; shares of 3, 4, 5, … members are exact
+VOTE_BINS = 120  # per side of the triangle; shares of 3, 4, 5, 6, 8, 10, … members are exact
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,6 +16,7 @@ from qnal.progress import progress, say
 from qnal.stages import Job, training_runs
 from qnal.stages.inputs import NEWEST, label_table, labelled_set, with_survey
 from qnal.stages.member_recipe import member_recipe
+from qnal.stages.suspects import write_suspects
 from qnal.stages.training_runs import TrainingRuns
 from qnal.stages.work_folder import WorkFolder
 from qnal.summary import Summary
@@ -49,6 +50,7 @@ def train(config: Config, job: Job) -> Summary:
     status = "incomplete" if failed else "done"
     paths = {"ensemble": str(folder.path)}
     summary = Summary("train", status, run.id, paths, report.metrics, failed=failed)
+    write_suspects(config, report, job.folder, summary)
     if report.control is not None:
         summary.notes += report.control.sentences
     if report.fit.why_not:
