@@ -1,5 +1,6 @@
 """Opens and closes a sweep; Hydra calls it because ``conf/config.yaml`` names it."""
 
+import traceback
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -7,8 +8,9 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
-from qnal.job import REFUSED
+from qnal.job import REFUSED, as_given, is_refusal, refuse
 from qnal.job_lock import hold
 from qnal.progress import say
 from qnal.sweep.place import Place, SweepDescription, as_mapping, label_of
@@ -24,7 +26,13 @@ class SweepCallback(Callback):
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Write ``sweep.json``, from which jobs learn in what they differ."""
-        Sweep.current = Sweep(config)
+        try:
+            Sweep.current = Sweep(config)
+        except Exception as error:
+            if not is_refusal(error):
+                traceback.print_exc()
+            refuse(error)
+            raise SystemExit(REFUSED) from error  # Hydra would go on after any other exception
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Write the table and the figure, and end the sweep's MLflow run."""
@@ -51,9 +59,8 @@ class Sweep:
         self._records = config.hydra.output_subdir
         self._objective = OmegaConf.select(config, "objective")
         self._held = ExitStack()
-        work = Path(config.work_dir).expanduser().absolute()
-        lock = self._held.enter_context(hold(work / ".jobs"))
-        given = [str(o) for o in config.hydra.overrides.task]
+        lock = self._held.enter_context(hold(self._work(config) / ".jobs"))
+        given = as_given(config.hydra.overrides.task)
         parsed = OverridesParser.create().parse_overrides(given)
         varied = [o.get_key_element() for o in parsed if o.is_sweep_override()]
         # Sweepers that search for the best values are told where to search by their settings.
@@ -61,6 +68,13 @@ class Sweep:
         launcher = OmegaConf.select(config, "hydra.launcher._target_")
         keys = [key.lstrip("+") for key in varied]
         SweepDescription(keys, launcher, str(lock)).write(self.folder)
+
+    def _work(self, config: DictConfig) -> Path:
+        """The work folder; the sweep's folder if each job has a work folder of its own."""
+        try:
+            return Path(config.work_dir).expanduser().absolute()
+        except OmegaConfBaseException:  # such as ${hydra:job.num}, which only a job has
+            return self.folder
 
     def end(self, status: str) -> None:
         """Write and print the table, write the figure, and end the MLflow run with ``status``."""
@@ -111,7 +125,7 @@ def place_of(settings: Any) -> Place:
             f"warning: an experiment asks for the launcher {wanted}, but one launcher runs all "
             "jobs of a sweep; give hydra/launcher=… on the command line."
         )
-    overrides = as_mapping([str(o) for o in settings.overrides.task])
+    overrides = as_mapping(as_given(settings.overrides.task))
     label = label_of(overrides, sweep.varied) or f"job {settings.job.num}"
     lock = None if sweep.lock is None else Path(sweep.lock)
     return Place(folder, int(settings.job.num), label, lock)

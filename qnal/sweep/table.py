@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from qnal.files import write_text
-from qnal.job import EXIT_CODES, REFUSED, SUMMARY, objective
+from qnal.job import EXIT_CODES, REFUSED, SUMMARY, as_given, objective
 from qnal.summary import DETAILS, Number, Summary
 from qnal.sweep.place import as_mapping, label_of
 
@@ -74,8 +74,8 @@ class SweepTable:
         jobs = []
         for number, job in enumerate(sorted(found, key=lambda path: _natural(path, folder))):
             overrides = job / (hydra_folder or "") / "overrides.yaml"
-            given = list(OmegaConf.load(overrides)) if overrides.is_file() else []
-            jobs.append(JobRow(number, job, as_mapping([str(o) for o in given]), summary_of(job)))
+            given = as_given(OmegaConf.load(overrides)) if overrides.is_file() else []
+            jobs.append(JobRow(number, job, as_mapping(given), summary_of(job)))
         keys = list(dict.fromkeys(key for job in jobs for key in job.overrides))
         varied = [k for k in keys if len({job.overrides.get(k) for job in jobs}) > 1]
         return cls(jobs, varied, metric)
