@@ -60,10 +60,14 @@ class Ui:
 
     def wait(self, text: str) -> None:
         """Wait for a text."""
+        self.wait_for(f"document.body.innerText.includes({json.dumps(text)})")
+
+    def wait_for(self, condition: str) -> None:
+        """Wait until an expression in JavaScript is true."""
         end = time.monotonic() + SECONDS
-        while text not in self.text():
+        while not self.driver.execute_script(f"return Boolean({condition})"):
             if time.monotonic() > end:
-                raise TimeoutError(f"{text!r} is not on the page:\n{self.text()}")
+                raise TimeoutError(f"{condition} is not true on this page:\n{self.text()}")
             time.sleep(0.2)
 
     def click(self, text: str) -> None:

@@ -118,7 +118,7 @@ def _run_stage(config: "Config", folder: Path, place: "Place | None") -> "Summar
         recorder = open_recorder(config.tracking, config.work, lock)
         parent = None
         if place is not None:
-            recorder, parent = joined(recorder, place.sweep, place.label, place.lock)
+            recorder, parent = joined(recorder, place.sweep, place.label, place.lock, place.title)
         executor = _executor(config.executor)
         job = Job(folder, recorder, executor, parent, _overrides(folder))
         summary = stage_function(config.stage)(config, job)

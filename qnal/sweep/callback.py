@@ -3,7 +3,7 @@
 import traceback
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
@@ -13,8 +13,13 @@ from omegaconf.errors import OmegaConfBaseException
 from qnal.job import REFUSED, as_given, is_refusal, refuse
 from qnal.job_lock import hold
 from qnal.progress import say
-from qnal.sweep.place import Place, SweepDescription, as_mapping, label_of
-from qnal.sweep.table import SweepTable
+from qnal.sweep.place import Place, SweepDescription, as_mapping, label_of, title_of
+from qnal.sweep.table import SweepTable, as_text
+
+if TYPE_CHECKING:
+    from qnal.tracking import Note
+
+NOTE_METRICS, NOTE_JOBS = 6, 40  # columns and rows of the table in a sweep's note
 
 
 class SweepCallback(Callback):
@@ -92,13 +97,33 @@ class Sweep:
                 counts = {"jobs": len(table.jobs)}
                 done = sum(job.summary.status == "done" for job in table.jobs)
                 run.metrics(counts | {"jobs_done": done})
-                if figure := draw(table):
+                figure = draw(table)
+                if figure is not None:
                     save_figure(figure, self.folder / "sweep.png")
                     run.file(self.folder / "sweep.png", "figures")
+                run.note(_note(table, "figures/sweep.png" if figure else None))
                 table.show()
                 print(f" sweep  {self.folder / 'sweep.csv'}")
         self._held.close()
         self.exit_code = table.exit_code
+
+
+def _note(table: SweepTable, figure: str | None) -> "Note":
+    """The note of a sweep's run: its table, with the key metrics that differ."""
+    from qnal.tracking import Note
+
+    metrics = table.compared()[:NOTE_METRICS]
+    rows = [["", *metrics, "status"], ["---"] * (len(metrics) + 2)]
+    for label, job in zip(table.labels(), table.jobs, strict=True):
+        values = (job.summary.metrics.get(name) for name in metrics)
+        rows.append([f"`{label}`", *map(as_text, values), job.summary.status])
+    lines = "\n".join(f"| {' | '.join(row)} |" for row in rows[: NOTE_JOBS + 2])
+    done = sum(job.summary.status == "done" for job in table.jobs)
+    varied = ", ".join(f"`{key}`" for key in table.varied) or "nothing"
+    remarks = ["`sweep.csv` among the artifacts has all metrics, run ids and paths."]
+    remarks += [f"{j.number}: {j.summary.error}" for j in table.jobs if j.summary.error][:NOTE_JOBS]
+    what = f"{len(table.jobs)} jobs, of which {done} are done; they differ in {varied}."
+    return Note(f"{what}\n\n{lines}", figure=figure, remarks=remarks)
 
 
 def finish(status: str = "FINISHED") -> None:
@@ -128,4 +153,5 @@ def place_of(settings: Any) -> Place:
     overrides = as_mapping(as_given(settings.overrides.task))
     label = label_of(overrides, sweep.varied) or f"job {settings.job.num}"
     lock = None if sweep.lock is None else Path(sweep.lock)
-    return Place(folder, int(settings.job.num), label, lock)
+    title = title_of(folder.parent.name, sweep.varied)
+    return Place(folder, int(settings.job.num), label, lock, title)

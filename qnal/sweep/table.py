@@ -15,7 +15,7 @@ from rich.table import Table
 from qnal.files import write_text
 from qnal.job import EXIT_CODES, REFUSED, SUMMARY, as_given, objective
 from qnal.summary import DETAILS, Number, Summary
-from qnal.sweep.place import as_mapping, label_of
+from qnal.sweep.place import as_mapping, label_of, short
 
 # Metrics that compare jobs best, in the order in which they are shown.
 KEY_METRICS = (
@@ -152,7 +152,7 @@ class SweepTable:
 
     def _for_terminal(self, metrics: Sequence[str]) -> Table:
         table = Table(title=f"sweep of {len(self.jobs)} jobs", title_justify="left", box=None)
-        for name in ("job", *_short(self.varied), "status", *metrics):
+        for name in ("job", *short(self.varied), "status", *metrics):
             is_number = name == "job" or name in metrics
             table.add_column(
                 name, justify="right" if is_number else "left", overflow="fold",
@@ -163,7 +163,7 @@ class SweepTable:
                 str(job.number),
                 *(job.overrides.get(key, "") for key in self.varied),
                 job.summary.status,
-                *(_text(job.summary.metrics.get(name)) for name in metrics),
+                *(as_text(job.summary.metrics.get(name)) for name in metrics),
             )
         return table
 
@@ -182,13 +182,8 @@ def summary_of(folder: Path) -> Summary:
         return Summary("", status="failed", error=NO_SUMMARY)
 
 
-def _short(keys: Sequence[str]) -> list[str]:
-    """Names of keys without their sections, where that is unambiguous."""
-    last = [key.rpartition(".")[2] for key in keys]
-    return [name if last.count(name) == 1 else key for name, key in zip(last, keys, strict=True)]
-
-
-def _text(value: Number) -> str:
+def as_text(value: Number) -> str:
+    """A metric with as many digits as a table needs; empty without a value."""
     if value is None:
         return ""
     return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
