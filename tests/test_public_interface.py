@@ -19,8 +19,8 @@ from qnal.summary import Summary
 CONF = Path(__file__).parents[1] / "conf"
 
 KEYS = {
-    "": "stage seed work_dir objective traceback data network lines train ensemble som infer query "
-    "inspect label loop compare executor tracking",
+    "": "stage seed work_dir objective traceback data reader network lines train ensemble som "
+    "infer query inspect label loop compare executor tracking",
     "data": "kind desi boss pool labels redrock redrock_rerun use_mask bad mock",
     "data.desi": "spectra truth single_exposure bal_recorded",
     "data.boss": "spectra truth most",
@@ -56,6 +56,7 @@ CHOICES = {
     "lines": "quasarnet",
     "loop": "simulated",
     "network": "quasarnet",
+    "reader": "desi",
     "query": "entropy herding least_confidence margin mixture mutual_info power random "
     "redshift_spread stratified typical variation_ratio vote_entropy",
     "som": "torus",

@@ -28,6 +28,7 @@ from qnal.query.redrock_disagreement import Kind
 from qnal.query.strategies.strategy import Strategy
 from qnal.spectra.file_version import Verify
 from qnal.spectra.mock.config import MockConfig
+from qnal.spectra.readers.reader import Reader
 
 SIZE = r"[0-9.]+ ?[KMGT]i?B"
 PATHS = Valid("a path, a glob pattern, or a list of them", lambda v: True)
@@ -473,6 +474,10 @@ class Config:
     )
     traceback: bool = key("print a traceback when a job is refused")
     data: DataConfig = key("input spectra")
+    reader: dict[str, Any] = key(
+        "how the pool is read, set by the choice of `reader`: `_target_`, a subclass of "
+        "qnal.spectra.readers.reader.Reader, and its arguments"
+    )
     network: NetworkConfig = key("structure of new networks")
     lines: LinesConfig = key("emission lines that a network detects")
     train: TrainConfig = key("training of members")
@@ -489,6 +494,13 @@ class Config:
         "and its arguments"
     )
     tracking: TrackingConfig = key("recording of runs in MLflow")
+
+    def created_reader(self) -> Reader:
+        """The reader; ConfigError if ``reader`` does not name one or its settings are wrong."""
+        defaults = {"use_mask": self.data.use_mask}
+        reader: Reader = plugin.create(self.reader, "reader", Reader, defaults)  # type: ignore[type-abstract]
+        reader.check()
+        return reader
 
     @property
     def work(self) -> Path:

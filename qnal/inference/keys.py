@@ -18,7 +18,7 @@ from qnal.network.precision import Precision
 from qnal.scores import dataset
 
 NEUTRAL_PASSES = {"backend": "tensorflow", "precision": "float32", "batch_size": 512}
-NEUTRAL_PASSES |= {"use_mask": True, "sky": True, "min_lines": 1, "recheck": None}
+NEUTRAL_PASSES |= {"sky": True, "min_lines": 1, "recheck": None}
 NEUTRAL_RULE = {"line_threshold": 0.95, "high_z": 2.1, "calibration": None, "bal_trained": True}
 
 
@@ -34,7 +34,6 @@ def predictions_key(
         "backend": str(passes.backend),
         "precision": str(precision),
         "batch_size": passes.batch_size,
-        "use_mask": reading.use_mask,
         "sky": reading.sky,
         "min_lines": min_lines,
         "recheck": None if precision is Precision.float32 else recheck_rule(),
@@ -43,6 +42,7 @@ def predictions_key(
         "format_version": prediction_cache.FORMAT_VERSION,
         **packing.description(),
         "grid": [grid.name, hashlib.sha256(grid.wave.tobytes()).hexdigest()],
+        **reading.reader.key(),
         **_without(settings, NEUTRAL_PASSES),
     }
 

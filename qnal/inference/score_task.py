@@ -161,7 +161,7 @@ class ScoreTask:
             if missing:
                 fresh = self._computed(source, missing)
                 computed += source.usable * len(missing)
-                names, table = [checksums[k] for k in missing], source.coadd.table
+                names, table = [checksums[k] for k in missing], source.spectra.table
                 som = self.outputs.som
                 bmus = None if som is None else (som.fingerprint, self._found_bmus(source, som))
                 cache.write(source.version, names, table, fresh, self.packing, bmus)
@@ -185,7 +185,7 @@ class ScoreTask:
         if cache is not None and not source.is_read:
             table = cache.target_table(source.version)
         if table is None:
-            table = source.coadd.table
+            table = source.spectra.table
         predictions = self.packing.unpack(packed)
         uncertain = 0
         if packed.margins.any():
@@ -214,14 +214,14 @@ class ScoreTask:
             fitted = som.load()
             bmu, distance = fitted.find_bmu(source.x)
             outlier = fitted.outlier_score(bmu, distance)
-            source.bmus = bmu_table(source.coadd.table, bmu, distance, outlier)
+            source.bmus = bmu_table(source.spectra.table, bmu, distance, outlier)
         return source.bmus
 
     def _metadata(self) -> dict[str, object]:
         return {
             "members": len(self.weights.files),
             "checksums": fingerprint({"members": self.weights.checksums})[:12],
-        } | self.rule.description()
+        } | (self.rule.description() | self.reading.reader.metadata())
 
 
 @lru_cache(maxsize=2)

@@ -4,7 +4,7 @@ DuckDB reads only the columns that a query needs and spills intermediate results
 limit to disk, so that the memory taken by a query does not grow with the number of spectra.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +25,7 @@ from qnal.query.strategies.strategy import RANDOM, Strategy
 # Columns that must be integers. In a CSV they are read as such instead of being guessed from the
 # first rows.
 INTEGERS = ("TARGETID", "TILEID", "EXPID", "NIGHT", "HPXPIXEL", "ROW", "CAMERAS", "BMU")
+ANY = "*"  # at the end of a name: all columns that begin like it
 BMU_COLUMNS = ("BMU", "BMU_DISTANCE", "BMU_OUTLIER")
 PROTOTYPES = "prototypes of the SOM"  # as a need of strategies
 FIXED_COLUMNS = ("TARGETID", "EXPID", "FILE", "ROW", "TILEID", *BMU_COLUMNS)
@@ -69,7 +70,9 @@ class ScoreTable:
         return self.has_sidecar or "BMU" in self.columns
 
     def has(self, column: str) -> bool:
-        """Whether the scores have a column, or BMUs given in files of their own."""
+        """Whether the scores have a column (``SNR_*``: any such), or BMUs in files of their own."""
+        if column.endswith(ANY):
+            return bool(_matching(self.columns, [column]))
         return column in self.columns or (self.has_sidecar and column in BMU_COLUMNS)
 
     def value(self, sql: str) -> int | float | None:
@@ -195,7 +198,7 @@ def _load(
     if bmu is not None:
         _create_sidecar(connection, bmu, types, name)
     needs = _parts_of(strategy, "needs")
-    wanted = [column for column in sorted({*columns, *needs}) if column in types]
+    wanted = _matching(types, sorted({*columns, *needs}))
     connection.execute(_spectra_sql(types, strategy, wanted, sidecar=bmu is not None, seed=seed))
     rows, unnamed = connection.execute(
         "SELECT count(*), count(*) - count(TARGETID) FROM spectra"
@@ -293,6 +296,17 @@ def _parquet(files: Sequence[Path], same_columns: bool = False) -> str:
     return (
         f"read_parquet([{listed}], union_by_name = {not same_columns}, hive_partitioning = false)"
     )
+
+
+def _matching(present: Collection[str], names: Iterable[str]) -> list[str]:
+    """The columns that have one of the names, or begin as one that ends with :data:`ANY`."""
+    found = (
+        [c for c in present if c.startswith(name.removesuffix(ANY))]
+        if name.endswith(ANY)
+        else [name] * (name in present)
+        for name in names
+    )
+    return list(dict.fromkeys(column for each in found for column in each))
 
 
 def _columns(connection: duckdb.DuckDBPyConnection, rows: str) -> dict[str, str]:

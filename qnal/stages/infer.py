@@ -113,7 +113,7 @@ def _task(config: Config, files: dict[Path, str], found: EnsembleDescription) ->
     check_min_lines(thresholds.min_lines, first)
     if (first.lines, first.bal_lines) != names:
         say(f"using the ensemble's lines ({', '.join(first.lines)}); lines.names is ignored")
-    reading = Reading(first.grid, config.data.use_mask, options.sky, options.verify)
+    reading = Reading(first.grid, config.created_reader(), options.sky, options.verify)
     precision = usable_precision(options.precision, options.backend)
     passes = Passes(options.backend, precision, options.batch_size, options.threads)
     calibration = found.calibration_for(thresholds) if config.ensemble.calibrate else None

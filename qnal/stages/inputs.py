@@ -14,7 +14,7 @@ from qnal.ensemble.labelled_set import (
     merged,
     one_exposure_each,
     read_boss,
-    read_desi,
+    read_labelled,
     thinned,
 )
 from qnal.errors import ConfigError
@@ -25,7 +25,7 @@ from qnal.labels.label_table import LabelTable
 from qnal.progress import progress, say
 from qnal.spectra.grid import Grid
 from qnal.spectra.mock import MockConfig, MockSurvey, survey_at, write_survey
-from qnal.spectra.readers.desi import find_coadds
+from qnal.spectra.readers.desi import Desi
 from qnal.spectra.spectra_file import SpectraFile, paths_of
 from qnal.stages.work_folder import WorkFolder, to_dict
 from qnal.tracking.download import downloaded_ensemble, is_mlflow_uri, resolved, store_of
@@ -121,12 +121,13 @@ def labelled_set(config: Config, grid: Grid) -> LabelledSet:
         np.random.default_rng(s) for s in np.random.SeedSequence(config.seed).spawn(2)
     )
     if data.desi.spectra is not None:
-        desi = read_desi(
-            find_coadds(data.desi.spectra, "data.desi.spectra"),
+        reader = desi_reader(config)
+        desi = read_labelled(
+            reader.find(data.desi.spectra, "data.desi.spectra"),
             paths_of(data.desi.truth, "data.desi.truth"),
             grid,
             high_z=high_z,
-            use_mask=data.use_mask,
+            reader=reader,
             bal_recorded=_bal_recorded(data.desi),
             bad=data.bad,
         )
@@ -152,6 +153,12 @@ def labelled_set(config: Config, grid: Grid) -> LabelledSet:
             "and data.boss.truth, or data.labels, or choose data=mock."
         )
     return merged(sets)
+
+
+def desi_reader(config: Config) -> Desi:
+    """The reader of labelled DESI spectra: that of the pool, if it reads DESI's files."""
+    reader = config.created_reader()
+    return reader if isinstance(reader, Desi) else Desi(config.data.use_mask)
 
 
 def label_table(config: Config) -> LabelTable | None:
@@ -180,7 +187,7 @@ def _with_labels(
         labels.path,
         grid,
         high_z=config.ensemble.high_z,
-        use_mask=config.data.use_mask,
+        reader=config.created_reader(),
     )
     both = [*(superseded(others, inspected) for others in sets), inspected]
     if config.data.bad is BadRows.drop:
@@ -207,9 +214,9 @@ def pool(config: Config) -> list[SpectraFile]:
     """The files of the pool, sorted by name."""
     if config.data.pool is None:
         raise ConfigError(
-            "data.pool is not set; set it to a folder of coadds, or choose data=mock."
+            "data.pool is not set; set it to a folder of spectra, or choose data=mock."
         )
-    files = find_coadds(config.data.pool, "data.pool")
+    files = config.created_reader().find(config.data.pool, "data.pool")
     say(f"data.pool: {len(files):,} files")
     return files
 

@@ -18,7 +18,6 @@ from qnal.som.som import SelfOrganizingMap
 from qnal.som.somviz_backend import fit_with_somviz
 from qnal.spectra.file_sample import sample_files
 from qnal.spectra.grid import Grid, named_grid
-from qnal.spectra.readers.desi import find_coadds
 from qnal.stages import Job
 from qnal.stages.inputs import ensemble_path, labelled_set, pool, with_survey
 from qnal.stages.work_folder import WorkFolder
@@ -34,7 +33,8 @@ def som(config: Config, job: Job) -> Summary:
     config = with_survey(config)
     grid = som_grid(config)
     given = config.som.spectra is not None
-    files = find_coadds(config.som.spectra, "som.spectra") if given else pool(config)
+    reader = config.created_reader()
+    files = reader.find(config.som.spectra, "som.spectra") if given else pool(config)
     stats = [(file.name, file.path.stat()) for file in files]
     versions = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
     folder = WorkFolder(config.work).folder_for("soms", som_fingerprint(config, grid, versions))
@@ -48,7 +48,7 @@ def som(config: Config, job: Job) -> Summary:
         else:
             with progress("reading spectra", len(files)) as advance:
                 x, failed = sample_files(
-                    files, grid, config.som.sample, config.seed, use_mask=config.data.use_mask,
+                    files, grid, config.som.sample, config.seed, reader=reader,
                     strict=config.infer.strict, progress=advance,
                 )  # fmt: skip
             _check_enough(x, len(files), failed)
@@ -124,8 +124,7 @@ def som_fingerprint(config: Config, grid: Grid, files: Sequence[tuple[str, int, 
         made_from["backend"] = str(options.backend)
     if not options.wrap:
         made_from["wrap"] = False
-    if not config.data.use_mask:
-        made_from["use_mask"] = False
+    made_from |= config.created_reader().key()
     if grid.name == "custom":
         made_from["wave"] = hashlib.sha256(grid.wave.tobytes()).hexdigest()
     return fingerprint(made_from)

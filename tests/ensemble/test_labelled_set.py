@@ -15,13 +15,13 @@ from qnal.ensemble.labelled_set import (
     merged,
     one_exposure_each,
     read_boss,
-    read_desi,
+    read_labelled,
     thinned,
 )
 from qnal.errors import InputError
 from qnal.labels.label import BadRows, Label, is_quasar
 from qnal.spectra.grid import named_grid
-from qnal.spectra.readers.desi import find_coadds
+from qnal.spectra.readers.desi import Desi, find_coadds
 
 LOG = named_grid("log")
 FIRST = 39633559463397282
@@ -45,7 +45,7 @@ def survey(tmp_path: Path, coadd_parts: Parts) -> tuple[Path, Path]:
 def desi(survey: tuple[Path, Path], **options: Any) -> LabelledSet:
     tree, truth = survey
     files = find_coadds(str(tree), "data.desi.spectra")
-    return read_desi(files, [truth], LOG, high_z=2.1, **options)
+    return read_labelled(files, [truth], LOG, high_z=2.1, **options)
 
 
 def test_rows_come_in_canonical_order_with_their_labels(survey: tuple[Path, Path]) -> None:
@@ -111,7 +111,7 @@ def test_absurd_spectra_and_unusable_ones_are_counted(
 def test_fingerprint_is_that_of_the_content(survey: tuple[Path, Path]) -> None:
     first = desi(survey).fingerprint()
     assert desi(survey).fingerprint() == first
-    assert desi(survey, use_mask=False).fingerprint() == first  # no pixel is masked
+    assert desi(survey, reader=Desi(use_mask=False)).fingerprint() == first  # no pixel is masked
     again = desi(survey)
     again.table["SNR"] += 1  # it follows from the spectra, so it is not part of the fingerprint
     assert again.fingerprint() == first
@@ -165,7 +165,7 @@ def test_sources_are_merged_in_canonical_order(real_data: Path) -> None:
     )
     files = find_coadds(str(real_data / "desi"), "data.desi.spectra")
     truth = [real_data / "desi" / "truth_qso_catalog.csv"]
-    both = merged([read_desi(files, truth, LOG, high_z=2.1), boss])
+    both = merged([read_labelled(files, truth, LOG, high_z=2.1), boss])
     assert both.column("SOURCE").tolist() == ["boss"] * 137 + ["desi"] * 12
     for source in ("boss", "desi"):
         assert both.table.loc[both.table["SOURCE"] == source, "TARGETID"].is_monotonic_increasing
