@@ -56,7 +56,7 @@ CHOICES = {
     "lines": "quasarnet",
     "loop": "simulated",
     "network": "quasarnet",
-    "reader": "desi",
+    "reader": "desi desi_spectra phase3 sdss table",
     "query": "entropy herding least_confidence margin mixture mutual_info power random "
     "redshift_spread stratified typical variation_ratio vote_entropy",
     "som": "torus",

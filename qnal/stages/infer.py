@@ -23,6 +23,7 @@ from qnal.inference.score_task import Outputs, Passes, ScoreTask, forget_members
 from qnal.progress import progress, say
 from qnal.scores.dataset import DatasetDescription, ScoresFolder, SomReference, relative_path
 from qnal.scores.file_index import content_digest
+from qnal.scores.object_names import check_names
 from qnal.scores.pool_figures import by_night, by_petal
 from qnal.scores.pool_report import pool_metrics, pool_tables, som_of_pool, uncertainty_by_class
 from qnal.scores.reference_csv import write_reference_csv
@@ -58,6 +59,7 @@ def infer(config: Config, job: Job) -> Summary:
             with locked(task, lambda at: say(f"another job is writing {at}; waiting for it")):
                 _describe(config, task, path, len(files))
                 outcome = _score(config, job, task, some)
+                check_names(task.outputs.scores, task.reading.reader, outcome.entries)
                 redrock = joined_with_redrock(config, task, files, outcome)
                 exports = redrock_exports(config, task, files, redrock)
                 paths = _exported(config, task, some) | {"ensemble": str(path)} | exports.paths

@@ -18,7 +18,9 @@ _HEADER_NAME = {"PETAL_LOC": "PETAL"}
 _TARGETING = ("DESI_TARGET", "SV3_DESI_TARGET", "SV2_DESI_TARGET", "SV1_DESI_TARGET", "CMX_TARGET")
 
 
-def read_fibermap(fits: FitsFile, file: SpectraFile) -> tuple[NDArray[np.int64], Columns, str]:
+def read_fibermap(
+    fits: FitsFile, file: SpectraFile, single_exposures: bool = False
+) -> tuple[NDArray[np.int64], Columns, str]:
     """TARGETIDs of FIBERMAP's rows and the target columns that the file has.
 
     Each column is taken from FIBERMAP; if it is not there, from EXP_FIBERMAP, a header or the name
@@ -27,6 +29,7 @@ def read_fibermap(fits: FitsFile, file: SpectraFile) -> tuple[NDArray[np.int64],
     Args:
         fits: the open coadd file.
         file: its path and name.
+        single_exposures: whether a row is one exposure, whose status is in FIBERSTATUS.
 
     Returns:
         targetid: shape [rows].
@@ -47,6 +50,9 @@ def read_fibermap(fits: FitsFile, file: SpectraFile) -> tuple[NDArray[np.int64],
     if not len(targetid):
         raise InputError(f"{path}: its FIBERMAP has no rows.")
     columns: Columns = {n: fibermap[n] for n in copied if n in fibermap}
+    if single_exposures:
+        columns |= fits.table("FIBERMAP", ["FIBERSTATUS"])
+        columns["COADD_FIBERSTATUS"] = columns.pop("FIBERSTATUS", np.full(len(targetid), None))
     targeting = _targeting(fibermap)
     if targeting in fibermap:
         columns["DESI_TARGET"] = fibermap[targeting]
