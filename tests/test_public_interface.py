@@ -29,11 +29,12 @@ KEYS = {
     "calibration label_errors boss_dropped redrock",
     "network": "layers filters boxes padding offset_activation grid reg_conv reg_dense dropout",
     "lines": "names bal",
-    "train": "epochs min_steps batch_size learning_rate amsgrad precision threads group",
+    "train": "epochs min_steps batch_size learning_rate amsgrad precision threads group "
+    "where targets",
     "ensemble": "n path bootstrap line_threshold min_lines high_z calibrate",
-    "som": "backend shape wrap epochs sample spectra path",
+    "som": "backend shape wrap epochs sample spectra where targets path",
     "infer": "backend precision batch_size threads limit random_order strict sky keep_members "
-    "verify csv qso_qn redrock_priors qn_confidence redshifts",
+    "where targets verify csv qso_qn redrock_priors qn_confidence redshifts",
     "query": "scores strategy n control som_percentile som_counts max_outlier camera bad_cameras "
     "exclude labels filters memory_limit temp_dir",
     "loop": "rounds seed_labels batch strategies repeats oracle test steps",

@@ -175,6 +175,13 @@ class TrainConfig:
         "precision of the convolutions; auto is bfloat16 where the processor or GPU supports it"
     )
     threads: int = key("threads per worker; the exact weights depend on their number", at_least(1))
+    where: str | None = key(
+        "train only on spectra that satisfy this condition in SQL on their target columns "
+        "(docs/conditions.md); null for all"
+    )
+    targets: Any = key(
+        "train only on spectra of the targets on these lists of TARGETIDs; null for all", PATHS
+    )
     group: int | None = key(
         "members trained together in one program",
         at_least(1, "a number of members").or_null("the best for the machine"),
@@ -231,6 +238,13 @@ class SomConfig:
         at_least(2, "a number of spectra"),
     )
     spectra: Any = key("spectra it is fitted to; null for data.pool", PATHS)
+    where: str | None = key(
+        "fit only to spectra that satisfy this condition in SQL on their target columns "
+        "(docs/conditions.md); null for all"
+    )
+    targets: Any = key(
+        "fit only to spectra of the targets on these lists of TARGETIDs; null for all", PATHS
+    )
     path: str | None = key(
         "a fitted SOM, written by qnal or SOMVIZ; null for the last one in work_dir"
     )
@@ -253,6 +267,13 @@ class InferConfig:
         "score only this many files", at_least(1, "a number of files").or_null("all")
     )
     random_order: bool = key("score files in random order")
+    where: str | None = key(
+        "score only spectra that satisfy this condition in SQL on their target columns "
+        "(docs/conditions.md); null for all"
+    )
+    targets: Any = key(
+        "score only spectra of the targets on these lists of TARGETIDs; null for all", PATHS
+    )
     strict: bool = key("stop at the first file that cannot be read")
     sky: bool = key("score sky fibres")
     keep_members: bool = key(

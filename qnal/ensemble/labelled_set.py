@@ -21,6 +21,7 @@ from qnal.spectra.readers.desi import Desi
 from qnal.spectra.readers.reader import Reader
 from qnal.spectra.readers.sdss import NO_TARGETID, expand_folders, is_sdss, read_sdss
 from qnal.spectra.rebin import Status
+from qnal.spectra.row_condition import RowCondition
 from qnal.spectra.spectra_file import SpectraFile
 from qnal.spectra.target_table import SNR
 
@@ -127,6 +128,7 @@ def read_labelled(
     high_z: float,
     reader: Reader | None = None,
     source: str = "desi",
+    condition: RowCondition | None = None,
     bal_recorded: Collection[Path] | bool = False,
     bad: BadRows = BadRows.negative,
 ) -> LabelledSet:
@@ -139,6 +141,7 @@ def read_labelled(
         high_z: redshift from which a quasar is QSO_HZ.
         reader: of the files; None: that of DESI coadds.
         source: what the source is called.
+        condition: which spectra are used; None: all.
         bal_recorded: tables in which a quasar without a BAL comment is a non-BAL; True for all.
         bad: how low-confidence labels are used.
 
@@ -146,16 +149,20 @@ def read_labelled(
         InputError: no spectrum has a label, or a file is damaged.
     """
     truth = read_truth(truth_paths, high_z, bal_recorded)
-    parts, spectra, unusable, jumps = [], 0, 0, 0
+    parts, spectra, unusable, jumps, left_out = [], 0, 0, 0, 0
     for file in files:
-        read = rows_of_file(file, grid, reader or Desi())
+        read = rows_of_file(file, grid, reader or Desi(), condition)
         spectra += len(read.x)
         known = read.table["TARGETID"].isin(truth.table.index).to_numpy()
+        left_out += int((known & ~read.wanted).sum())
+        known = known & read.wanted
         unusable += int((known & ~read.usable).sum())
         jumps += int((known & read.usable & ~read.sane).sum())
         use = known & read.usable & read.sane
         parts.append((read.x[use].astype(np.float32), read.table[use]))
     counts = {"spectra": spectra, "unusable": unusable, "absurd_jump": jumps}
+    if condition:
+        counts["condition_left_out"] = left_out
     return joined(source, parts, truth, counts, truth_paths, bad)
 
 
@@ -168,16 +175,20 @@ class FileRows:
         table: TARGETID, EXPID, FILE, ROW, SNR and DESI_TARGET.
         usable: whether STATUS is ok, shape [rows].
         sane: whether no neighbouring pixels differ by :data:`ABSURD_JUMP`, shape [rows].
+        wanted: whether the condition is satisfied, shape [rows].
     """
 
     x: NDArray[np.float64]
     table: pd.DataFrame
     usable: NDArray[np.bool_]
     sane: NDArray[np.bool_]
+    wanted: NDArray[np.bool_]
 
 
-def rows_of_file(file: SpectraFile, grid: Grid, reader: Reader) -> FileRows:
-    """Read all rows of a file."""
+def rows_of_file(
+    file: SpectraFile, grid: Grid, reader: Reader, condition: RowCondition | None = None
+) -> FileRows:
+    """Read all rows of a file, and find those that satisfy a condition."""
     spectra = reader.read(file, grid)
     arms = [f"{SNR}{arm}" for arm in reader.arms]
     table = spectra.table.select([*_OF_A_FILE, *arms]).to_pandas(
@@ -189,7 +200,10 @@ def rows_of_file(file: SpectraFile, grid: Grid, reader: Reader) -> FileRows:
     table["DESI_TARGET"] = table["DESI_TARGET"].fillna(0).astype(np.int64)
     ok = (table["STATUS"] == Status.OK).to_numpy(bool)
     sane = np.logical_not((np.abs(np.diff(spectra.x, axis=1)) >= ABSURD_JUMP).any(axis=1))
-    return FileRows(spectra.x, table, ok, np.asarray(sane))
+    wanted = np.ones(len(ok), bool)
+    if condition:
+        wanted = condition.selected(spectra.table, spectra.targeting, str(file.path))
+    return FileRows(spectra.x, table, ok, np.asarray(sane), wanted)
 
 
 def read_boss(

@@ -11,6 +11,7 @@ from qnal.spectra.grid import Grid
 from qnal.spectra.readers.desi import Desi
 from qnal.spectra.readers.reader import Reader
 from qnal.spectra.rebin import Status
+from qnal.spectra.row_condition import RowCondition
 from qnal.spectra.sample import SpectraSample
 from qnal.spectra.spectra_file import SpectraFile
 
@@ -22,6 +23,7 @@ def sample_files(
     seed: int,
     *,
     reader: Reader | None = None,
+    condition: RowCondition | None = None,
     strict: bool = False,
     progress: Callable[[int, str], None] | None = None,
 ) -> tuple[NDArray[np.float32], list[str]]:
@@ -36,6 +38,7 @@ def sample_files(
         n: number of spectra to draw; all if there are fewer.
         seed: seed of the random numbers.
         reader: of the files; None: that of DESI coadds.
+        condition: which spectra may be drawn; None: all.
         strict: raise an error for a file that cannot be read instead of skipping it.
         progress: called before each file with 1 and its name.
 
@@ -60,5 +63,7 @@ def sample_files(
             continue
         rng = np.random.default_rng([seed, zlib.crc32(file.name.encode())])
         ok = np.asarray(spectra.table["STATUS"]) == Status.OK
+        if condition:
+            ok &= condition.selected(spectra.table, spectra.targeting, str(file.path))
         sample.offer(spectra.x[ok], rng.random(len(ok))[ok])
     return sample.spectra(), failed

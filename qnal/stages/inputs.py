@@ -27,6 +27,7 @@ from qnal.spectra.grid import Grid
 from qnal.spectra.mock import MockConfig, MockSurvey, survey_at, write_survey
 from qnal.spectra.readers.desi import Desi
 from qnal.spectra.spectra_file import SpectraFile, paths_of
+from qnal.stages.conditions import row_condition
 from qnal.stages.work_folder import WorkFolder, to_dict
 from qnal.tracking.download import downloaded_ensemble, is_mlflow_uri, resolved, store_of
 
@@ -128,6 +129,7 @@ def labelled_set(config: Config, grid: Grid) -> LabelledSet:
             grid,
             high_z=high_z,
             reader=reader,
+            condition=row_condition(config, "train", reader),
             bal_recorded=_bal_recorded(data.desi),
             bad=data.bad,
         )
@@ -182,12 +184,14 @@ def _with_labels(
     labels: LabelTable, sets: list[LabelledSet], grid: Grid, config: Config
 ) -> list[LabelledSet]:
     """The labelled set of a label table, and the others without what it supersedes."""
+    reader = config.created_reader()
     inspected = read_inspected(
         labels.current(),
         labels.path,
         grid,
         high_z=config.ensemble.high_z,
-        reader=config.created_reader(),
+        reader=reader,
+        condition=row_condition(config, "train", reader),
     )
     both = [*(superseded(others, inspected) for others in sets), inspected]
     if config.data.bad is BadRows.drop:

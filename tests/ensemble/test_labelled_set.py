@@ -22,6 +22,7 @@ from qnal.errors import InputError
 from qnal.labels.label import BadRows, Label, is_quasar
 from qnal.spectra.grid import named_grid
 from qnal.spectra.readers.desi import Desi, find_coadds
+from qnal.spectra.row_condition import RowCondition
 
 LOG = named_grid("log")
 FIRST = 39633559463397282
@@ -195,3 +196,14 @@ def test_written_for_other_processes(tmp_path):
             path.write_bytes(damage)
             labelled.write(tmp_path)
             assert path.read_bytes() == content
+
+
+def test_a_condition_on_labelled_spectra(survey: tuple[Path, Path]) -> None:
+    """Spectra that are left out are counted, and labels stay what they were."""
+    condition = RowCondition("EXPID = 5", Desi.bits)
+    whole, some = desi(survey), desi(survey, condition=condition)
+    left_out = some.counts["desi_condition_left_out"]
+    assert left_out == len(whole) - len(some) > 0
+    accounted = ("unusable", "absurd_jump", "without_label", "labelled", "condition_left_out")
+    assert sum(some.counts[f"desi_{name}"] for name in accounted) == whole.counts["desi_spectra"]
+    assert set(some.column("EXPID")) == {5} < set(whole.column("EXPID"))

@@ -8,7 +8,7 @@ status and digest follow from these in the same way for every survey (:meth:`Rea
 import hashlib
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,10 +116,12 @@ class Reader(ABC):
         arms: names of the arms; bit k of CAMERAS stands for arm k, and there is a column SNR_ARM
             for each.
         named: whether objects have names, which are in the column OBJECT.
+        bits: numbers of the bits of targeting columns, by column and name.
     """
 
     arms: tuple[str, ...]
     named: bool = False
+    bits: Mapping[str, Mapping[str, int]] = {}
 
     @abstractmethod
     def find(self, paths: str | Sequence[str] | None, key: str) -> list[SpectraFile]:

@@ -10,6 +10,7 @@ from qnal.spectra.grid import Grid
 from qnal.spectra.readers.desi.camera import CAMERAS, Camera
 from qnal.spectra.readers.desi.fibermap import read_fibermap
 from qnal.spectra.readers.desi.file_names import PREFIX
+from qnal.spectra.readers.desi.target_bits import TARGET_BITS
 from qnal.spectra.readers.reader import OpenSpectra, Reader, Spectra
 from qnal.spectra.spectra_file import SpectraFile, find_files
 
@@ -27,6 +28,7 @@ class Desi(Reader):
     use_mask: bool = True
     prefix: str = PREFIX
     arms = CAMERAS
+    bits = TARGET_BITS
 
     def find(self, paths: str | Sequence[str] | None, key: str) -> list[SpectraFile]:
         """See :meth:`Reader.find`."""
