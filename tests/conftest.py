@@ -150,6 +150,30 @@ def qnal_command() -> Callable[..., subprocess.CompletedProcess[str]]:
     return command
 
 
+@pytest.fixture
+def qnal_main(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run the command in this process, which spares Python's start: for jobs that are refused."""
+    from qnal import cli
+
+    def command(*arguments: str) -> subprocess.CompletedProcess[str]:
+        GlobalHydra.instance().clear()
+        monkeypatch.setattr(cli, "_codes", [])
+        monkeypatch.setattr(sys, "argv", ["qnal", *arguments])
+        monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+        capfd.readouterr()
+        code: Any = 0
+        try:
+            cli.main()
+        except SystemExit as ended:
+            code = ended.code
+        out, err = capfd.readouterr()
+        return subprocess.CompletedProcess(["qnal", *arguments], code or 0, out, err)
+
+    return command
+
+
 @pytest.fixture(scope="session")
 def pipeline(
     tmp_path_factory: pytest.TempPathFactory, qnal_job: Callable[..., tuple[int, dict]]
