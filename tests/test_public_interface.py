@@ -21,7 +21,9 @@ CONF = Path(__file__).parents[1] / "conf"
 KEYS = {
     "": "stage seed work_dir objective traceback data reader network lines train ensemble som "
     "infer query inspect label loop compare executor tracking",
-    "data": "kind desi boss pool labels redrock redrock_rerun use_mask bad mock",
+    "data": "kind desi boss labelled pool release labels redrock redrock_rerun use_mask bad mock",
+    "data.labelled": "spectra truth",
+    "data.release": "root production survey program tiles pixels",
     "data.desi": "spectra truth single_exposure bal_recorded",
     "data.boss": "spectra truth most",
     "data.mock": "seed labelled boss pool mix boss_mix snr_min snr_max qso_z_max fibres petals "
@@ -45,12 +47,12 @@ KEYS = {
 }
 CHOICES = {
     "compare": "bootstrap",
-    "data": "files mock",
+    "data": "desi_release files mock",
     "debug": "default",
     "ensemble": "bootstrap",
     "executor": "dask local serial slurm threads",
-    "experiment": "bootstrap demo ensemble_size loop-quick network_depth reference reference_query "
-    "reference_scoring slurm survey",
+    "experiment": "bootstrap demo edr ensemble_size loop-quick network_depth reference "
+    "reference_query reference_scoring slurm survey",
     "infer": "numpy quasarnp tensorflow",
     "inspect": "page",
     "label": "majority",

@@ -54,6 +54,7 @@ class DataKind(StrEnum):
 
     files = "files"
     mock = "mock"
+    desi_release = "desi_release"
 
 
 class GridName(StrEnum):
@@ -104,13 +105,42 @@ class BossConfig:
 
 
 @dataclass
+class LabelledConfig:
+    """Labelled spectra of another survey."""
+
+    spectra: Any = key("files that `reader` reads, or folders of them", PATHS)
+    truth: Any = key("visual inspection tables, CSV or FITS", PATHS)
+
+
+@dataclass
+class ReleaseConfig:
+    """A DESI data release in its own layout."""
+
+    root: str | None = key("folder of the productions (spectro/redux)")
+    production: str = key("name of the production, such as fuji or iron")
+    survey: str = key("cmx, sv1, sv2, sv3, special or main")
+    program: str = key("dark, bright, backup or other")
+    tiles: list[int] | None = key("tiles whose cumulative coadds are read; null for pixels")
+    pixels: list[int] | None = key(
+        "healpix pixels (nside 64, nested) whose coadds are read; null for all"
+    )
+
+
+@dataclass
 class DataConfig:
     """Input spectra."""
 
-    kind: DataKind = key("real files, or the mock survey; set by the choice of `data`")
+    kind: DataKind = key(
+        "real files, a DESI release, or the mock survey; set by the choice of `data`"
+    )
     desi: DesiConfig = key("labelled DESI spectra")
     boss: BossConfig = key("labelled BOSS spectra")
-    pool: Any = key("the unlabelled spectra to score: coadd files, or folders of them", PATHS)
+    labelled: LabelledConfig = key("labelled spectra that `reader` reads")
+    pool: Any = key("the unlabelled spectra to score: files that `reader` reads, or folders", PATHS)
+    release: ReleaseConfig | None = key(
+        "a DESI data release, for data=desi_release, which sets the paths of the pool and of "
+        "labelled spectra that are not set; null for other files"
+    )
     labels: str | None = key(
         "a label table that stage=label wrote, used beside the other labelled spectra; null for "
         "none"

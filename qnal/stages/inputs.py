@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock
 
-from qnal.config.schema import Config, DataKind, DesiConfig
+from qnal.config.schema import BossConfig, Config, DataKind, DesiConfig, LabelledConfig
 from qnal.ensemble.inspected_set import read_inspected, superseded, without_bad
 from qnal.ensemble.labelled_set import (
     LabelledSet,
@@ -26,6 +26,7 @@ from qnal.progress import progress, say
 from qnal.spectra.grid import Grid
 from qnal.spectra.mock import MockConfig, MockSurvey, survey_at, write_survey
 from qnal.spectra.readers.desi import Desi
+from qnal.spectra.readers.desi.release import release_folders
 from qnal.spectra.spectra_file import SpectraFile, paths_of
 from qnal.stages.conditions import row_condition
 from qnal.stages.work_folder import WorkFolder, to_dict
@@ -38,10 +39,12 @@ FILE_LIST = "files.json"  # sizes of the survey's files; written last
 
 
 def with_survey(config: Config) -> Config:
-    """The configuration with the paths of the mock survey, for ``data=mock``.
+    """The configuration with the paths of the mock survey (``data=mock``) or of a DESI release.
 
     The survey is written if it does not exist. Paths that are set in the configuration are kept.
     """
+    if config.data.kind is DataKind.desi_release:
+        return _with_release(config)
     if config.data.kind is not DataKind.mock:
         return config
     survey, _ = mock_survey(config)
@@ -53,6 +56,26 @@ def with_survey(config: Config) -> Config:
         boss = replace(boss, spectra=str(survey.boss_spectra), truth=str(survey.boss_truth))
     pool = str(survey.pool) if data.pool is None and mock.pool else data.pool
     return replace(config, data=replace(data, desi=desi, boss=boss, pool=pool))
+
+
+def _with_release(config: Config) -> Config:
+    """The configuration with the folders of ``data.release`` as pool and as labelled spectra."""
+    data, release = config.data, config.data.release
+    if release is None or release.root is None:
+        raise ConfigError(
+            "data.release.root is not set; give the folder of the productions (spectro/redux of "
+            "the release)."
+        )
+    where = Path(release.root).expanduser().absolute()
+    folders = release_folders(
+        where, release.production, release.survey, release.program, release.tiles, release.pixels
+    )
+    paths = [str(folder) for folder in folders]
+    desi = data.desi
+    if desi.truth is not None and desi.spectra is None:
+        desi = replace(desi, spectra=paths)
+    pool = paths if data.pool is None else data.pool
+    return replace(config, data=replace(data, desi=desi, pool=pool))
 
 
 def mock_survey(config: Config) -> tuple[MockSurvey, bool]:
@@ -110,7 +133,12 @@ def labelled_set(config: Config, grid: Grid) -> LabelledSet:
     """
     data, high_z = config.data, config.ensemble.high_z
     sets = []
-    for name, source in (("boss", data.boss), ("desi", data.desi)):
+    sources: dict[str, BossConfig | DesiConfig | LabelledConfig] = {
+        "boss": data.boss,
+        "desi": data.desi,
+        "labelled": data.labelled,
+    }
+    for name, source in sources.items():
         if (source.spectra is None) != (source.truth is None):
             lacking = "truth" if source.truth is None else "spectra"
             raise ConfigError(
@@ -122,18 +150,31 @@ def labelled_set(config: Config, grid: Grid) -> LabelledSet:
         np.random.default_rng(s) for s in np.random.SeedSequence(config.seed).spawn(2)
     )
     if data.desi.spectra is not None:
-        reader = desi_reader(config)
+        desi_files = desi_reader(config)
         desi = read_labelled(
-            reader.find(data.desi.spectra, "data.desi.spectra"),
+            desi_files.find(data.desi.spectra, "data.desi.spectra"),
             paths_of(data.desi.truth, "data.desi.truth"),
             grid,
             high_z=high_z,
-            reader=reader,
-            condition=row_condition(config, "train", reader),
+            reader=desi_files,
+            condition=row_condition(config, "train", desi_files),
             bal_recorded=_bal_recorded(data.desi),
             bad=data.bad,
         )
         sets.append(desi)
+    if data.labelled.spectra is not None:
+        reader = config.created_reader()
+        others = read_labelled(
+            reader.find(data.labelled.spectra, "data.labelled.spectra"),
+            paths_of(data.labelled.truth, "data.labelled.truth"),
+            grid,
+            high_z=high_z,
+            reader=reader,
+            condition=row_condition(config, "train", reader),
+            source="labelled",
+            bad=data.bad,
+        )
+        sets.append(others)
     labels = label_table(config)
     if labels is not None:
         sets = _with_labels(labels, sets, grid, config)
@@ -152,7 +193,7 @@ def labelled_set(config: Config, grid: Grid) -> LabelledSet:
     if not sets:
         raise ConfigError(
             "no labelled spectra: set data.desi.spectra and data.desi.truth, or data.boss.spectra "
-            "and data.boss.truth, or data.labels, or choose data=mock."
+            "and data.boss.truth, or those of data.labelled, or data.labels, or choose data=mock."
         )
     return merged(sets)
 

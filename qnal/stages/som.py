@@ -170,7 +170,7 @@ def _fit(x: NDArray[np.float32], grid: Grid, config: Config) -> SelfOrganizingMa
 
 def _labelled(config: Config, grid: Grid) -> tuple[NDArray[Any], NDArray[np.bool_]] | None:
     """The labelled spectra and whether each is a quasar; None if there are none to be read."""
-    sources = (config.data.desi, config.data.boss)
+    sources = (config.data.desi, config.data.boss, config.data.labelled)
     if all(source.spectra is None or source.truth is None for source in sources):
         return None
     try:
