@@ -10,6 +10,7 @@ from astropy.table import QTable
 
 from qnal.errors import ConfigError, InputError
 from qnal.spectra.grid import named_grid
+from qnal.spectra.mock import MockConfig, write_survey
 from qnal.spectra.object_names import targetid_of
 from qnal.spectra.readers.desi import Desi
 from qnal.spectra.readers.phase3 import Phase3
@@ -67,3 +68,17 @@ def test_spectra_are_those_of_a_coadd(file: SpectraFile, same: SameSpectra, tmp_
 def test_without_specutils() -> None:
     with pytest.raises(ConfigError, match=r"pip install qnal\[specutils\]"):
         Specutils("tabular-fits").find("nowhere", "data.pool")
+
+
+@needs_specutils
+@pytest.mark.filterwarnings("ignore")  # of specutils
+def test_coadds_of_the_mock_survey(tmp_path: Path) -> None:
+    """specutils reads them as it reads DESI's; one of its three spectra is an arm of all rows."""
+    survey = write_survey(MockConfig(labelled=0, boss=0, pool=6, fibres=3, petals=1), tmp_path)
+    (coadd, *_) = Desi().find(str(survey.pool), "data.pool")
+    ours, read = Desi().read(coadd, LOG), Specutils("DESI coadd", item=1).read(coadd, LOG)
+    assert len(read.x) == len(ours.x)
+    snr = [
+        np.asarray(t["SNR_R" if t is ours.table else "SNR_SPEC"]) for t in (ours.table, read.table)
+    ]
+    np.testing.assert_allclose(snr[0], snr[1], rtol=0.05)
