@@ -10,6 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from qnal.ensemble.evaluation.reliability import Metrics
+from qnal.ensemble.prior import PriorKind
 from qnal.ensemble.votes import score_schema
 from qnal.errors import ConfigError, InputError
 from qnal.executors.tasks import MakeExecutor, completed
@@ -38,6 +39,8 @@ class Plan:
         batch: number of targets that are inspected in a round.
         repeats: number of repeats; in one, all strategies start from the same labels and members.
         test: share of the targets that are held out, the same in all repeats.
+        priors: priors, each with all strategies; the first is that of the baseline. Empty for the
+            recipe's prior alone.
     """
 
     strategies: Mapping[str, Strategy]
@@ -46,30 +49,45 @@ class Plan:
     batch: int
     repeats: int
     test: float
+    priors: tuple[PriorKind, ...] = ()
 
     @property
     def trainings(self) -> int:
         """Number of ensembles that are trained; strategies share those of the seed labels."""
-        return self.repeats * (1 + self.rounds * len(self.strategies))
+        each = self.repeats * (1 + self.rounds * len(self.strategies))
+        return each * max(len(self.priors), 1)
+
+    def arms(self) -> list[tuple[str, PriorKind | None]]:
+        """Every strategy with every prior."""
+        priors: tuple[PriorKind | None, ...] = self.priors or (None,)
+        return [(name, prior) for prior in priors for name in self.strategies]
+
+    def arm_name(self, strategy: str, prior: PriorKind | None) -> str:
+        """Name of an arm, such as ``margin``, or ``margin_mix`` with a prior beside the first."""
+        return strategy if prior in (None, *self.priors[:1]) else f"{strategy}_{prior}"
 
 
 @dataclass
 class _Loop:
-    """One strategy in one repeat.
+    """One strategy, with one prior, in one repeat.
 
     Attributes:
+        prior: the prior; None for the recipe's.
+        name: name of the strategy and the prior in the curves.
         inspected: inspected targets in order.
         filled: number of targets of the last batch that were drawn at random.
     """
 
     strategy: str
+    prior: PriorKind | None
+    name: str
     repeat: int
     inspected: list[int]
     filled: int = 0
 
     def round(self) -> Round:
         """The round that its labels give."""
-        return Round(self.repeat, tuple(sorted(self.inspected)))
+        return Round(self.repeat, tuple(sorted(self.inspected)), self.prior)
 
 
 @dataclass
@@ -130,14 +148,20 @@ class Study:
         """
         plan = self.plan
         loops = [
-            _Loop(name, k, self.whole.seed_targets(self.held_out, plan.seed_labels, k))
+            _Loop(
+                name,
+                prior,
+                plan.arm_name(name, prior),
+                k,
+                self.whole.seed_targets(self.held_out, plan.seed_labels, k),
+            )
             for k in range(plan.repeats)
-            for name in plan.strategies
+            for name, prior in plan.arms()
         ]
         rows: list[dict[str, object]] = []
         picks = [_picks(loop, 0, loop.inspected, self.whole.targetids) for loop in loops]
         for number in range(plan.rounds + 1):
-            self._make({loop.round(): loop.strategy for loop in loops}, number, executor, on_round)
+            self._make({loop.round(): loop.name for loop in loops}, number, executor, on_round)
             for loop in loops:
                 rows.append(self._row(loop, number))
                 if number < plan.rounds:
@@ -196,7 +220,7 @@ class Study:
             "filled": loop.filled,
         }
         identity = {
-            "strategy": loop.strategy,
+            "strategy": loop.name,
             "repeat": loop.repeat,
             "round": number,
             "labels": len(loop.inspected),
@@ -246,7 +270,7 @@ def _picks(
 ) -> pd.DataFrame:
     return pd.DataFrame(
         {
-            "strategy": loop.strategy,
+            "strategy": loop.name,
             "repeat": loop.repeat,
             "round": number,
             "TARGETID": targetids[targets],

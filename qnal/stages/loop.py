@@ -22,6 +22,7 @@ from qnal.stages import Job
 from qnal.stages.inputs import labelled_set, with_survey
 from qnal.stages.loop_runs import record_loops
 from qnal.stages.member_recipe import member_recipe
+from qnal.stages.prior_knowledge import prior_knowledge
 from qnal.stages.study_cost import say_cost
 from qnal.stages.work_folder import WorkFolder
 from qnal.summary import Summary
@@ -30,7 +31,7 @@ from qnal.summary import Summary
 def loop(config: Config, job: Job) -> Summary:
     """Run the rounds that are missing, and compare the strategies."""
     config = with_survey(config)
-    study = _study(config)
+    study = _study(config, job)
     plan, task = study.plan, study.task
     say_cost(study, job)
     with job.run(config, Stage.loop, "loop") as run:
@@ -59,7 +60,7 @@ def loop(config: Config, job: Job) -> Summary:
     )
 
 
-def _study(config: Config) -> Study:
+def _study(config: Config, job: Job) -> Study:
     """The study that a configuration describes."""
     options, work = config.loop, WorkFolder(config.work)
     recipe = member_recipe(config)
@@ -81,6 +82,12 @@ def _study(config: Config) -> Study:
         config.data.bad,
         config.ensemble.calibrate,
         name,
+        {
+            kind: prior_knowledge(
+                config, replace(recipe, prior=replace(recipe.prior, kind=kind)), job
+            )
+            for kind in options.priors or [recipe.prior.kind]
+        },
     )
     names = dict.fromkeys([BASELINE, "stratified", *options.strategies])
     plan = Plan(
@@ -90,6 +97,7 @@ def _study(config: Config) -> Study:
         options.batch,
         options.repeats,
         options.test,
+        tuple(options.priors),
     )
     study = Study(plan, task, LoopSet(labelled, config.seed))
     rows, columns = config.som.shape

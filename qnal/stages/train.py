@@ -14,8 +14,9 @@ from qnal.errors import ConfigError
 from qnal.labels.label_table import sampling_design
 from qnal.progress import progress, say
 from qnal.stages import Job, training_runs
-from qnal.stages.inputs import NEWEST, label_table, labelled_set, with_survey
+from qnal.stages.inputs import NEWEST, label_table, with_survey
 from qnal.stages.member_recipe import member_recipe
+from qnal.stages.prior_knowledge import labels_or_prior, prior_knowledge
 from qnal.stages.training_runs import TrainingRuns
 from qnal.stages.work_folder import WorkFolder
 from qnal.summary import Summary
@@ -29,8 +30,11 @@ def train(config: Config, job: Job) -> Summary:
     """Train the members that are missing, and evaluate the ensemble out of bag."""
     config = with_survey(config)
     recipe = member_recipe(config)
-    labelled = labelled_set(config, recipe.structure.grid)
-    description = EnsembleDescription.of(recipe, labelled)
+    labelled = labels_or_prior(config, recipe.structure.grid)
+    knowledge = prior_knowledge(config, recipe, job)
+    description = EnsembleDescription.of(
+        recipe, labelled, knowledge.checksum(), knowledge.teaches_bal()
+    )
     folder = _folder(config, description.fingerprint)
     tags = {"qnal.ensemble": description.fingerprint}
     with job.run(config, Stage.train, training_runs.run_name(config, description), tags) as run:
@@ -38,7 +42,7 @@ def train(config: Config, job: Job) -> Summary:
         folder.start(description, labelled.table)
         runs = TrainingRuns(run, folder, tags)
         set_folder = WorkFolder(config.work).folder_for("labelled", description.training_set)
-        task = TrainTask(recipe, set_folder, folder)
+        task = TrainTask(recipe, set_folder, folder, knowledge)
         failed = _train_missing(task, labelled, config.ensemble.n, job, runs)
         WorkFolder(config.work).set_latest("ensemble", folder.path)
         labels = label_table(config)
@@ -93,10 +97,11 @@ def _train_missing(
     if not missing:
         return []
     fit = task.recipe.hyperparameters
-    if (epochs := fit.epochs_for(len(labelled))) > fit.epochs:
+    rows = len(labelled) + task.recipe.prior.rows_per_epoch
+    if (epochs := fit.epochs_for(rows)) > fit.epochs:
         say(
             f"training for {epochs} epochs instead of train.epochs={fit.epochs}, to reach "
-            f"train.min_steps={fit.min_steps} with {len(labelled)} spectra"
+            f"train.min_steps={fit.min_steps} with {rows} spectra"
         )
     labelled.write(task.labelled)
     failed = []

@@ -130,6 +130,31 @@ def rounds_made(work: Path) -> dict[str, int]:
     return {path.parent.name: path.stat().st_mtime_ns for path in found}
 
 
+def test_priors_beside_each_other(study, qnal_job, tiny):
+    work, first = study
+    rounds = rounds_made(work)
+    more = ["loop.priors=[none,mix]", "loop.repeats=1"]
+    prior = ["train.prior_spectra=60", "train.prior_weight=40"]
+    job = [*tiny, *LOOP, *more, *prior, f"work_dir={work}"]
+    code, summary = qnal_job(work / "priors", *job)
+    assert code == 0, summary
+    assert len(rounds_made(work)) - len(rounds) == 4  # those without a prior are shared
+    before, after = (pd.read_csv(s["paths"]["curves"]) for s in (first, summary))
+    before = before[before["repeat"] == 0].set_index(["strategy", "round"]).sort_index()
+    after = after.set_index(["strategy", "round"]).sort_index()
+    alone = after.loc[[*STRATEGIES]].sort_index()
+    pd.testing.assert_frame_equal(before, alone[before.columns], check_dtype=False)
+    assert set(after.index.levels[0]) == STRATEGIES | {f"{name}_mix" for name in STRATEGIES}
+    assert after.loc["random_mix", "spectra"].equals(after.loc["random", "spectra"])
+    assert after.loc["random_mix", "steps"].between(20, 24).all()
+    picks = pd.read_csv(summary["paths"]["picks"])
+    chosen = {name: set(part["TARGETID"]) for name, part in picks.groupby("strategy")}
+    assert chosen["random_mix"] == chosen["random"]
+    (folder,) = (work / "labelled").iterdir()
+    assert set(picks["TARGETID"]) <= set(pd.read_parquet(folder / "labels.parquet")["TARGETID"])
+    assert "label_efficiency_random_mix" in summary["metrics"]
+
+
 def test_goes_on_after_a_kill(study, qnal_job, tiny, tmp_path):
     whole, undisturbed = study
     job = [*tiny, *LOOP, f"work_dir={tmp_path}", "tracking=none", "loop.repeats=1"]
