@@ -1,5 +1,7 @@
 """Figures of a study: learning curves, label efficiency, areas under the curves."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -7,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
 
 from qnal.figure_style import FAINT, INK, LINES, new_figure, short
+from qnal.learning.forecast import Forecast
 from qnal.learning.label_efficiency import RANDOM_BELOW
 from qnal.learning.study import BASELINE
 
@@ -96,6 +99,28 @@ def area_figure(areas: pd.DataFrame, comparison: pd.DataFrame) -> Figure:
     axes.set_yticks(range(len(others)), others)
     axes.set_ylim(-0.6, len(others) - 0.4)
     axes.set_xlabel("mean completeness at purity 0.99, minus that of random picks")
+    return figure
+
+
+def next_batch_figure(
+    curves: pd.DataFrame, forecasts: Mapping[str, Forecast], metric: str
+) -> Figure:
+    """Learning curves so far, and what another batch is expected to bring."""
+    figure, (axes,) = new_figure(6.4, 4.4)
+    for k, (name, colour, marker) in enumerate(_styles(curves)):
+        mean = curves[curves["strategy"] == name].groupby("labels")[metric].mean()
+        axes.plot(mean.index, mean, color=colour, marker=marker, ms=4, lw=1.6, label=name)
+        if name not in forecasts:
+            continue
+        ahead = forecasts[name]
+        middle = (ahead.value_low + ahead.value_high) / 2
+        place = (ahead.labels + ahead.batch) * (1 + 0.02 * k)  # side by side
+        error = [[middle - ahead.value_low], [ahead.value_high - middle]]
+        axes.errorbar(place, middle, error, fmt=marker, ms=4, mfc="white", color=colour, lw=1)
+    _log_labels(axes, curves)
+    axes.set_ylabel(PANELS.get(metric, metric))
+    axes.set_title("open symbols: the next batch, with 80 % intervals", fontsize=9, color=INK)
+    axes.legend(frameon=False, fontsize=9)
     return figure
 
 

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from qnal.learning import figures
 from qnal.learning.curve_area import compare_areas, curve_areas
+from qnal.learning.forecast import forecasts_in_hindsight, next_batches
 from qnal.learning.label_efficiency import headline, label_efficiency
 from qnal.learning.round_metrics import PRIMARY
 
@@ -59,6 +60,15 @@ def report(curves: pd.DataFrame) -> StudyReport:
     for name, difference, p in comparison[["strategy", "difference", "p_holm"]].to_numpy():
         metrics[f"area_gain_{name}"] = _known(difference)
         metrics[f"area_p_holm_{name}"] = _known(p)
+    hindsight = forecasts_in_hindsight(curves, PRIMARY)
+    ahead = next_batches(curves, PRIMARY)
+    for name, found in ahead.items():
+        metrics[f"next_batch_gain_{name}"] = found.gain
+        metrics[f"next_batch_gain_{name}_low"] = found.low
+        metrics[f"next_batch_gain_{name}_high"] = found.high
+        notes.append(f"{name}: {found.sentence()}.")
+    metrics["forecasts"] = len(hindsight)
+    metrics["forecast_coverage"] = _known(hindsight["inside"].astype(float).mean())
     filled = curves.groupby("strategy")["filled"].sum()
     for strategy, number in filled[filled > 0].items():
         notes.append(
@@ -71,11 +81,17 @@ def report(curves: pd.DataFrame) -> StudyReport:
             "ahead; compare strategies with 20."
         )
     return StudyReport(
-        {"curves": curves, "label_efficiency": efficiency, "areas": comparison},
+        {
+            "curves": curves,
+            "label_efficiency": efficiency,
+            "areas": comparison,
+            "forecasts": hindsight,
+        },
         {
             "learning_curves.png": lambda: figures.learning_curves(curves),
             "label_efficiency.png": lambda: figures.efficiency_figure(efficiency, curves),
             "areas.png": lambda: figures.area_figure(areas, comparison),
+            "next_batch.png": lambda: figures.next_batch_figure(curves, ahead, PRIMARY),
         },
         "learning_curves.png",
         metrics,

@@ -15,7 +15,7 @@ from qnal.ensemble.votes import score_schema
 from qnal.errors import ConfigError, InputError
 from qnal.executors.tasks import MakeExecutor, completed
 from qnal.learning.loop_set import LoopSet
-from qnal.learning.round_metrics import disagreement, held_out_metrics, label_counts
+from qnal.learning.round_metrics import disagreement, flipped, held_out_metrics, label_counts
 from qnal.learning.round_task import Round, RoundTask
 from qnal.learning.som_cells import SomCells
 from qnal.query.filters.live_cameras import CameraRule
@@ -76,6 +76,7 @@ class _Loop:
         name: name of the strategy and the prior in the curves.
         inspected: inspected targets in order.
         filled: number of targets of the last batch that were drawn at random.
+        before: fingerprint of the round before; empty at the start.
     """
 
     strategy: str
@@ -84,6 +85,7 @@ class _Loop:
     repeat: int
     inspected: list[int]
     filled: int = 0
+    before: str = ""
 
     def round(self) -> Round:
         """The round that its labels give."""
@@ -219,13 +221,18 @@ class Study:
             "seconds": record.training_seconds + record.scoring_seconds,
             "filled": loop.filled,
         }
+        store, before = self.task.store, loop.before
+        loop.before = name
+        change: Metrics = {
+            "pool_flipped": flipped(store.scores(before), store.scores(name)) if before else None
+        }
         identity = {
             "strategy": loop.name,
             "repeat": loop.repeat,
             "round": number,
             "labels": len(loop.inspected),
         }
-        return identity | self._metrics[name] | costs
+        return identity | self._metrics[name] | change | costs
 
     def _query(self, loop: _Loop, number: int) -> list[int]:
         """The targets of the next batch: those that the strategy selects, filled up at random."""

@@ -16,6 +16,7 @@ from qnal.progress import progress, say
 from qnal.stages import Job, training_runs
 from qnal.stages.inputs import NEWEST, label_table, with_survey
 from qnal.stages.member_recipe import member_recipe
+from qnal.stages.next_round import NextRound, next_round
 from qnal.stages.prior_knowledge import labels_or_prior, prior_knowledge
 from qnal.stages.training_runs import TrainingRuns
 from qnal.stages.work_folder import WorkFolder
@@ -49,10 +50,19 @@ def train(config: Config, job: Job) -> Summary:
         design = None if labels is None else sampling_design(labels.history())
         report = evaluate_ensemble(folder, description, labelled, config.ensemble.n, design)
         runs.report(report, job.folder)
+        ahead = NextRound(None)
+        if labels is not None:
+            ahead = next_round(
+                config.work, recipe, description, labelled, report.metrics, config.query.n
+            )
+            run.metrics(ahead.metrics)
+            if ahead.figure is not None:
+                run.figure(ahead.figure(), job.folder / "next_batch.png")
         register(run, folder, config.ensemble.n, labelled.x[:EXAMPLES])
     status = "incomplete" if failed else "done"
     paths = {"ensemble": str(folder.path)}
-    summary = Summary("train", status, run.id, paths, report.metrics, failed=failed)
+    summary = Summary("train", status, run.id, paths, report.metrics | ahead.metrics, failed=failed)
+    summary.notes += ahead.notes
     if report.control is not None:
         summary.notes += report.control.sentences
     if report.fit.why_not:

@@ -45,6 +45,11 @@ def test_summary_and_files(study):
     assert Path(paths["figure"]).is_file()
     assert {f"label_efficiency_{name}" for name in STRATEGIES - {"random"}} <= metrics.keys()
     assert metrics["trainings"] == 2 * (1 + 3)
+    assert -1 < metrics["next_batch_gain_random_low"] < metrics["next_batch_gain_random_high"] < 1
+    assert any(note.startswith("random: 20 more labels") for note in summary["notes"])
+    assert metrics["forecasts"] == 0  # a forecast takes two rounds, and a third to compare with
+    assert metrics["forecast_coverage"] is None
+    assert Path(paths["figure"]).with_name("next_batch.png").is_file()
 
 
 def test_budgets_are_equal_and_steps_nearly(study):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 PRIOR = ["train.prior_spectra=60", "train.prior_weight=40", "train.min_steps=20", "ensemble.n=2"]
-NO_LABELS = ["stage=train", "data.mock.labelled=0", "data.mock.boss=0", "tracking=none"]
+NO_LABELS = ["stage=train", "data.mock.labelled=0", "data.mock.boss=0"]
 
 
 @pytest.fixture(scope="module")
