@@ -12,6 +12,7 @@ from qnal.learning.curve_area import compare_areas, curve_areas
 from qnal.learning.forecast import forecasts_in_hindsight, next_batches
 from qnal.learning.label_efficiency import headline, label_efficiency
 from qnal.learning.round_metrics import PRIMARY
+from qnal.learning.study import BASELINE
 
 PAIRS_NEEDED = 6  # below, the Wilcoxon test cannot give p < 0.05
 
@@ -54,6 +55,13 @@ def report(curves: pd.DataFrame) -> StudyReport:
                 f"{name} does not reach the {row['level']:.3f} that random picks reach, so that "
                 "its label efficiency is undefined."
             )
+    for prior, part in _with_prior(curves).items():
+        base = f"{BASELINE}_{prior}"
+        for name, row in headline(label_efficiency(part, PRIMARY, base)).items():
+            key = f"label_efficiency_{name}_over_{base}"
+            metrics[key] = _known(row["efficiency"])
+            metrics[f"{key}_low"] = _known(row["low"])
+            metrics[f"{key}_high"] = _known(row["high"])
     last = curves[curves["round"] == curves["round"].max()]
     for name, value in last.groupby("strategy")[PRIMARY].mean().items():
         metrics[f"{PRIMARY}_{name}"] = _known(value)
@@ -97,6 +105,14 @@ def report(curves: pd.DataFrame) -> StudyReport:
         metrics,
         notes,
     )
+
+
+def _with_prior(curves: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The curves of each prior beside the first: what choosing gains if both use the prior."""
+    start = f"{BASELINE}_"
+    names = [str(name) for name in curves["strategy"].unique()]
+    priors = [name.removeprefix(start) for name in names if name.startswith(start)]
+    return {prior: curves[curves["strategy"].str.endswith(f"_{prior}")] for prior in priors}
 
 
 def _known(value: float) -> float | None:

@@ -158,6 +158,7 @@ def test_priors_beside_each_other(study, qnal_job, tiny):
     (folder,) = (work / "labelled").iterdir()
     assert set(picks["TARGETID"]) <= set(pd.read_parquet(folder / "labels.parquet")["TARGETID"])
     assert "label_efficiency_random_mix" in summary["metrics"]
+    assert "label_efficiency_vote_entropy_mix_over_random_mix" in summary["metrics"]
 
 
 def test_goes_on_after_a_kill(study, qnal_job, tiny, tmp_path):
