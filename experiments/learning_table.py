@@ -1,4 +1,4 @@
-"""The table of docs/learning.md: completeness by number of labels, and label efficiency, of a study.
+"""The table of docs/learning.md: completeness by number of labels of a study, and label efficiency.
 
 Source:  docs/learning.md
 Command: python experiments/learning_table.py CURVES         (curves.csv of a job of stage=loop)
