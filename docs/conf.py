@@ -8,7 +8,11 @@ from sphinx.application import Sphinx
 
 ROOT = Path(__file__).resolve().parents[1]
 # Pages that are files in the root of the repository, where GitHub shows them.
-ROOT_PAGES = {"index": "README.md", "changelog": "CHANGELOG.md"}
+ROOT_PAGES = {
+    "index": "README.md",
+    "changelog": "CHANGELOG.md",
+    "contributing": "CONTRIBUTING.md",
+}
 LINK = re.compile(r"\]\((?!https?:|mailto:|#)([^)]+)\)")
 
 project = "qnal"

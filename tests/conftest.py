@@ -2,9 +2,10 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,15 +53,28 @@ TINY = [
 # Tests that use these fixtures or run whole stages are marked `process`; others say it themselves.
 PROCESS_FIXTURES = {"pipeline", "qnal_command"}
 PROCESS_FOLDERS = {"stages"}
+# Tests that train or run networks in this process share one setting of TensorFlow's threads.
+NETWORK_FOLDERS = {"ensemble", "inference", "network", "stages"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark tests by the fixtures that they use and the folder they are in."""
     for item in items:
-        if PROCESS_FOLDERS.intersection(item.path.relative_to(ROOT).parts) or (
+        folders = item.path.relative_to(ROOT).parts
+        if PROCESS_FOLDERS.intersection(folders) or (
             PROCESS_FIXTURES.intersection(getattr(item, "fixturenames", ()))
         ):
             item.add_marker("process")
+        if NETWORK_FOLDERS.intersection(folders):
+            item.add_marker(pytest.mark.usefixtures("one_thread"))
+
+
+@pytest.fixture(scope="session")
+def one_thread() -> None:
+    """TensorFlow with one thread, as conf/train has it."""
+    from qnal.threads import use_threads
+
+    use_threads(1)
 
 
 def folder_of_data(source: str) -> Path:
@@ -136,15 +150,57 @@ def qnal_command() -> Callable[..., subprocess.CompletedProcess[str]]:
     return command
 
 
+@pytest.fixture
+def qnal_main(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run the command in this process, which spares Python's start: for jobs that are refused."""
+    from qnal import cli
+
+    def command(*arguments: str) -> subprocess.CompletedProcess[str]:
+        GlobalHydra.instance().clear()
+        monkeypatch.setattr(cli, "_codes", [])
+        monkeypatch.setattr(sys, "argv", ["qnal", *arguments])
+        monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+        capfd.readouterr()
+        code: Any = 0
+        try:
+            cli.main()
+        except SystemExit as ended:
+            code = ended.code
+        out, err = capfd.readouterr()
+        return subprocess.CompletedProcess(["qnal", *arguments], code or 0, out, err)
+
+    return command
+
+
 @pytest.fixture(scope="session")
 def pipeline(
     tmp_path_factory: pytest.TempPathFactory, qnal_job: Callable[..., tuple[int, dict]]
-) -> tuple[Path, dict]:
-    """A tiny pipeline that has run: its working folder and its summary. Do not change it."""
+) -> Iterator[tuple[Path, dict]]:
+    """A tiny pipeline that has run: its working folder and its summary.
+
+    All tests share it and none may change it; ``pipeline_copy`` is there for those that would.
+    """
     work = tmp_path_factory.mktemp("pipeline")
     code, summary = qnal_job(work / "job", *TINY, "stage=pipeline", f"work_dir={work}")
     assert code == 0, summary
-    return work, summary
+    before = made_by_stages(work)
+    yield work, summary
+    assert made_by_stages(work) == before, "a test has changed the pipeline that all share"
+
+
+def made_by_stages(work: Path) -> tuple[str, list[Path]]:
+    """What later stages start from: the latest results and the folders of all."""
+    kinds = ("ensembles", "soms", "scores", "mock", "labels")
+    folders = [folder for kind in kinds for folder in sorted((work / kind).glob("*"))]
+    return (work / "latest.json").read_text(), folders
+
+
+@pytest.fixture
+def pipeline_copy(pipeline: tuple[Path, dict], tmp_path: Path) -> Path:
+    """A copy of the working folder of the pipeline, for tests that write into it."""
+    return Path(shutil.copytree(pipeline[0], tmp_path / "pipeline"))
 
 
 @pytest.fixture(scope="session")

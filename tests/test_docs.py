@@ -11,7 +11,10 @@ import yaml
 from hydra import compose, initialize_config_dir
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    *(ROOT / f"{name}.md" for name in ("README", "CHANGELOG", "CONTRIBUTING")),
+    *sorted((ROOT / "docs").glob("*.md")),
+]
 GROUPS = sorted(path.name for path in (ROOT / "conf").iterdir() if path.is_dir())
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text()
 

@@ -51,7 +51,7 @@ class EnsembleFolder:
             InputError: the path does not exist, or ``ensemble.json`` is damaged.
         """
         if not self.path.exists():
-            raise InputError(f"ensemble.path={self.path}: there is no such folder or file.")
+            raise InputError(f"ensemble {self.path}: there is no such folder or file.")
         manifest = self.path / MANIFEST
         return EnsembleDescription.read(manifest) if manifest.is_file() else EnsembleDescription()
 
@@ -199,12 +199,12 @@ def _bare_weight_files(folder: Path) -> list[Path]:
     if not files:
         endings = ", ".join(SUFFIXES)
         raise InputError(
-            f"ensemble.path={folder}: it has neither {MANIFEST} nor a weight file ({endings})."
+            f"ensemble {folder}: it has neither {MANIFEST} nor a weight file ({endings})."
         )
     stems = [file.stem for file in files]
     if twice := {stem for stem in stems if stems.count(stem) > 1}:
         raise InputError(
-            f"ensemble.path={folder}: there are several files named {min(twice)}, with different "
+            f"ensemble {folder}: there are several files named {min(twice)}, with different "
             "endings; keep one."
         )
     return files

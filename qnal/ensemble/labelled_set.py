@@ -273,7 +273,7 @@ def joined(
         if not len(table):
             raise InputError(
                 f"data.{source}: all of its {counts['bad_left_out']} labels are of low confidence, "
-                "and data.bad=drop leaves these out."
+                "and these are left out (bad=drop)."
             )
     counts["labelled"] = len(table)
     counts = {f"{source}_{k}": v for k, v in (counts | truth.counts).items()}

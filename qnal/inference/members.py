@@ -124,8 +124,8 @@ def usable_precision(precision: Precision, backend: Backend) -> Precision:
     if backend is not Backend.tensorflow:
         if precision is Precision.bfloat16:
             raise ConfigError(
-                f"infer.precision=bfloat16 cannot be used with infer.backend={backend}, which "
-                "computes in float32; use auto or float32, or infer.backend=tensorflow."
+                f"precision=bfloat16 cannot be used with backend={backend}, which computes in "
+                "float32; use auto or float32, or backend=tensorflow."
             )
         return Precision.float32
     if precision is Precision.auto and not has_bfloat16():
@@ -138,6 +138,6 @@ def check_min_lines(min_lines: int, network: Network) -> None:
     most = len(network.lines)
     if not 1 <= min_lines <= most:
         raise ConfigError(
-            f"ensemble.min_lines={min_lines} cannot be used; these networks have {most} lines, so "
+            f"min_lines={min_lines} cannot be used; these networks have {most} lines, so "
             f"it takes 1 to {most}."
         )

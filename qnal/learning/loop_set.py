@@ -46,7 +46,7 @@ class LoopSet:
         number, all_ = round(share * len(self.targetids)), len(self.targetids)
         if not 0 < number < all_:
             raise ConfigError(
-                f"loop.test={share} cannot be used; of {all_} labelled targets at least one must "
+                f"test={share} cannot be used; of {all_} labelled targets at least one must "
                 "be held out and one left to inspect."
             )
         held = np.zeros(all_, bool)

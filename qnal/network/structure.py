@@ -62,8 +62,8 @@ class Structure:
             pixels, channels = conv.pixels(pixels), self.filters
             if pixels < 1:
                 raise ConfigError(
-                    f"network.layers={self.layers} leaves no pixels with network.padding="
-                    f"{padding}; use network.padding=same or fewer layers."
+                    f"layers={self.layers} leaves no pixels with padding={padding}; use "
+                    "padding=same or fewer layers."
                 )
             convs.append(conv)
         flat, heads = pixels * channels, len(self.lines) + len(self.bal_lines)

@@ -49,6 +49,6 @@ def _package() -> Any:
         from somviz import som
     except ImportError as error:
         raise ConfigError(
-            "som.backend=somviz needs SOMVIZ, which is not installed: pip install 'qnal[somviz]'."
+            "the somviz backend needs SOMVIZ, which is not installed: pip install 'qnal[somviz]'."
         ) from error
     return som

@@ -5,15 +5,6 @@ import pytest
 from qnal.ensemble.evaluation.out_of_bag import OutOfBag
 from qnal.labels.label import Label
 
-THREADS = 1  # the value in conf/train, for all tests in one process
-
-
-@pytest.fixture(scope="session", autouse=True)
-def same_threads():
-    from qnal.threads import use_threads
-
-    use_threads(THREADS)
-
 
 @pytest.fixture(scope="package")
 def evaluated():

@@ -244,7 +244,7 @@ def test_a_folder_of_ours_knows_its_thresholds_and_lines(
         ({"precision": "half"}, "'half' is not known; valid ones: auto, float32, bfloat16"),
         (
             {"precision": "bfloat16", "backend": "numpy"},
-            "infer.precision=bfloat16 cannot be used with infer.backend=numpy",
+            "precision=bfloat16 cannot be used with backend=numpy",
         ),
         (
             {"thresholds": Thresholds(min_lines=7)},

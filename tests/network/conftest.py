@@ -3,15 +3,6 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-THREADS = 1  # the value in conf/train, for all tests in one process
-
-
-@pytest.fixture(scope="session", autouse=True)
-def same_threads() -> None:
-    from qnal.threads import use_threads
-
-    use_threads(THREADS)
-
 
 @pytest.fixture(scope="session")
 def spectra() -> np.ndarray:

@@ -46,7 +46,7 @@ def test_kernels_are_glorot_uniform():
 
 
 def test_too_deep_without_padding():
-    with pytest.raises(ConfigError, match=r"network\.layers=6 leaves no pixels"):
+    with pytest.raises(ConfigError, match="layers=6 leaves no pixels"):
         structure(layers=6, padding=Padding.valid).initial(np.random.default_rng(0))
 
 

@@ -193,7 +193,7 @@ def test_goes_on_after_a_kill(study, qnal_job, tiny, tmp_path):
     [
         ("loop.strategies=[guess]", "there is no strategy guess; valid ones: entropy, "),
         ("loop.batch=1000", "targets, but only"),
-        ("loop.test=1", "loop.test=1.0 cannot be used"),
+        ("loop.test=1", "test=1.0 cannot be used"),
         ("loop.oracle=deaf", "loop.oracle"),
     ],
 )

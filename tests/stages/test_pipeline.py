@@ -160,15 +160,16 @@ def test_the_calibration_is_stored_and_used_but_votes_stay(pipeline, qnal_job, t
     assert (1 - calibrated).between(lowest - 1e-6, highest + 1e-6).all()
 
 
-def test_the_same_command_makes_nothing_again(pipeline, qnal_job, tiny, tmp_path):
-    work, summary = pipeline
+def test_the_same_command_makes_nothing_again(pipeline, pipeline_copy, qnal_job, tiny, tmp_path):
+    _, summary = pipeline
+    work = pipeline_copy
     made = {
         p: p.stat().st_mtime_ns
         for kind in ("ensembles", "soms", "scores", "mock")
         for p in (work / kind).rglob("*.*")
         if p.suffix in (".h5", ".npy", ".parquet", ".fits")
     }
-    code, again = qnal_job(tmp_path, *tiny, "stage=pipeline", f"work_dir={work}")
+    code, again = qnal_job(tmp_path / "job", *tiny, "stage=pipeline", f"work_dir={work}")
     assert code == 0
     assert {p: p.stat().st_mtime_ns for p in made} == made
     same = ("members", "spectra", "scored", "selected", "cut", "oob_completeness")
@@ -201,14 +202,14 @@ def test_more_members_are_added_to_those_there(pipeline, qnal_job, tiny, tmp_pat
 
 @pytest.mark.parametrize("option", ["train.learning_rate=3e-4", "network.dropout=0.1", "seed=7"])
 def test_other_options_make_another_ensemble(pipeline, qnal_job, tiny, tmp_path, option):
-    work, summary = pipeline
+    _, summary = pipeline
     survey = [o for o in tiny if not o.startswith("ensemble.n")]
     code, other = qnal_job(
         tmp_path,
         *survey,
-        "data.mock.seed=91701",
+        "data.mock.pool=0",
         "stage=train",
-        f"work_dir={work}",
+        f"work_dir={tmp_path}",
         "ensemble.n=1",
         "train.min_steps=10",
         "tracking=none",

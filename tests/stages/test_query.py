@@ -113,11 +113,10 @@ def test_tensorflow_is_not_imported(tmp_path):
     assert done.stdout.splitlines()[-1] == "0 False"
 
 
-def test_control_picks_filters_and_files(pipeline, qnal_job, tmp_path):
+def test_control_picks_filters_and_files(pipeline_copy, qnal_job, tmp_path):
     """On the scores of a pipeline: rows, files, and labelled targets that are left out."""
-    work, summary = pipeline
-    arguments = ("stage=query", f"work_dir={work}", "tracking=none", "query=herding", "query.n=8",
-                 f"query.scores={summary['paths']['scores']}", "som.shape=[4,4]")  # fmt: skip
+    arguments = ("stage=query", f"work_dir={pipeline_copy}", "tracking=none", "query=herding",
+                 "query.n=8", "som.shape=[4,4]")  # fmt: skip
     code, first = qnal_job(tmp_path / "a", *arguments, "query.control=4")
     assert code == 0, first
     rows = pq.read_table(first["paths"]["selection_parquet"]).to_pylist()

@@ -27,8 +27,8 @@ def quasarnp_forward(
         from quasarnp.model import QuasarNP
     except ImportError as error:
         raise ConfigError(
-            "infer.backend=quasarnp needs the QuasarNP package; install qnal[quasarnp], or use "
-            "infer.backend=tensorflow or numpy."
+            "backend=quasarnp needs the QuasarNP package; install qnal[quasarnp], or use "
+            "backend=tensorflow or numpy."
         ) from error
     if (
         network.offset_activation is OffsetActivation.linear
@@ -37,7 +37,7 @@ def quasarnp_forward(
         or not _padded_alike(network)
     ):
         raise ConfigError(
-            "infer.backend=quasarnp cannot run this network; QuasarNP runs networks with sigmoid "
+            "backend=quasarnp cannot run this network; QuasarNP runs networks with sigmoid "
             f"offsets, batch norms of epsilon {BATCH_NORM_EPSILON}, at most {MOST_LAYERS} "
             "convolutions and, with padding, kernels of even width."
         )
