@@ -14,7 +14,7 @@ import pandas as pd
 
 from qnal.learning.curve_area import curve_areas
 from qnal.learning.figures import learning_curves
-from qnal.learning.label_efficiency import headline, label_efficiency
+from qnal.learning.label_efficiency import LOWER_BOUND, headline, label_efficiency
 from qnal.learning.round_metrics import PRIMARY
 from qnal.learning.study import BASELINE
 
@@ -41,7 +41,8 @@ def rows(curves: pd.DataFrame) -> pd.DataFrame:
             row["label efficiency"] = (
                 "not reached"
                 if np.isnan(best["efficiency"])
-                else f"{best['efficiency']:.1f} ({best['low']:.1f} to {best['high']:.1f})"
+                else "≥ " * (best["note"] == LOWER_BOUND)
+                + f"{best['efficiency']:.1f} ({best['low']:.1f} to {best['high']:.1f})"
             )
         found.append(row)
     return pd.DataFrame(found)

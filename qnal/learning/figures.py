@@ -10,7 +10,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLo
 
 from qnal.figure_style import FAINT, INK, LINES, new_figure, short
 from qnal.learning.forecast import Forecast
-from qnal.learning.label_efficiency import RANDOM_BELOW
+from qnal.learning.label_efficiency import NOT_REACHED, RANDOM_BELOW
 from qnal.learning.study import BASELINE
 
 BAND = (0.16, 0.84)  # quantiles over the repeats
@@ -63,7 +63,7 @@ def efficiency_figure(efficiency: pd.DataFrame, curves: pd.DataFrame) -> Figure:
         )
         axes.plot(known["level"], known["efficiency"], color=colour, lw=1.6, label=name)
         last = part["level"].max()
-        if (beyond := part[part["note"] != ""]["level"]).any():
+        if (beyond := part[part["note"].isin((NOT_REACHED, RANDOM_BELOW))]["level"]).any():
             who = "random" if (part["note"] == RANDOM_BELOW).any() else name
             axes.plot(
                 known["level"].iloc[-1], known["efficiency"].iloc[-1], "|", color=colour, ms=12

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from qnal.learning import figures
 from qnal.learning.curve_area import compare_areas, curve_areas
 from qnal.learning.forecast import forecasts_in_hindsight, next_batches
-from qnal.learning.label_efficiency import headline, label_efficiency
+from qnal.learning.label_efficiency import LOWER_BOUND, headline, label_efficiency
 from qnal.learning.round_metrics import PRIMARY
 from qnal.learning.study import BASELINE
 
@@ -50,7 +50,13 @@ def report(curves: pd.DataFrame) -> StudyReport:
         metrics[f"label_efficiency_{name}"] = _known(row["efficiency"])
         metrics[f"label_efficiency_{name}_low"] = _known(row["low"])
         metrics[f"label_efficiency_{name}_high"] = _known(row["high"])
-        if row["note"]:
+        if row["note"] == LOWER_BOUND:
+            notes.append(
+                f"{name} is above the {row['level']:.3f} that random picks reach from its first "
+                f"labels on, so that its label efficiency of {row['efficiency']:.1f} is a lower "
+                "bound."
+            )
+        elif row["note"]:
             notes.append(
                 f"{name} does not reach the {row['level']:.3f} that random picks reach, so that "
                 "its label efficiency is undefined."
