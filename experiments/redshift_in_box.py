@@ -11,6 +11,7 @@ they are: multiplying them by a factor below 1 lowers the scatter, but pulls tow
 
 Source:  issue 2293 of desispec
 Command: python experiments/redshift_in_box.py ENSEMBLE [ENSEMBLE ...]
+         python experiments/redshift_in_box.py work/rounds --labelled work/labelled/NAME
 Cost:    seconds
 Expect:  docs/learning.md has what was measured
 """
@@ -25,13 +26,14 @@ from numpy.typing import NDArray
 from qnal.ensemble.folder import EnsembleFolder
 from qnal.ensemble.votes import MAD_TO_SIGMA
 from qnal.labels.label import is_quasar
-from qnal.lines import column_names, rest_wavelength
+from qnal.lines import QUASARNET_LINES, column_names, rest_wavelength
 from qnal.spectra.grid import Grid, named_grid
 
 DETECTED = 0.95  # confidence of the line
 RIGHT = 0.05  # |Δz| / (1 + z) below which a redshift is right
 DRAWS = 500  # bootstrap samples of the targets
 BINS = 10
+BOXES = 13  # of the networks of rounds, which do not record it
 
 
 def positions(z: NDArray, rest: NDArray, boxes: int, grid: Grid) -> NDArray:
@@ -42,33 +44,63 @@ def positions(z: NDArray, rest: NDArray, boxes: int, grid: Grid) -> NDArray:
 def residuals(folder: EnsembleFolder) -> pd.DataFrame:
     """True and predicted positions of the lines that decided the redshift, in boxes.
 
-    One row per member and spectrum: TARGETID, TRUE, PREDICTED, DZ (Δz / (1 + z)).
+    One row per member and spectrum: TARGETID, TRUE, PREDICTED.
     """
     description, labels = folder.description(), folder.training_set()
     grid, boxes = named_grid(description.network["grid"]), description.network["boxes"]
     lines = description.lines["names"]
     columns = [f"C_{name}" for name in column_names(lines)]
     rest = np.array([rest_wavelength(name) for name in lines])
-    parts = []
-    for member in description.members:
-        table = folder.out_of_bag(member.member)
-        known = labels.iloc[table["INDEX"]].reset_index(drop=True)
-        confidence = table[columns].to_numpy()
-        z, found = known["Z"].to_numpy(float), table["Z_BEST"].to_numpy()
-        dz = (found - z) / (1 + z)
-        use = is_quasar(known["LABEL"].to_numpy()) & (np.abs(dz) < RIGHT)
-        use &= confidence.max(axis=1) > DETECTED
-        line = rest[confidence.argmax(axis=1)]
-        part = pd.DataFrame(
-            {
-                "TARGETID": known["TARGETID"],
-                "TRUE": positions(z, line, boxes, grid),
-                "PREDICTED": positions(found, line, boxes, grid),
-                "DZ": dz,
-            }
-        )
-        parts.append(part[use])
+    tables = (folder.out_of_bag(member.member) for member in description.members)
+    return pd.concat(
+        [
+            compared(labels, table, table["Z_BEST"].to_numpy(), columns, rest, boxes, grid)
+            for table in tables
+        ],
+        ignore_index=True,
+    )
+
+
+def residuals_of_rounds(rounds: Path, labelled: Path) -> pd.DataFrame:
+    """The same for the combined redshifts of the ensembles of a simulated loop.
+
+    Args:
+        rounds: folder of rounds; networks of the usual grid, lines and boxes.
+        labelled: folder of the labelled set.
+    """
+    labels, parts = pd.read_parquet(labelled / "labels.parquet"), []
+    columns = [f"C_{name}" for name in column_names(QUASARNET_LINES)]
+    rest = np.array([rest_wavelength(name) for name in QUASARNET_LINES])
+    grid = named_grid("log")
+    for path in sorted(rounds.glob("[0-9a-f]*/scores.parquet")):
+        table = pd.read_parquet(path)
+        parts.append(compared(labels, table, table["Z"].to_numpy(), columns, rest, BOXES, grid))
     return pd.concat(parts, ignore_index=True)
+
+
+def compared(
+    labels: pd.DataFrame,
+    table: pd.DataFrame,
+    found: NDArray,
+    columns: list[str],
+    rest: NDArray,
+    boxes: int,
+    grid: Grid,
+) -> pd.DataFrame:
+    """Positions of the most confident lines of one table of predictions."""
+    known = labels.iloc[table["INDEX"]].reset_index(drop=True)
+    confidence, z = table[columns].to_numpy(), known["Z"].to_numpy(float)
+    use = is_quasar(known["LABEL"].to_numpy()) & (np.abs(found - z) < RIGHT * (1 + z))
+    use &= confidence.max(axis=1) > DETECTED
+    line = rest[confidence.argmax(axis=1)]
+    part = pd.DataFrame(
+        {
+            "TARGETID": known["TARGETID"],
+            "TRUE": positions(z, line, boxes, grid),
+            "PREDICTED": positions(found, line, boxes, grid),
+        }
+    )
+    return part[use]
 
 
 def slope(table: pd.DataFrame, against: str) -> float:
@@ -109,8 +141,13 @@ def main() -> None:
     """Print the slopes of the ensembles of the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("ensembles", type=Path, nargs="+")
-    for path in parser.parse_args().ensembles:
-        table = residuals(EnsembleFolder(path))
+    parser.add_argument("--labelled", type=Path, help="labelled set, for folders of rounds")
+    given = parser.parse_args()
+    for path in given.ensembles:
+        if given.labelled:
+            table = residuals_of_rounds(path, given.labelled)
+        else:
+            table = residuals(EnsembleFolder(path))
         print(f"{path.name}: {len(table)} predictions for {table['TARGETID'].nunique()} quasars")
         for against in ("TRUE", "PREDICTED"):
             low, high = interval(table, against)
