@@ -62,6 +62,10 @@ class Prior:
         """Identity of the prior's spectra on a wavelength grid."""
         return fingerprint({"prior": VERSION, "spectra": self.spectra, "grid": grid.name})
 
+    def alone(self) -> "Prior":
+        """The prior of an ensemble without labels: each epoch has all mock spectra."""
+        return Prior(PriorKind.mix, self.spectra, self.spectra)
+
     @property
     def rows_per_epoch(self) -> int:
         """Number of mock spectra in each epoch of a member."""

@@ -35,12 +35,14 @@ class StudyReport:
     notes: list[str]
 
 
-def report(curves: pd.DataFrame) -> StudyReport:
+def report(curves: pd.DataFrame, cold: pd.DataFrame | None = None) -> StudyReport:
     """Compare the strategies of a study by :data:`PRIMARY`.
 
     Args:
         curves: strategy, repeat, round, labels, then the metrics.
+        cold: repeat and metrics of ensembles without labels, if there are any.
     """
+    cold = pd.DataFrame() if cold is None else cold
     efficiency = label_efficiency(curves, PRIMARY)
     areas = curve_areas(curves, PRIMARY)
     comparison = compare_areas(areas)
@@ -83,6 +85,8 @@ def report(curves: pd.DataFrame) -> StudyReport:
         notes.append(f"{name}: {found.sentence()}.")
     metrics["forecasts"] = len(hindsight)
     metrics["forecast_coverage"] = _known(hindsight["inside"].astype(float).mean())
+    if len(cold):
+        metrics[f"{PRIMARY}_without_labels"] = _known(cold[PRIMARY].mean())
     filled = curves.groupby("strategy")["filled"].sum()
     for strategy, number in filled[filled > 0].items():
         notes.append(
@@ -100,7 +104,8 @@ def report(curves: pd.DataFrame) -> StudyReport:
             "label_efficiency": efficiency,
             "areas": comparison,
             "forecasts": hindsight,
-        },
+        }
+        | ({"no_labels": cold} if len(cold) else {}),
         {
             "learning_curves.png": lambda: figures.learning_curves(curves),
             "label_efficiency.png": lambda: figures.efficiency_figure(efficiency, curves),

@@ -134,7 +134,7 @@ class RoundTask:
         start = time.monotonic()
         recipe, known = self.member_recipe(round_), self.training_set(round_)
         knowledge = self.knowledge_of(recipe)
-        if not len(known):
+        if not len(known) and not recipe.prior.rows_per_epoch:
             raise InputError("a round has no labels: inspectors could classify none of its spectra")
         description = EnsembleDescription.of(
             recipe, known, knowledge.checksum(), knowledge.teaches_bal()

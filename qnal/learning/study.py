@@ -41,6 +41,8 @@ class Plan:
         test: share of the targets that are held out, the same in all repeats.
         priors: priors, each with all strategies; the first is that of the baseline. Empty for the
             recipe's prior alone.
+        cold: whether an ensemble without any labels, trained on mock spectra alone, is evaluated
+            in each repeat.
     """
 
     strategies: Mapping[str, Strategy]
@@ -50,12 +52,13 @@ class Plan:
     repeats: int
     test: float
     priors: tuple[PriorKind, ...] = ()
+    cold: bool = False
 
     @property
     def trainings(self) -> int:
         """Number of ensembles that are trained; strategies share those of the seed labels."""
         each = self.repeats * (1 + self.rounds * len(self.strategies))
-        return each * max(len(self.priors), 1)
+        return each * max(len(self.priors), 1) + self.repeats * self.cold
 
     def arms(self) -> list[tuple[str, PriorKind | None]]:
         """Every strategy with every prior."""
@@ -172,6 +175,35 @@ class Study:
                     loop.inspected += chosen
         return pd.DataFrame(rows), pd.concat(picks, ignore_index=True)
 
+    def cold_starts(
+        self, executor: MakeExecutor, on_round: Callable[[str], None] = lambda what: None
+    ) -> pd.DataFrame:
+        """Ensembles that are trained on mock spectra alone, one per repeat of the plan.
+
+        Args:
+            executor, on_round: as for :meth:`run`.
+
+        Returns:
+            repeat, and the metrics on the held-out targets; empty unless the plan has cold starts.
+        """
+        if not self.plan.cold:
+            return pd.DataFrame()
+        starts = [Round(k, (), PriorKind.mix) for k in range(self.plan.repeats)]
+        self._make(dict.fromkeys(starts, "no labels"), 1, executor, on_round)
+        rows: list[dict[str, object]] = []
+        for start in starts:
+            truth, scores, _ = self._held_out(self.task.fingerprint(start))
+            metrics = held_out_metrics(truth, scores)
+            rows.append({"repeat": start.repeat, **metrics})
+        return pd.DataFrame(rows)
+
+    def _held_out(self, name: str) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+        """Truth and scores of the held-out spectra in a round, and scores of the others."""
+        scores = self.task.store.scores(name)
+        is_test = self.held_out[self.whole.target[scores["INDEX"]]]
+        truth = self.whole.labelled.table.iloc[scores["INDEX"][is_test]].reset_index(drop=True)
+        return truth, scores[is_test].reset_index(drop=True), scores[~is_test]
+
     def _make(
         self,
         rounds: Mapping[Round, str],
@@ -204,14 +236,12 @@ class Study:
         record = self.task.store.record(name)
         assert record is not None  # noqa: S101
         if name not in self._metrics:
-            scores = self.task.store.scores(name)
-            is_test = self.held_out[self.whole.target[scores["INDEX"]]]
-            truth = self.whole.labelled.table.iloc[scores["INDEX"][is_test]].reset_index(drop=True)
+            truth, scores, rest = self._held_out(name)
             known = self.task.training_set(loop.round())
             self._metrics[name] = (
-                held_out_metrics(truth, scores[is_test].reset_index(drop=True))
+                held_out_metrics(truth, scores)
                 | label_counts(known.column("LABEL"))
-                | disagreement(scores[~is_test])
+                | disagreement(rest)
             )
         costs = {
             "spectra": record.spectra,

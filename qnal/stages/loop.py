@@ -8,6 +8,7 @@ import pandas as pd
 
 from qnal.config.query_choices import strategies_by_name
 from qnal.config.schema import Config, Stage
+from qnal.ensemble.prior import PriorKind
 from qnal.files import written_aside
 from qnal.labels.label import BadRows
 from qnal.learning.loop_set import LoopSet
@@ -36,10 +37,10 @@ def loop(config: Config, job: Job) -> Summary:
     say_cost(study, job)
     with job.run(config, Stage.loop, "loop") as run:
         with progress("rounds", plan.trainings) as advance:
-            curves, picks = study.run(
-                partial(job.executor, task.recipe.threads), lambda what: advance(1, what)
-            )
-        results = report(curves)
+            executor = partial(job.executor, task.recipe.threads)
+            cold = study.cold_starts(executor, lambda what: advance(1, what))
+            curves, picks = study.run(executor, lambda what: advance(1, what))
+        results = report(curves, cold)
         paths = _write(results, picks, job.folder)
         for name, draw in results.figures.items():
             run.figure(draw(), job.folder / name)
@@ -98,6 +99,7 @@ def _study(config: Config, job: Job) -> Study:
         options.repeats,
         options.test,
         tuple(options.priors),
+        PriorKind.mix in (options.priors or [recipe.prior.kind]),
     )
     study = Study(plan, task, LoopSet(labelled, config.seed))
     rows, columns = config.som.shape

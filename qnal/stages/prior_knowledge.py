@@ -11,7 +11,7 @@ from qnal.ensemble.description import EnsembleDescription
 from qnal.ensemble.evaluation.evaluate_task import evaluate_ensemble
 from qnal.ensemble.folder import EnsembleFolder
 from qnal.ensemble.labelled_set import LABELS, LabelledSet
-from qnal.ensemble.prior import Prior, PriorKind
+from qnal.ensemble.prior import PriorKind
 from qnal.ensemble.prior_knowledge import PriorKnowledge
 from qnal.ensemble.prior_spectra import no_labels, prior_set
 from qnal.ensemble.recipe import MemberRecipe
@@ -73,8 +73,7 @@ def _spectra(config: Config, recipe: MemberRecipe) -> Path:
 
 def _pretrained(config: Config, recipe: MemberRecipe, job: Job) -> Path:
     """An ensemble trained on the prior alone; only missing members are trained."""
-    everything = Prior(PriorKind.mix, recipe.prior.spectra, recipe.prior.spectra)
-    recipe = replace(recipe, prior=everything)
+    recipe = replace(recipe, prior=recipe.prior.alone())
     knowledge = PriorKnowledge(_spectra(config, recipe))
     nothing = no_labels(recipe.structure.grid)
     description = EnsembleDescription.of(recipe, nothing, knows_bal=knowledge.teaches_bal())

@@ -22,7 +22,7 @@ def say_cost(study: Study, job: Job) -> None:
     pool.shutdown(wait=False, cancel_futures=True)
     # A round is one unit of work; the seed rounds come first, then the strategies side by side.
     priors = max(len(plan.priors), 1)
-    waves = ceil(plan.repeats * priors / workers)
+    waves = ceil(plan.repeats * (priors + plan.cold) / workers)
     waves += plan.rounds * ceil(plan.repeats * len(plan.arms()) / workers)
     several = "s" if workers > 1 else ""
     say(

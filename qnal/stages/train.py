@@ -1,5 +1,6 @@
 """``stage=train``: trains an ensemble of networks on bootstrap samples of the labelled set."""
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from qnal.ensemble.evaluation.evaluate_task import evaluate_ensemble
 from qnal.ensemble.folder import EnsembleFolder
 from qnal.ensemble.labelled_set import BAL_NEEDED, LabelledSet
 from qnal.ensemble.member_record import MemberRecord
+from qnal.ensemble.prior import PriorKind
 from qnal.ensemble.train_task import TrainTask, train_members
 from qnal.errors import ConfigError
 from qnal.labels.label_table import sampling_design
@@ -32,6 +34,8 @@ def train(config: Config, job: Job) -> Summary:
     config = with_survey(config)
     recipe = member_recipe(config)
     labelled = labels_or_prior(config, recipe.structure.grid)
+    if not len(labelled) and recipe.prior.kind is PriorKind.pretrain:
+        recipe = replace(recipe, prior=recipe.prior.alone())  # nothing to continue with
     knowledge = prior_knowledge(config, recipe, job)
     description = EnsembleDescription.of(
         recipe, labelled, knowledge.checksum(), knowledge.teaches_bal()

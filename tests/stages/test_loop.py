@@ -143,7 +143,12 @@ def test_priors_beside_each_other(study, qnal_job, tiny):
     job = [*tiny, *LOOP, *more, *prior, f"work_dir={work}"]
     code, summary = qnal_job(work / "priors", *job)
     assert code == 0, summary
-    assert len(rounds_made(work)) - len(rounds) == 4  # those without a prior are shared
+    # Those without a prior are shared; without labels, there is one of the prior alone.
+    assert len(rounds_made(work)) - len(rounds) == 4 + 1
+    assert summary["metrics"]["trainings"] == 2 * 4 + 1
+    alone = pd.read_csv(summary["paths"]["no_labels"])["completeness_at_purity_99"]
+    found = summary["metrics"]["completeness_at_purity_99_without_labels"]
+    assert len(alone) == 1 and found == pytest.approx(alone[0])
     before, after = (pd.read_csv(s["paths"]["curves"]) for s in (first, summary))
     before = before[before["repeat"] == 0].set_index(["strategy", "round"]).sort_index()
     after = after.set_index(["strategy", "round"]).sort_index()

@@ -27,6 +27,13 @@ def test_without_labels(day_one):
     assert len(description["members"]) == 2
 
 
+def test_pretraining_without_labels_is_the_same(day_one, qnal_job):
+    work, job, ensemble = day_one
+    code, summary = qnal_job(work / "alone", *job, "train.prior=pretrain")
+    assert code == 0, summary
+    assert summary["paths"]["ensemble"] == str(ensemble)
+
+
 def test_pretraining_is_training_on_the_prior_alone(day_one, qnal_job):
     work, job, ensemble = day_one
     job = [*job, "data.mock.labelled=100", "train.prior=pretrain"]
