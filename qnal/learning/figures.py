@@ -37,7 +37,9 @@ def learning_curves(curves: pd.DataFrame) -> Figure:
                 by_labels.quantile(BAND[1]),
             )
             axes.fill_between(mean.index, low, high, color=colour, alpha=0.15, lw=0)
-            axes.plot(mean.index, mean, color=colour, marker=marker, ms=4, lw=1.6, label=name)
+            style = "--" if _has_prior(name, curves) else "-"
+            (line,) = axes.plot(mean.index, mean, style, color=colour, marker=marker, label=name)
+            line.set(markersize=4, linewidth=1.6)
         _log_labels(axes, curves)
         axes.set_title(title, fontsize=10, color=INK)
         axes.grid(color=LINES, lw=0.5)
@@ -122,6 +124,12 @@ def next_batch_figure(
     axes.set_title("open symbols: the next batch, with 80 % intervals", fontsize=9, color=INK)
     axes.legend(frameon=False, fontsize=9)
     return figure
+
+
+def _has_prior(name: str, curves: pd.DataFrame) -> bool:
+    """Whether a curve is one of several priors, beside the first one."""
+    priors = (n.removeprefix(BASELINE) for n in curves["strategy"].unique() if n != BASELINE)
+    return any(p.startswith("_") and name.endswith(p) for p in priors)
 
 
 def _styles(curves: pd.DataFrame) -> list[tuple[str, str, str]]:
