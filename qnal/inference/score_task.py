@@ -17,7 +17,8 @@ from qnal.inference.packing import PackedPredictions, Packing
 from qnal.inference.prediction_cache import PredictionCache
 from qnal.network.backends.forward import Backend
 from qnal.network.precision import Precision
-from qnal.scores.dataset import BMU_SCHEMA, ScoresFolder, bmu_table
+from qnal.scores.bmus import BMU_SCHEMA, bmu_table
+from qnal.scores.dataset import ScoresFolder
 from qnal.scores.file_index import IndexEntry, VoteCounts
 from qnal.spectra.file_version import FileVersion, Verify, stat_of
 from qnal.spectra.spectra_file import SpectraFile

@@ -21,7 +21,8 @@ from qnal.inference.prediction_cache import PredictionCache
 from qnal.inference.score_pool import Callbacks, PoolOutcome, locked, score_pool
 from qnal.inference.score_task import Outputs, Passes, ScoreTask, forget_members
 from qnal.progress import progress, say
-from qnal.scores.dataset import DatasetDescription, ScoresFolder, SomReference, relative_path
+from qnal.scores.dataset import ScoresFolder
+from qnal.scores.description import DatasetDescription, SomReference, relative_path
 from qnal.scores.file_index import content_digest
 from qnal.scores.pool_figures import by_night, by_petal
 from qnal.scores.pool_report import pool_metrics, pool_tables, som_of_pool, uncertainty_by_class
