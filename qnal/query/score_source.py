@@ -91,7 +91,7 @@ def create_sidecar(
         f"{column if column in present else 'NULL'}::FLOAT AS {column}"
         for column in ("BMU_DISTANCE", "BMU_OUTLIER")
     )
-    connection.execute(f"CREATE VIEW sidecar AS SELECT FILE, ROW, BMU, {numbers} FROM {rows}")
+    connection.execute(f"CREATE VIEW sidecar AS SELECT hash(FILE) AS PLACE, ROW, BMU, {numbers} FROM {rows}")
 
 
 def parts(path: Path, what: str) -> tuple[Path, ...]:
