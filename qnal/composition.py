@@ -1,5 +1,6 @@
 """Composing the configuration with Hydra, and Hydra's errors in the words of this package."""
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from yaml import YAMLError
 
 from qnal.errors import ConfigError, QnalError
 
+CONDITIONS = ("infer.where", "som.where", "train.where")  # keys that hold SQL
 # In a checkout this is a symbolic link to the repository's conf/; a wheel contains the files.
 CONF = Path(__file__).parent / "conf"
 
@@ -26,7 +28,7 @@ def composed(overrides: Sequence[str], config_dir: Path | None = None) -> DictCo
     """
     from hydra import compose, initialize_config_dir
 
-    given = list(overrides)
+    given = [as_text(override) for override in overrides]
     if config_dir is not None:
         if not config_dir.is_dir():
             raise ConfigError(f"config_dir={config_dir}: there is no such folder.")
@@ -38,6 +40,21 @@ def composed(overrides: Sequence[str], config_dir: Path | None = None) -> DictCo
         if (refusal := refused_by_hydra(error)) is None:
             raise
         raise refusal from error
+
+
+def as_text(override: str) -> str:
+    """An override that sets a condition in SQL, quoted as Hydra's grammar needs it.
+
+    Otherwise every condition would have to be quoted for the shell and for Hydra. One that begins
+    with a quotation mark is left as it is, and so are all other overrides.
+    """
+    key, equals, value = override.partition("=")
+    plain = value.strip()
+    if key not in CONDITIONS or not equals or plain in ("", "null") or plain[0] in "\"'":
+        return override
+    escaped = re.sub(r'(\\*)"', r'\1\1\\"', plain)
+    escaped += "\\" * (len(escaped) - len(escaped.rstrip("\\")))
+    return f'{key}="{escaped}"'
 
 
 def refused_by_hydra(error: Exception) -> QnalError | None:

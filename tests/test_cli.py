@@ -91,8 +91,8 @@ def test_only_what_is_needed_is_imported(code, heavy):
         (["stage=mock", "data=mock", "data.mock.mix.qso=-1"], ["data.mock.mix.qso", "positive"]),
     ],
 )
-def test_mistakes_get_one_sentence(qnal_command, tmp_path, arguments, words):
-    done = qnal_command(*arguments, f"work_dir={tmp_path}", "tracking=none")
+def test_mistakes_get_one_sentence(qnal_main, tmp_path, arguments, words):
+    done = qnal_main(*arguments, f"work_dir={tmp_path}", "tracking=none")
     assert done.returncode == 1
     (line,) = [line for line in done.stderr.splitlines() if line]
     assert line.startswith("error: ")

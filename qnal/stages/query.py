@@ -189,7 +189,9 @@ def _record_gallery(
         return
     try:
         grid = named_grid(scores.grid)
-        spectra, failed = read_selected(selection, scores.pool, grid, config.data.use_mask, GALLERY)
+        spectra, failed = read_selected(
+            selection, scores.pool, grid, config.created_reader(), GALLERY
+        )
     except QnalError as error:
         say(f"no gallery of the selected spectra: {error}")
         return

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from shutil import copyfile
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
@@ -163,11 +164,14 @@ def save_figure(figure: "Figure", path: Path) -> None:
 
 def _shrink(path: Path, to: Path) -> None:
     """Copy a figure at the width of the UI, which shows figures of notes in their full size."""
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
-    with Image.open(path) as image:
-        image.thumbnail((NOTE_WIDTH, NOTE_WIDTH))
-        image.save(to)
+    try:
+        with Image.open(path) as image:
+            image.thumbnail((NOTE_WIDTH, NOTE_WIDTH))
+            image.save(to)
+    except UnidentifiedImageError:  # drawings such as SVG have no pixels
+        copyfile(path, to)
 
 
 def flattened(value: Any, prefix: str = "") -> dict[str, Any]:
