@@ -7,6 +7,7 @@ from pathlib import Path
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+from yaml import YAMLError
 
 from qnal.errors import ConfigError, QnalError
 
@@ -70,6 +71,8 @@ def refused_by_hydra(error: Exception) -> QnalError | None:
         return ConfigError(f"{error.filename}: {error.strerror}.")
     if isinstance(error, OverrideParseException):
         return ConfigError(_unreadable(error))
+    if isinstance(error, YAMLError):
+        return ConfigError(_not_yaml(error))
     for cause in causes:
         if isinstance(cause, ConfigAttributeError | ConfigKeyError):
             return ConfigError(_not_a_key(cause))
@@ -105,6 +108,12 @@ def _unreadable(error: OverrideParseException) -> str:
         f"{error.override!r} cannot be parsed ({reason}); put values with special characters into "
         "double quotes within single quotes, such as 'lines.names=[LYA,\"CIV(1548)\"]'."
     )
+
+
+def _not_yaml(error: YAMLError) -> str:
+    mark = getattr(error, "problem_mark", None)
+    where = f"{mark.name}, line {mark.line + 1}" if mark else "a file of the configuration"
+    return f"{where}: this is not valid YAML ({getattr(error, 'problem', None) or error})."
 
 
 def _folder(path: object) -> str:

@@ -126,7 +126,7 @@ def test_configuration_keys_exist(page):
 def test_choices_exist(page):
     code = " ".join(re.findall(r"```.*?```|`[^`]+`", page.read_text(), re.DOTALL))
     for group, choice in re.findall(
-        rf"(?<![\w.])({'|'.join(GROUPS)})=([a-z_]+(?:-[a-z_]+)*)(?![\w.(])", code
+        rf"(?<![\w.])({'|'.join(GROUPS)})=([a-z_]+(?:-[a-z0-9_]+)*)(?![\w.(])", code
     ):
         if (group, choice) not in (("experiment", "cmx"), ("reader", "text")):  # examples of own
             assert (ROOT / "conf" / group / f"{choice}.yaml").is_file(), f"{group}={choice}"

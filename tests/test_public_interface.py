@@ -32,14 +32,14 @@ KEYS = {
     "network": "layers filters boxes padding offset_activation grid reg_conv reg_dense dropout",
     "lines": "names bal",
     "train": "epochs min_steps batch_size learning_rate amsgrad precision threads group "
-    "where targets",
+    "where targets prior prior_spectra prior_weight init",
     "ensemble": "n path bootstrap line_threshold min_lines high_z calibrate",
     "som": "backend shape wrap epochs sample spectra where targets path",
     "infer": "backend precision batch_size threads limit random_order strict sky keep_members "
     "where targets verify csv qso_qn redrock_priors qn_confidence redshifts",
     "query": "scores strategy n control som_percentile som_counts max_outlier camera bad_cameras "
     "exclude labels filters memory_limit temp_dir",
-    "loop": "rounds seed_labels batch strategies repeats oracle test steps",
+    "loop": "rounds seed_labels batch strategies repeats oracle test steps priors",
     "inspect": "selection blind per_page title",
     "label": "tables selection path bal_recorded population",
     "compare": "candidate champion draws pool promote",
@@ -51,7 +51,7 @@ CHOICES = {
     "debug": "default",
     "ensemble": "bootstrap",
     "executor": "dask local serial slurm threads",
-    "experiment": "bootstrap demo edr ensemble_size loop-quick network_depth reference "
+    "experiment": "bootstrap demo edr ensemble_size loop-2x2 loop-quick network_depth reference "
     "reference_query reference_scoring slurm survey",
     "infer": "numpy quasarnp tensorflow",
     "inspect": "page",

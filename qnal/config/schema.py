@@ -14,6 +14,7 @@ from typing import Any
 from qnal.config import plugin
 from qnal.config.key import Valid, at_least, key, positive
 from qnal.ensemble.bootstrap import Bootstrap
+from qnal.ensemble.prior import PriorKind
 from qnal.ensemble.votes import Thresholds
 from qnal.labels.label import BadRows
 from qnal.learning.oracle import OracleKind
@@ -215,6 +216,22 @@ class TrainConfig:
     group: int | None = key(
         "members trained together in one program",
         at_least(1, "a number of members").or_null("the best for the machine"),
+    )
+    prior: PriorKind = key(
+        "how spectra of the built-in mock survey are used in training: not at all, mixed into each "
+        "epoch, or to train a network that training on the labelled spectra then starts from"
+    )
+    prior_spectra: int = key(
+        "number of mock spectra that are made for the prior", at_least(2, "a number of spectra")
+    )
+    prior_weight: int = key(
+        "number of mock spectra in each epoch with train.prior=mix, drawn anew for each; the prior "
+        "counts like as many labelled spectra, so that its share falls as labels grow",
+        at_least(1, "a number of spectra"),
+    )
+    init: str | None = key(
+        "ensemble that training starts from, member k from its member k: a folder, an MLflow URI, "
+        "or latest; null for new weights"
     )
 
 
@@ -439,6 +456,11 @@ class LoopConfig:
     steps: int | None = key(
         "optimizer steps of a member, the same for every number of labels up to whole epochs",
         at_least(1).or_null("the epochs and steps of stage=train"),
+    )
+    priors: list[PriorKind] = key(
+        "choices of train.prior to compare, each with all strategies and the same seed labels; [] "
+        "for train.prior alone. The first is the baseline",
+        Valid("different choices of train.prior", lambda v: len(set(v)) == len(v)),
     )
 
 

@@ -11,7 +11,7 @@ from qnal.spectra.target_table import SNR, arms_of
 
 REDSHIFTS = np.linspace(0, 6, 61)
 SIGNAL_TO_NOISE = np.geomspace(0.01, 100, 61)
-VOTE_BINS = 60  # per side of the triangle; shares of 3, 4, 5, … members are exact
+VOTE_BINS = 120  # per side of the triangle; shares of 3, 4, 5, 6, 8, 10, … members are exact
 
 
 @dataclass(frozen=True, eq=False)

@@ -89,7 +89,7 @@ def query(config: Config, job: Job) -> Summary:
             dict(selection.funnel) | metrics,
             "figures/funnel.png",
             notes,
-            {"inspect them": f"prospect_pages --target_list {targets.name} …"},
+            {"label them": "qnal stage=inspect"},
         )
     )
     return summary

@@ -27,6 +27,7 @@ class LiveCameras(Filter):
     name = "all cameras alive"
     columns = ("CAMERAS",)
     interesting = True
+    whole_targets = True
 
     def __init__(self, rule: CameraRule = CameraRule.all) -> None:
         if rule not in (CameraRule.all, CameraRule.any):
@@ -40,10 +41,12 @@ class LiveCameras(Filter):
         dead = f"SELECT TARGETID FROM spectra WHERE CAMERAS {incomplete}"
         if self.rule == CameraRule.all:
             dead = (
-                f"SELECT TARGETID FROM spectra WHERE TARGETID IN ({dead}) GROUP BY TARGETID "
-                f"HAVING bit_or(CAMERAS) {incomplete}"
+                f"FROM ({dead} GROUP BY TARGETID HAVING bit_or(CAMERAS) {incomplete}) "
+                f"ANTI JOIN (FROM spectra WHERE CAMERAS & {every} = {every}) "
+                "USING (TARGETID)"
             )
-        return f"FROM {candidates.rows} WHERE TARGETID NOT IN ({dead})"
+        dead = candidates.table.stored(dead)
+        return f"FROM {candidates.rows} WHERE TARGETID NOT IN (FROM {dead})"
 
 
 def all_arms(table: ScoreTable) -> int:
