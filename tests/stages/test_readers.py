@@ -55,7 +55,7 @@ def test_scores_are_those_of_the_coadd(scored):
         assert summary["metrics"]["spectra"] == summary["metrics"]["scored"] == 4, name
         assert summary["metrics"]["files"] == (4 if name in ("sdss", "phase3") else 1)
         table = table.sort_values(["FILE", "ROW"])
-        np.testing.assert_allclose(table[SCORES], expected, rtol=2e-4, atol=3e-5, err_msg=name)
+        np.testing.assert_allclose(table[SCORES], expected, rtol=2e-5, atol=2e-5, err_msg=name)
 
 
 def test_arms_are_columns_and_in_the_metadata(scored):
