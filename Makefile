@@ -21,7 +21,7 @@ $(VENV)/installed: requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
-run: install ## the demo: the whole loop on the built-in mock survey
+run: install ## the demo: the whole loop on the built-in mock survey, and a page to label its picks in
 	$(BIN)/qnal experiment=demo work_dir=$(WORK)
 	$(BIN)/qnal stage=inspect work_dir=$(WORK)
 
@@ -67,7 +67,7 @@ agreement: install ## measure the agreement with the reference again; writes doc
 	$(BIN)/python experiments/agreement.py
 
 benchmarks: install ## measure speed and memory beside the reference's (docs/benchmarks.md); half an hour
-	for name in training forward reading som scoring scoring_memory; do \
+	for name in training forward reading som scoring scoring_memory query; do \
 	  $(BIN)/python experiments/benchmarks/$$name.py || exit 1; done
 
 survey: install ## score a mock survey of 100,000 spectra; writes docs/survey.md

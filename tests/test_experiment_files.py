@@ -48,6 +48,20 @@ def jobs_of(name):
     return [list(job) for job in itertools.product(*values)]
 
 
+def release_tree(survey, folder):
+    """The coadds of a mock survey in the layout of a release; its root."""
+    root = folder / "redux"
+    coadds = [
+        *(survey / "training").rglob("coadd-*.fits"),
+        *(survey / "pool").rglob("coadd-*.fits"),
+    ]
+    for pixel, coadd in enumerate(sorted(coadds), start=9900):
+        place = root / f"fuji/healpix/sv1/dark/{pixel // 100}/{pixel}/coadd-sv1-dark-{pixel}.fits"
+        place.parent.mkdir(parents=True)
+        place.symlink_to(coadd)
+    return root
+
+
 @pytest.mark.process
 @pytest.mark.slow
 @pytest.mark.parametrize("name", RUN)
@@ -70,6 +84,11 @@ def test_a_shrunken_experiment(name, qnal_job, pipeline, tmp_path):
         "reference_scoring": [
             f"data.pool={survey / 'pool'}", f"ensemble.path={whole['paths']['ensemble']}",
             f"som.path={whole['paths']['som']}", "infer.limit=2", "executor=serial",
+        ],
+        "edr": [
+            f"data.release.root={release_tree(survey, tmp_path)}", *SMALL_NETWORKS,
+            f"data.desi.truth={survey / 'training' / 'truth.csv'}", "train.where=true",
+            "som.shape=[3,3]", "som.epochs=2", "query.n=5",
         ],
         "reference_query": [f"query.scores={whole['paths']['scores']}", "query.n=5"],
     }.get(name, [*SMALL_SURVEY, *SMALL_NETWORKS])  # fmt: skip

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from qnal.ensemble.labelled_set import LabelledSet, merged, read_desi
+from qnal.ensemble.labelled_set import LabelledSet, merged, read_labelled
 from qnal.labels.label import BadRows
 from qnal.spectra.grid import Grid
 from qnal.spectra.mock import MockConfig, write_survey
@@ -40,7 +40,7 @@ def prior_set(
     while (missing := spectra - sum(map(len, parts))) > 0:
         try:
             survey = write_survey(prior_survey(SEED + len(parts), number), scratch)
-            made = read_desi(
+            made = read_labelled(
                 find_coadds(str(survey.desi_spectra), "the prior"),
                 [survey.desi_truth],
                 grid,

@@ -63,6 +63,11 @@ class SelectedTargets:
         targetids = sorted(row["TARGETID"] for row in self.rows)
         return hashlib.sha256(",".join(map(str, targetids)).encode()).hexdigest()
 
+    @property
+    def absolute(self) -> bool:
+        """Whether all files are given by absolute paths."""
+        return all(Path(str(row["FILE"])).is_absolute() for row in self.rows)
+
     def shuffled(self, seed: int) -> list[Row]:
         """The rows in an order that follows from the seed and the TARGETIDs alone."""
         rows = sorted(self.rows, key=lambda row: row["TARGETID"])

@@ -110,10 +110,10 @@ def check_against(picks: Picks, returned: pd.DataFrame, pool: pd.Series) -> Chec
     if len(unknown):
         row = unknown.iloc[0]
         others = unknown["TARGETID"].nunique() - 1
-        more = f" and {others} other targets" if others else ""
+        more = f" and {others} other targets of it are" if others else " is"
         raise InputError(
-            f"{row['TABLE']}: target {row['TARGETID']}{more} of it are neither in the selection "
-            "nor in the pool; a table of labels holds targets of the selection."
+            f"{row['TABLE']}: target {row['TARGETID']}{more} neither in the selection nor in the "
+            "pool; a table of labels holds targets of the selection."
         )
     missing = ~picks.targets.index.isin(returned["TARGETID"])
     return Check(returned[asked], picks.targets.index[missing].tolist(), returned[~asked])

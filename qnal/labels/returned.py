@@ -17,6 +17,8 @@ from qnal.errors import InputError
 from qnal.labels.inspection_table import is_fits, read_inspections
 from qnal.labels.truth import BEST_QUALITY, GOOD_QUALITY, SPECTYPES
 
+REDSHIFTS = (-0.1, 10)  # what an inspector can mean; stars move by less than 0.01 c
+
 
 def read_returned(paths: Sequence[Path]) -> pd.DataFrame:
     """Read the tables of all inspectors, in any dialect of docs/formats.md.
@@ -30,8 +32,8 @@ def read_returned(paths: Sequence[Path]) -> pd.DataFrame:
         are left out. QUALITY is NaN if the row says "unresolved" (above 4).
 
     Raises:
-        InputError: a table is damaged or cut off, a confident label has no class or redshift, or
-            an inspector labelled a target twice.
+        InputError: a table is damaged or cut off, a confident label has no class or no sensible
+            redshift, or an inspector labelled a target twice.
     """
     rows = pd.concat([_read(path) for path in paths], ignore_index=True)
     again = rows.duplicated(["TARGETID", "INSPECTOR"], keep="first")
@@ -68,6 +70,13 @@ def _read(path: Path) -> pd.DataFrame:
                 f"{path}: target {row['TARGETID']} has quality {row['QUALITY']:g} but not {what}; "
                 f"a label of quality {GOOD_QUALITY} or more needs both."
             )
+    out_of_range = confident & ~rows["Z"].between(*REDSHIFTS)
+    if out_of_range.any():
+        row = rows[out_of_range].iloc[0]
+        raise InputError(
+            f"{path}: target {row['TARGETID']} has a redshift of {row['Z']:g}; a label of quality "
+            f"{GOOD_QUALITY} or more takes one from {REDSHIFTS[0]} to {REDSHIFTS[1]}."
+        )
     rows["SPECTYPE"] = rows["SPECTYPE"].where(rows["SPECTYPE"] != "?", "")
     rows["Z"] = rows["Z"].where(has_z, np.nan)
     return rows

@@ -12,6 +12,8 @@ ORDER = (
     "utility DESC, TARGETID, EXPID NULLS LAST, FILE NULLS LAST, ROW NULLS LAST, "
     "source_part, source_row"
 )
+# All spectra of each target that have its highest utility.
+MOST_UNCERTAIN = "QUALIFY rank() OVER (PARTITION BY TARGETID ORDER BY utility DESC) = 1"
 
 
 @dataclass
@@ -21,12 +23,15 @@ class Candidates:
     Attributes:
         table: the scores.
         rows: SQL for the spectra left, to be used after FROM; the columns are those of ``spectra``
-            (:class:`~qnal.query.score_table.ScoreTable`).
+            (:class:`~qnal.query.score_table.ScoreTable`), or TARGETID and utility if ties between
+            the spectra of a target are broken late.
+        spectra: SQL for the spectra that were left before the filter that leaves one per target.
         notes: sentences about the query for the user.
     """
 
     table: ScoreTable
     rows: str = "spectra"
+    spectra: str = "spectra"
     notes: list[str] = field(default_factory=list)
 
     def count(self, condition: str = "true") -> int:

@@ -3,7 +3,7 @@
 import numpy as np
 import pyarrow as pa
 
-from qnal.query.candidates import ORDER, Candidates
+from qnal.query.candidates import Candidates
 from qnal.query.strategies.mixture import Mixture
 from qnal.query.strategies.strategy import BatchStrategy, Strategy
 
@@ -17,7 +17,9 @@ def choose(strategy: Strategy, candidates: Candidates, n: int, rng: np.random.Ge
     if isinstance(strategy, BatchStrategy):
         targetids = strategy.select(candidates, n, rng)
     else:
-        targetids = candidates.targetids(f"FROM {candidates.rows} ORDER BY {ORDER} LIMIT {n}")
+        targetids = candidates.targetids(
+            f"FROM {candidates.rows} ORDER BY utility DESC, TARGETID LIMIT {n}"
+        )
     return [(strategy.name, [int(targetid) for targetid in targetids])]
 
 

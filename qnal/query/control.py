@@ -7,7 +7,7 @@ on the pool can only be measured on targets that were drawn without looking at t
 from collections.abc import Sequence
 
 from qnal.errors import InputError
-from qnal.query.candidates import ORDER, Candidates
+from qnal.query.candidates import MOST_UNCERTAIN, ORDER, Candidates
 from qnal.query.filters.filter import Filter, SkipFilter
 from qnal.query.random_number import random_number
 from qnal.query.score_table import ScoreTable
@@ -54,9 +54,7 @@ def draw_control(table: ScoreTable, filters: Sequence[Filter], n: int, seed: int
             f"control={n} cannot be used: {population} targets could be labelled, and none "
             "would be left to select."
         )
-    wanted.store(
-        f"FROM {wanted.rows} WHERE TARGETID IN ({drawn}) "
-        f"QUALIFY row_number() OVER (PARTITION BY TARGETID ORDER BY {ORDER}) = 1",
-        TABLE,
-    )
+    one = f"QUALIFY row_number() OVER (PARTITION BY TARGETID ORDER BY {ORDER}) = 1"
+    best = MOST_UNCERTAIN if table.late else one
+    wanted.store(f"FROM {wanted.rows} WHERE TARGETID IN ({drawn}) {best}", TABLE)
     return population

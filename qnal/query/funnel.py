@@ -6,7 +6,7 @@ import numpy as np
 
 from qnal.errors import InputError
 from qnal.query import control
-from qnal.query.candidates import Candidates
+from qnal.query.candidates import MOST_UNCERTAIN, Candidates
 from qnal.query.choice import as_table, choose
 from qnal.query.filters.filter import Filter, SkipFilter
 from qnal.query.score_table import ScoreTable
@@ -31,6 +31,7 @@ class Funnel:
         self.counts = [("scored", table.rows)]
         self.candidates = Candidates(table)
         self._highest = strategy.highest
+        self._uncounted: str | None = None  # name of the last step
         self.histogram = UtilityHistogram(
             np.linspace(0, self._highest, BINS + 1), np.zeros(BINS, int), np.zeros(BINS, int)
         )
@@ -41,12 +42,22 @@ class Funnel:
             if step.per_target:
                 self._missing(step)
                 before = self.candidates.histogram(self._highest, BINS)
+                self._count(int(before.sum()))
+                self.candidates.spectra = self.candidates.rows
                 self.candidates.store(step.keep(self.candidates), "best_spectra")
                 after = self.candidates.histogram(self._highest, BINS)
                 self.histogram = UtilityHistogram(self.histogram.edges, before, after)
                 self.counts.append((step.name, int(after.sum())))
             else:
+                self._count()
                 self._apply(step)
+        self._count()
+
+    def _count(self, rows: int | None = None) -> None:
+        """Count what the last step left, unless the number of ``rows`` is known already."""
+        if self._uncounted is not None:
+            self.counts.append((self._uncounted, self.candidates.count() if rows is None else rows))
+            self._uncounted = None
 
     def _apply(self, step: Filter) -> None:
         try:
@@ -57,7 +68,7 @@ class Funnel:
         except SkipFilter as skipped:
             self.candidates.notes.append(f"Filter “{step.name}” was skipped: {skipped}.")
             return
-        self.counts.append((step.name, self.candidates.count()))
+        self._uncounted = step.name
 
     def _missing(self, step: Filter) -> list[str]:
         """The columns that a filter needs and the scores lack."""
@@ -95,12 +106,17 @@ class Funnel:
         candidates.rows = f"(FROM {remaining} WHERE utility > 0)"
         chosen = as_table(choose(strategy, candidates, n, rng))
         candidates.table.connection.register("chosen", chosen)
-        candidates.store(
-            f"SELECT c.*, rank, strategy FROM {candidates.rows} c JOIN chosen USING (TARGETID)",
-            "selected",
-        )
-        selected = candidates.count()
-        self.counts.append(("selected", selected))
+        if candidates.table.late:
+            found = (
+                f"SELECT s.*, rank, strategy FROM {candidates.spectra} s "
+                f"JOIN chosen USING (TARGETID) {MOST_UNCERTAIN}"
+            )
+        else:
+            found = (
+                f"SELECT c.*, rank, strategy FROM {candidates.rows} c JOIN chosen USING (TARGETID)"
+            )
+        candidates.store(found, "selected")
+        self.counts.append(("selected", chosen.num_rows))
         if uncertain < n:
             certain = f"; {left - uncertain} others have utility 0" if uncertain < left else ""
             candidates.notes.append(
@@ -113,7 +129,7 @@ class Funnel:
         table = candidates.table
         cut = table.value("SELECT min(utility) FROM selected")
         tied, taken = (
-            table.value(f"SELECT count(*) FROM {rows} WHERE utility = {cut!r}")
+            table.value(f"SELECT count(DISTINCT TARGETID) FROM {rows} WHERE utility = {cut!r}")
             for rows in (remaining, "selected")
         )
         if tied != taken:

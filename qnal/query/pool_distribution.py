@@ -7,10 +7,11 @@ from numpy.typing import NDArray
 
 from qnal.query.score_table import ScoreTable
 from qnal.query.strategies.class_shares import VOTES
+from qnal.spectra.target_table import SNR, arms_of
 
 REDSHIFTS = np.linspace(0, 6, 61)
 SIGNAL_TO_NOISE = np.geomspace(0.01, 100, 61)
-VOTE_BINS = 60  # per side of the triangle; shares of 3, 4, 5, … members are exact
+VOTE_BINS = 120  # per side of the triangle; shares of 3, 4, 5, 6, 8, 10, … members are exact
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,16 +20,18 @@ class PoolDistribution:
 
     Attributes:
         redshifts: per bin of ``REDSHIFTS``, int64 [bins]; values outside are in the end bins.
-        signal_to_noise: per bin of ``SIGNAL_TO_NOISE``, of SNR_R, int64 [bins]; likewise.
+        signal_to_noise: per bin of ``SIGNAL_TO_NOISE``, in the middle arm, int64 [bins]; likewise.
         votes: C_QSO_LZ and C_QSO_HZ, rounded to 1 / VOTE_BINS, and the number of spectra,
             float64 [points, 3].
         cells: number of spectra per SOM cell, int64 [cells].
+        arm: the middle one of the spectrograph's arms.
     """
 
     redshifts: NDArray[np.int64] | None
     signal_to_noise: NDArray[np.int64] | None
     votes: NDArray[np.float64] | None
     cells: NDArray[np.int64] | None
+    arm: str = ""
 
 
 def pool_distribution(table: ScoreTable) -> PoolDistribution:
@@ -46,9 +49,10 @@ def pool_distribution(table: ScoreTable) -> PoolDistribution:
         found = _rows(table, "SELECT BMU, count(*) FROM spectra WHERE BMU >= 0 GROUP BY BMU")
         cells = np.zeros(table.cells, np.int64)
         cells[found[:, 0].astype(int)] = found[:, 1].astype(int)
-    return PoolDistribution(
-        _histogram(table, "Z", REDSHIFTS), _histogram(table, "SNR_R", SIGNAL_TO_NOISE), votes, cells
-    )
+    arms = arms_of([*table.columns])
+    arm = arms[len(arms) // 2] if arms else ""
+    snr = _histogram(table, f"{SNR}{arm}", SIGNAL_TO_NOISE)
+    return PoolDistribution(_histogram(table, "Z", REDSHIFTS), snr, votes, cells, arm)
 
 
 def binned(values: NDArray[np.floating], edges: NDArray[np.floating]) -> NDArray[np.int64]:

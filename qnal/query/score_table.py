@@ -4,7 +4,7 @@ DuckDB reads only the columns that a query needs and spills intermediate results
 limit to disk, so that the memory taken by a query does not grow with the number of spectra.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,17 +17,18 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from qnal.errors import ConfigError, InputError
-from qnal.query.random_number import random_number
-from qnal.query.strategies.class_shares import VOTES
+from qnal.query.score_source import (
+    INTEGERS,
+    columns_of,
+    create_sidecar,
+    create_source,
+    parquet,
+)
+from qnal.query.spectra_sql import ANY, BMU_COLUMNS, create_spectra, matching
 from qnal.query.strategies.mixture import Mixture
 from qnal.query.strategies.strategy import RANDOM, Strategy
 
-# Columns that must be integers. In a CSV they are read as such instead of being guessed from the
-# first rows.
-INTEGERS = ("TARGETID", "TILEID", "EXPID", "NIGHT", "HPXPIXEL", "ROW", "CAMERAS", "BMU")
-BMU_COLUMNS = ("BMU", "BMU_DISTANCE", "BMU_OUTLIER")
 PROTOTYPES = "prototypes of the SOM"  # as a need of strategies
-FIXED_COLUMNS = ("TARGETID", "EXPID", "FILE", "ROW", "TILEID", *BMU_COLUMNS)
 
 
 @dataclass(frozen=True)
@@ -36,11 +37,12 @@ class ScoreTable:
 
     * ``source``: all columns of the scores, and ``source_part`` and ``source_row``, which identify
       a row.
-    * ``spectra``: one short row per spectrum with TARGETID, EXPID, FILE, ROW, TILEID, BMU,
-      BMU_DISTANCE, BMU_OUTLIER (null where unknown), ``source_part``, ``source_row``,
-      ``utility`` (null for unusable spectra), ``science`` (false for sky fibres), and the columns
-      that the filters and the strategy of the query need. For a mixture also ``utility_0``,
-      ``utility_1``, …, the utilities by each of its strategies.
+    * ``spectra``: one short row per spectrum with TARGETID, TILEID, BMU, BMU_DISTANCE,
+      BMU_OUTLIER (null where unknown), ``source_part``, ``source_row``, ``utility`` (null for
+      unusable spectra), ``science`` (false for sky fibres), and the columns that the filters and
+      the strategy of the query need. For a mixture also ``utility_0``, ``utility_1``, …, the
+      utilities by each of its strategies. EXPID, FILE and ROW, which break ties between the
+      spectra of a target, are there unless ``late``.
 
     Attributes:
         connection: the database connection.
@@ -51,6 +53,8 @@ class ScoreTable:
         strategy: the strategy that defines the utility; of a mixture, what the scores allow.
         prototypes: weights of the SOM that the BMUs refer to, shape [cells, npix]; None if unknown.
         cells: number of cells of that SOM; None if unknown.
+        late: whether ties between the spectra of a target are broken after the selection, for the
+            selected targets only.
     """
 
     connection: duckdb.DuckDBPyConnection
@@ -61,7 +65,8 @@ class ScoreTable:
     strategy: Strategy
     prototypes: NDArray[np.floating] | None = None
     cells: int | None = None
-    _integers: list[str] = field(default_factory=list)
+    late: bool = False
+    _names: list[str] = field(default_factory=list)
 
     @property
     def has_bmu(self) -> bool:
@@ -69,8 +74,15 @@ class ScoreTable:
         return self.has_sidecar or "BMU" in self.columns
 
     def has(self, column: str) -> bool:
-        """Whether the scores have a column, or BMUs given in files of their own."""
+        """Whether the scores have a column (``SNR_*``: any such), or BMUs in files of their own."""
+        if column.endswith(ANY):
+            return bool(matching(self.columns, [column]))
         return column in self.columns or (self.has_sidecar and column in BMU_COLUMNS)
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """The columns that identify a row of ``source``."""
+        return ("source_part", "source_row") if len(self.files) > 1 else ("source_row",)
 
     def value(self, sql: str) -> int | float | None:
         """The only value of the only row of a query's result."""
@@ -79,17 +91,23 @@ class ScoreTable:
 
     def integers(self, values: NDArray[np.int64]) -> str:
         """Make an array available as a table of one column; returns the table's name."""
-        name = f"integers_{len(self._integers)}"
-        self.connection.register(name, pa.table({"value": pa.array(values, pa.int64())}))
-        self._integers.append(name)
-        return name
+        return self.arrays({"value": np.asarray(values, np.int64)})
 
     def arrays(self, columns: Mapping[str, NDArray[Any]]) -> str:
         """Make arrays of equal length available as a table; returns the table's name."""
-        name = f"integers_{len(self._integers)}"
+        name = self._new_name()
         self.connection.register(name, pa.table(dict(columns)))
-        self._integers.append(name)
         return name
+
+    def stored(self, sql: str) -> str:
+        """Store the result of a query that is used several times; returns the table's name."""
+        name = self._new_name()
+        self.connection.execute(f"CREATE TEMP TABLE {name} AS {sql}")
+        return name
+
+    def _new_name(self) -> str:
+        self._names.append(f"temporary_{len(self._names)}")
+        return self._names[-1]
 
     def source_of(self, spectra: str) -> str:
         """A query for the rows of ``source`` in the files that a table of spectra comes from."""
@@ -99,8 +117,8 @@ class ScoreTable:
             f"SELECT DISTINCT source_part FROM {spectra} ORDER BY source_part"
         ).fetchall()
         parts = [part for (part,) in found]
-        rows = _parquet([self.files[part] for part in parts])
-        present = _columns(self.connection, rows)
+        rows = parquet([self.files[part] for part in parts])
+        present = columns_of(self.connection, rows)
         missing = [column for column in self.columns if column not in present]
         nulls = "".join(f', NULL::{self.columns[column]} AS "{column}"' for column in missing)
         return (
@@ -120,6 +138,7 @@ def open_scores(
     seed: int = 0,
     prototypes: NDArray[np.floating] | None = None,
     cells: int | None = None,
+    late: bool = False,
 ) -> Iterator[ScoreTable]:
     """Open scores for a query; the database is removed after the block.
 
@@ -134,6 +153,7 @@ def open_scores(
         seed: seed of the column RANDOM of strategies.
         prototypes: weights of the SOM that the BMUs refer to, shape [cells, npix].
         cells: number of cells of that SOM.
+        late: see :class:`ScoreTable`.
 
     Raises:
         ConfigError: ``memory_limit`` or ``temp_dir`` cannot be used.
@@ -147,7 +167,9 @@ def open_scores(
         _connect(temporary, memory_limit) as connection,
     ):
         try:
-            yield _load(connection, scores, bmu, strategy, columns, name, seed, prototypes, cells)
+            yield _load(
+                connection, scores, bmu, strategy, columns, name, seed, prototypes, cells, late
+            )
         except duckdb.OutOfMemoryException as error:
             raise InputError(
                 f"{name}: the query exceeds its memory limit of {memory_limit} and the free space "
@@ -180,11 +202,12 @@ def _load(
     seed: int,
     prototypes: NDArray[np.floating] | None,
     cells: int | None,
+    late: bool,
 ) -> ScoreTable:
-    files = _create_source(connection, scores)
+    files = create_source(connection, scores)
     # All later queries have an ORDER BY where the order matters; this saves memory.
     connection.execute("SET preserve_insertion_order = false")
-    types = _columns(connection, "source")
+    types = columns_of(connection, "source")
     del types["source_part"], types["source_row"]
     known = {*types, RANDOM}
     known |= set(BMU_COLUMNS) if bmu is not None else set()
@@ -193,10 +216,11 @@ def _load(
         strategy = strategy.available(known, name)
     _check_columns(types, strategy, name, known)
     if bmu is not None:
-        _create_sidecar(connection, bmu, types, name)
-    needs = _parts_of(strategy, "needs")
-    wanted = [column for column in sorted({*columns, *needs}) if column in types]
-    connection.execute(_spectra_sql(types, strategy, wanted, sidecar=bmu is not None, seed=seed))
+        create_sidecar(connection, bmu, types, name)
+    for statement in create_spectra(
+        types, strategy, columns, bmu is not None, seed, len(files) <= 1, place=not late
+    ):
+        connection.execute(statement)
     rows, unnamed = connection.execute(
         "SELECT count(*), count(*) - count(TARGETID) FROM spectra"
     ).fetchall()[0]
@@ -204,107 +228,13 @@ def _load(
         raise InputError(f"{name}: holds no spectra.")
     if unnamed:
         raise InputError(f"{name}: {unnamed} of {rows} spectra have no TARGETID.")
-    table = ScoreTable(connection, types, files, rows, bmu is not None, strategy, prototypes, cells)
-    source = _parquet(files, same_columns=True) if files else "source"
+    table = ScoreTable(
+        connection, types, files, rows, bmu is not None, strategy, prototypes, cells, late
+    )
+    source = parquet(files, same_columns=True) if files else "source"
     if bmu is not None and rows != table.value(f"SELECT count(*) FROM {source}"):
         raise InputError(f"{bmu}: has several BMUs for one spectrum (FILE, ROW).")
     return table
-
-
-def _create_source(
-    connection: duckdb.DuckDBPyConnection, scores: Path | pa.Table
-) -> tuple[Path, ...]:
-    """Create ``source``; returns the Parquet files it reads."""
-    if isinstance(scores, pa.Table):
-        connection.register("given", scores)
-        rows = "SELECT * FROM given"
-    elif scores.suffix == ".csv":
-        rows = _csv_sql(connection, scores)
-    else:
-        files = _parts(scores, "scores")
-        connection.execute(
-            "CREATE VIEW source AS "
-            "SELECT *, file_index AS source_part, file_row_number AS source_row "
-            f"FROM {_parquet(files)}"
-        )
-        return files
-    connection.execute(
-        "CREATE TEMP TABLE source AS "
-        f"SELECT *, 0 AS source_part, row_number() OVER () AS source_row FROM ({rows})"
-    )
-    return ()
-
-
-def _csv_sql(connection: duckdb.DuckDBPyConnection, path: Path) -> str:
-    """A query that reads a CSV file with exact integers."""
-    if not path.is_file():
-        raise InputError(f"{path}: there is no such file.")
-    header = _columns(connection, f"read_csv({_quoted(path)}, all_varchar = true)")
-    types = {column: "BIGINT" for column in header if column in INTEGERS}
-    exact = "*"
-    if "TARGETID" in types:
-        # DuckDB would round a decimal number to an integer. TARGETIDs that were written as
-        # floating-point numbers have lost digits and are refused.
-        types["TARGETID"] = "VARCHAR"
-        exact = "* REPLACE (exact_integer(TARGETID) AS TARGETID)"
-        connection.execute(
-            "CREATE MACRO exact_integer(x) AS CASE "
-            "WHEN regexp_full_match(trim(x), '-?[0-9]+') THEN x::BIGINT "
-            "WHEN x IS NOT NULL THEN error('TARGETID ' || x || ' is not an integer') END"
-        )
-    listed = ", ".join(f"'{column}': '{kind}'" for column, kind in types.items())
-    return f"SELECT {exact} FROM read_csv({_quoted(path)}, types = {{{listed}}})"
-
-
-def _create_sidecar(
-    connection: duckdb.DuckDBPyConnection, bmu: Path, types: dict[str, str], name: str
-) -> None:
-    if missing := [column for column in ("FILE", "ROW") if column not in types]:
-        raise InputError(
-            f"{name}: has no column {' and '.join(missing)}, by which BMUs are looked up in {bmu}."
-        )
-    parts = _parquet(_parts(bmu, "BMUs"))
-    present = _columns(connection, parts)
-    if missing := sorted({"FILE", "ROW", "BMU"} - present.keys()):
-        raise InputError(f"{bmu}: has no column {', '.join(missing)}.")
-    numbers = ", ".join(
-        f"{column if column in present else 'NULL'}::FLOAT AS {column}"
-        for column in ("BMU_DISTANCE", "BMU_OUTLIER")
-    )
-    connection.execute(f"CREATE VIEW sidecar AS SELECT FILE, ROW, BMU, {numbers} FROM {parts}")
-
-
-def _parts(path: Path, what: str) -> tuple[Path, ...]:
-    """A Parquet file, or the parts below a folder in the order of their paths."""
-    if not path.exists():
-        raise InputError(f"{path}: there is no such file or folder of {what}.")
-    found = [path] if path.is_file() else path.rglob("*.parquet")
-    # Names of files that are still being written begin with a dot.
-    files = tuple(sorted(file for file in found if not file.name.startswith((".", "_"))))
-    if not files:
-        raise InputError(f"{path}: holds no {what} (no *.parquet in it).")
-    return files
-
-
-def _parquet(files: Sequence[Path], same_columns: bool = False) -> str:
-    """A FROM clause for Parquet files; with ``same_columns`` only one footer is read in advance."""
-    listed = ", ".join(map(_quoted, files))
-    # A folder name such as `key=value`, as Hydra's sweeps create, is not a partition.
-    return (
-        f"read_parquet([{listed}], union_by_name = {not same_columns}, hive_partitioning = false)"
-    )
-
-
-def _columns(connection: duckdb.DuckDBPyConnection, rows: str) -> dict[str, str]:
-    """Names and types of the columns of a table."""
-    described = connection.execute(f"DESCRIBE SELECT * FROM {rows}").fetchall()
-    return {row[0]: row[1] for row in described}
-
-
-def _quoted(path: Path) -> str:
-    """A path as an SQL string, without DuckDB's wildcards."""
-    escaped = "".join(f"[{letter}]" if letter in "*?[" else letter for letter in str(path))
-    return "'" + escaped.replace("'", "''") + "'"
 
 
 def _check_columns(
@@ -318,64 +248,6 @@ def _check_columns(
     for column in INTEGERS:
         if column in types and "INT" not in types[column]:
             raise InputError(f"{name}: column {column} is {types[column]} instead of an integer.")
-
-
-def _spectra_sql(
-    types: dict[str, str], strategy: Strategy, wanted: Sequence[str], sidecar: bool, seed: int
-) -> str:
-    """The statement that creates ``spectra``."""
-
-    def known(column: str, kind: str = "INTEGER") -> str:
-        return f"s.{column}" if column in types else f"NULL::{kind}"
-
-    def number(column: str) -> str:
-        if column == RANDOM:
-            return f"greatest({random_number(seed)}, 1e-12) AS {RANDOM}"
-        if types[column] == "VARCHAR":
-            return f's."{column}"'
-        exact = f"s.{column}::DOUBLE"
-        # A share of votes such as 67/200 is inexact in float32. Rounding to seven decimals
-        # restores it, so that Parquet and CSV files of the same votes give the same ranking.
-        if column in VOTES and types[column] == "FLOAT":
-            exact = f"round({exact}, 7)"
-        return f"CASE WHEN isnan({exact}) THEN NULL ELSE {exact} END AS {column}"
-
-    science = f"coalesce({known('OBJTYPE', 'VARCHAR')}::VARCHAR, '') <> 'SKY'"
-    kinds = {"FILE": "VARCHAR", "BMU_DISTANCE": "FLOAT", "BMU_OUTLIER": "FLOAT"}
-    kept = [
-        f"{f'b.{c}' if sidecar and c in BMU_COLUMNS else known(c, kinds.get(c, 'INTEGER'))} AS {c}"
-        for c in FIXED_COLUMNS
-    ]
-    columns = _parts_of(strategy, "columns")
-    kept += [f's."{c}"' for c in wanted if c not in (*FIXED_COLUMNS, *columns)]
-    unwanted = ["usable", *(c for c in columns if c not in (*FIXED_COLUMNS, *wanted))]
-    parts = [part for part, _ in strategy.parts] if isinstance(strategy, Mixture) else []
-    utilities = [f"{_utility_sql(strategy)} AS utility"]
-    utilities += [f"{_utility_sql(part)} AS utility_{i}" for i, part in enumerate(parts)]
-    status = "coalesce(s.STATUS::VARCHAR, '') = 'ok'" if "STATUS" in types else "true"
-    join = "LEFT JOIN sidecar b ON s.FILE = b.FILE AND s.ROW = b.ROW" if sidecar else ""
-    return f"""
-        CREATE TEMP TABLE spectra AS
-        SELECT * EXCLUDE ({", ".join(unwanted)}),
-            {", ".join(utilities)}
-        FROM (
-            SELECT {", ".join(kept)}, s.source_part, s.source_row,
-                s.TARGETID >= 0 AND {science} AS science, {status} AS usable,
-                {", ".join(number(c) for c in columns if c not in FIXED_COLUMNS)}
-            FROM source s {join}
-        )"""
-
-
-def _utility_sql(strategy: Strategy) -> str:
-    """The utility, null for unusable spectra and where a column is unknown."""
-    usable = " AND ".join(["usable", *(f"{c} IS NOT NULL" for c in strategy.columns)])
-    return f"CASE WHEN {usable} THEN round({strategy.utility()}, 12) END"
-
-
-def _parts_of(strategy: Strategy, attribute: str) -> list[str]:
-    """The columns or needs of a strategy, or of all strategies of a mixture, each once."""
-    parts = [part for part, _ in strategy.parts] if isinstance(strategy, Mixture) else [strategy]
-    return list(dict.fromkeys(name for part in parts for name in getattr(part, attribute)))
 
 
 def _first_line(error: Exception) -> str:

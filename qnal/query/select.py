@@ -18,12 +18,13 @@ from qnal.query.pool_distribution import pool_distribution
 from qnal.query.reason import reasons
 from qnal.query.score_table import ScoreTable, open_scores
 from qnal.query.selection import Selection
+from qnal.query.spectra_sql import BMU_COLUMNS
 from qnal.query.strategies.mixture import Mixture
 from qnal.query.strategies.strategy import Strategy
+from qnal.query.ties import tie_break, ties_can_wait
 
 LAST_COLUMNS = ("CELL_SPECTRA", "STRATEGY", "CONTROL", "REASON")
 OWN_REASON = "OWN_REASON"  # what the strategy itself says of a target; becomes part of REASON
-BMU_TYPES = {"BMU": "INTEGER", "BMU_DISTANCE": "FLOAT", "BMU_OUTLIER": "FLOAT"}
 
 
 def select(
@@ -63,6 +64,7 @@ def select(
         options.seed,
         prototypes,
         cells,
+        ties_can_wait(options.strategy, filters),
     ) as table:
         strategy = table.strategy
         _check_utility(table, strategy)
@@ -110,16 +112,17 @@ def _check_utility(table: ScoreTable, strategy: Strategy) -> None:
 def _add_control(funnel: Funnel) -> None:
     """Add the control picks to the selection, after the others."""
     candidates = funnel.candidates
-    first = candidates.count()
+    first = candidates.table.value("SELECT max(rank) FROM selected")
     candidates.store(
         f"""
         SELECT *, false AS control FROM selected UNION ALL BY NAME
-        SELECT *, {first} + row_number() OVER (ORDER BY TARGETID) AS rank, true AS control,
+        SELECT *, {first} + dense_rank() OVER (ORDER BY TARGETID) AS rank, true AS control,
             'control' AS strategy
         FROM {control.TABLE}""",
         "selected_and_control",
     )
-    funnel.counts.append(("selected, with control picks", candidates.count()))
+    last = int(candidates.table.value("SELECT max(rank) FROM selected_and_control") or 0)
+    funnel.counts.append(("selected, with control picks", last))
 
 
 def _with_reasons(
@@ -142,7 +145,7 @@ def _selected_rows(table: ScoreTable, rows: str, strategy: Strategy) -> pa.Table
     """RANK, UTILITY and N_TILES of the selected spectra, all columns of the scores, then
     CELL_SPECTRA, STRATEGY and CONTROL, and what the strategy itself says of each target.
     """
-    bmu_types = BMU_TYPES if table.has_sidecar else {}
+    bmu_types = BMU_COLUMNS if table.has_sidecar else {}
     columns = ["selected.rank::INTEGER AS RANK", "selected.utility AS UTILITY", "N_TILES"]
     columns += [
         f'source."{column}"'
@@ -170,11 +173,12 @@ def _selected_rows(table: ScoreTable, rows: str, strategy: Strategy) -> pa.Table
         f"""
         SELECT {", ".join(columns)}
         FROM {rows} selected
-        JOIN ({source}) source USING (source_part, source_row)
+        JOIN ({source}) source USING ({", ".join(table.key)})
         JOIN (
             SELECT TARGETID, {tiles}::INTEGER AS N_TILES FROM spectra
             WHERE TARGETID IN (SELECT TARGETID FROM {rows}) GROUP BY TARGETID
         ) tiles ON tiles.TARGETID = selected.TARGETID
         {cells}
+        QUALIFY row_number() OVER (PARTITION BY selected.rank ORDER BY {tie_break(table)}) = 1
         ORDER BY selected.rank"""
     ).to_arrow_table()

@@ -15,6 +15,7 @@ from qnal.spectra.spectra_file import common_folder, paths_of
 from qnal.stages import Job
 from qnal.stages.work_folder import LATEST, WorkFolder
 from qnal.summary import Number, Summary
+from qnal.tracking import Note
 
 
 def inspect(config: Config, job: Job) -> Summary:
@@ -27,10 +28,10 @@ def inspect(config: Config, job: Job) -> Summary:
             "a selection.csv or .parquet, or run stage=query first."
         )
     selection = SelectedTargets.read(path)
-    source = _Source.of(path, config)
+    source = _Source.of(path, config, selection)
     options = InspectOptions(
         folder=source.folder,
-        use_mask=config.data.use_mask,
+        reader=config.created_reader(),
         blind=config.inspect.blind,
         seed=config.seed,
         per_page=config.inspect.per_page,
@@ -41,6 +42,8 @@ def inspect(config: Config, job: Job) -> Summary:
     with job.run(config, Stage.inspect, f"inspect {len(selection.rows):,} targets") as run:
         with progress("inspection page", len(selection.rows)) as advance:
             pages = make_pages(selection, options, job.folder, advance)
+        for page in pages.paths:
+            run.file(page)
         metrics: dict[str, Number] = {
             "spectra": pages.spectra,
             "pages": len(pages.paths),
@@ -48,14 +51,24 @@ def inspect(config: Config, job: Job) -> Summary:
             "with_member_redshifts": pages.with_members,
         }
         run.metrics(metrics)
+    paths = _paths(pages)
+    run.note(
+        Note(
+            f"Inspection page of {pages.spectra:,} targets; it is among the artifacts.",
+            {"selection": str(path)} | paths,
+            metrics,
+            remarks=pages.failed[:20],
+            next_step={"take in the labels": f"qnal stage=label label.selection={path} …"},
+        )
+    )
     return Summary(
         "inspect",
         status="incomplete" if pages.failed else "done",
         mlflow_run_id=run.id,
-        paths=_paths(pages) | {"selection": str(path)},
+        paths=paths | {"selection": str(path)},
         metrics=metrics,
         failed=pages.failed,
-        notes=["open the page in a browser; press ? in it for all keys"],
+        notes=[f"Open {paths['page']} in a browser; press ? in it for all keys."],
     )
 
 
@@ -78,8 +91,13 @@ class _Source:
     scores: ScoresFolder | None
 
     @classmethod
-    def of(cls, selection: Path, config: Config) -> "_Source":
-        """The scores named beside the selection or by the configuration, and their pool."""
+    def of(cls, selection: Path, config: Config, targets: SelectedTargets) -> "_Source":
+        """The scores named beside the selection or by the configuration, and their pool.
+
+        A selection with absolute paths, such as that of suspected labels, needs neither.
+        """
+        if targets.absolute:
+            return cls(Path("/"), None)
         scores = _scores(selection, config)
         pool = config.data.pool
         if pool is None and scores is not None:

@@ -20,6 +20,7 @@ from qnal.stages.inputs import NEWEST, label_table, with_survey
 from qnal.stages.member_recipe import member_recipe
 from qnal.stages.next_round import NextRound, next_round
 from qnal.stages.prior_knowledge import labels_or_prior, prior_knowledge
+from qnal.stages.suspects import write_suspects
 from qnal.stages.training_runs import TrainingRuns
 from qnal.stages.work_folder import WorkFolder
 from qnal.summary import Summary
@@ -66,6 +67,7 @@ def train(config: Config, job: Job) -> Summary:
     status = "incomplete" if failed else "done"
     paths = {"ensemble": str(folder.path)}
     summary = Summary("train", status, run.id, paths, report.metrics | ahead.metrics, failed=failed)
+    write_suspects(config, report, job.folder, summary)
     summary.notes += ahead.notes
     if report.control is not None:
         summary.notes += report.control.sentences

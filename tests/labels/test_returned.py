@@ -58,6 +58,8 @@ HEADER = "TARGETID,VI_Z,VI_QUALITY,VI_CLASS\n"
         (HEADER + "5,2.1,4,QSO\n6,2.1,4,QS", r"target 6 has quality 4 but not a class"),
         (HEADER + "5,,4,QSO\n", r"target 5 has quality 4 but not a redshift"),
         (HEADER + "5,2.1,4,QSO\n5,2.1,4,QSO\n", r"vi labelled target 5 twice"),
+        (HEADER + "5,21,4,QSO\n", r"target 5 has a redshift of 21; .* from -0\.1 to 10"),
+        (HEADER + "5,-0.5,4,QSO\n", r"target 5 has a redshift of -0\.5"),
         (HEADER, "it has no rows"),
         ("", "it has no rows"),
         ("A,B\n1,2\n", "no column for"),

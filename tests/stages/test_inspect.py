@@ -4,12 +4,15 @@ import base64
 import gzip
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+from mlflow import MlflowClient
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +63,32 @@ def test_a_given_selection_in_blind_mode(pipeline, qnal_job, tmp_path):
     assert not any("ensemble" in t for page in pages for t in targets(page))
 
 
+def test_suspected_labels_are_looked_at_again(pipeline, qnal_job, tiny, tmp_path):
+    """Train on a survey with wrong labels, inspect those that are doubted, and return labels."""
+    common = [*tiny, f"work_dir={tmp_path / 'work'}", "tracking=none", "data.mock.label_errors=0.2"]
+    code, trained = qnal_job(tmp_path / "train", *common, "stage=train")
+    assert code == 0 and trained["metrics"]["suspected_labels"] > 0
+    selection = Path(trained["paths"]["suspected"])
+    assert str(selection) in " ".join(trained["notes"])
+    code, found = qnal_job(
+        tmp_path / "job", *common, "stage=inspect", f"inspect.selection={selection}"
+    )
+    assert code == 0
+    rows = pd.read_csv(selection)
+    shown = targets(Path(found["paths"]["page"]))
+    assert sorted(int(t["id"]) for t in shown) == sorted(rows["TARGETID"])
+    assert all(t["reason"].startswith("labelled ") for t in shown)
+    table = rows[["TARGETID"]].assign(
+        VI_scanner="ann", VI_quality=4, VI_z="0.5000", VI_spectype="GALAXY"
+    )
+    table.to_csv(tmp_path / "vi_ann.csv", index=False)
+    code, labelled = qnal_job(
+        tmp_path / "label", *common, "stage=label", f"label.selection={selection}",
+        f"label.tables={tmp_path}/vi_ann.csv",
+    )  # fmt: skip
+    assert code == 0 and labelled["metrics"]["new_labels"] == len(rows)
+
+
 def test_there_is_no_selection(qnal_job, tmp_path):
     code, summary = qnal_job(
         tmp_path / "job", "stage=inspect", f"work_dir={tmp_path}", "tracking=none"
@@ -93,3 +122,16 @@ def _copied(path: Path, folder: Path) -> Path:
     copy = folder / path.name
     copy.write_text(path.read_text())
     return copy
+
+
+def test_the_page_is_an_artifact_of_its_run(pipeline, qnal_job, tmp_path):
+    work = tmp_path / "work"
+    shutil.copytree(pipeline[0], work)
+    code, summary = qnal_job(tmp_path / "job", "stage=inspect", f"work_dir={work}")
+    assert code == 0
+    client = MlflowClient(f"sqlite:///{work / 'mlflow.db'}")
+    run = client.get_run(summary["mlflow_run_id"])
+    recorded = {artifact.path for artifact in client.list_artifacts(run.info.run_id)}
+    assert {"inspection.html", "config.yaml"} <= recorded
+    assert summary["paths"]["page"] in run.data.tags["mlflow.note.content"]
+    assert summary["paths"]["page"] in " ".join(summary["notes"])

@@ -11,7 +11,14 @@ class BestSpectrum(Filter):
     per_target = True
 
     def keep(self, candidates: Candidates) -> str:
-        """See :meth:`Filter.keep`."""
+        """See :meth:`Filter.keep`.
+
+        With ties broken late, only TARGETID and utility are left, and the spectra of the selected
+        targets are looked up once they are known.
+        """
+        if candidates.table.late:
+            rows = candidates.rows
+            return f"SELECT TARGETID, max(utility) AS utility FROM {rows} GROUP BY TARGETID"
         return (
             f"FROM {candidates.rows} "
             f"QUALIFY row_number() OVER (PARTITION BY TARGETID ORDER BY {ORDER}) = 1"

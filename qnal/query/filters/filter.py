@@ -23,6 +23,8 @@ class Filter(ABC):
         interesting: whether the filter says which targets are interesting (or easy to label) rather
             than which are wanted at all. Control picks are drawn before such filters.
         per_target: whether the filter leaves one spectrum per target.
+        whole_targets: whether the filter keeps or drops all spectra of a target alike, and looks
+            only at the TARGETIDs of the candidates.
     """
 
     name: str
@@ -31,6 +33,7 @@ class Filter(ABC):
     optional: bool = True
     interesting: bool = False
     per_target: bool = False
+    whole_targets: bool = False
 
     @abstractmethod
     def keep(self, candidates: Candidates) -> str:

@@ -16,6 +16,8 @@ class NotListed(Filter):
         interesting: see :class:`Filter`.
     """
 
+    whole_targets = True
+
     def __init__(
         self,
         targetids: NDArray[np.int64],

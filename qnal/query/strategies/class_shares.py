@@ -25,5 +25,8 @@ def second_largest(columns: tuple[str, ...]) -> str:
 
 def entropy(columns: tuple[str, ...]) -> str:
     """The Shannon entropy −Σ p ln p in nats, summed in order of size."""
-    terms = tuple(f"CASE WHEN {p} = 0 THEN 0.0 ELSE 0.0 - {p} * ln({p}) END" for p in columns)
-    return f"(least({', '.join(terms)}) + {second_largest(terms)}) + {largest(terms)}"
+    # 0 ln 1 for 0 ln 0. DuckDB computes each term once; a CASE it would compute wherever it stands.
+    terms = tuple(f"(0.0 - {p} * ln({p} + ({p} = 0)::DOUBLE))" for p in columns)
+    a, b, c = terms
+    smallest, largest = f"least(least({a}, {b}), {c})", f"greatest(greatest({a}, {b}), {c})"
+    return f"({smallest} + {second_largest(terms)}) + {largest}"

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from qnal.ensemble.evaluation.suspected_labels import suspected_labels
+from qnal.ensemble.evaluation.suspected_selection import suspected_selection
 from qnal.labels.label import Label
 
 
@@ -49,3 +50,22 @@ def test_flipped_labels_come_first():
 
 def test_nothing_to_rank():
     assert len(suspected_labels(labelled([Label.BAD]), np.array([[1.0, 0, 0]]))) == 0
+
+
+def test_as_a_selection():
+    """The marked targets, each with the spectrum that contradicts its label most."""
+    label = [Label.STAR, Label.STAR, Label.STAR, Label.QSO_LZ, Label.STAR]
+    p = np.array([[0.9, 0.1, 0], [0.3, 0.7, 0], [0.1, 0.9, 0], [0.2, 0.8, 0], [0.1, 0.9, 0]])
+    table = labelled(label, [1, 2, 2, 3, 4]).assign(EXPID=-1, FILE=list("abcde"), ROW=range(5))
+    table.loc[4, "SOURCE"] = "boss"
+    spectra = table.assign(OOB_SHARE=[0, 1, 1, 1, 1], OOB_Z=[0.1, 1, 1.5, 1, 1])
+    spectra[["OOB_P_NOT", "OOB_P_QSO_LZ", "OOB_P_QSO_HZ"]] = p
+    suspected = suspected_labels(table, p)
+    assert suspected.loc[suspected["SUSPECTED"], "TARGETID"].tolist() == [4, 2]
+    found = suspected_selection(suspected, spectra, lambda *key: "/".join(map(str, key)))
+    row = found.loc[0]
+    assert len(found) == 1
+    assert (row["TARGETID"], row["FILE"], row["ROW"], row["Z"]) == (2, "desi/2/c", 2, 1.5)
+    assert row["REASON"] == "labelled STAR, and the out-of-bag ensemble says QSO_LZ (80%)"
+    assert row[["C_NOT", "C_QSO_LZ", "C_QSO_HZ"]].tolist() == [0, 1, 0]
+    assert not len(suspected_selection(suspected[:0], spectra, lambda *key: ""))
