@@ -1,13 +1,11 @@
 """What all tests share: the real data, composed configurations, a small survey already run."""
 
-import io
 import json
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -159,31 +157,6 @@ def qnal_command() -> Callable[..., subprocess.CompletedProcess[str]]:
             text=True,
             check=False,
             timeout=300,
-        )
-
-    return command
-
-
-@pytest.fixture
-def qnal_main(
-    monkeypatch: pytest.MonkeyPatch,
-) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Run the command in this process, which spares Python's start: for jobs that are refused."""
-    from qnal import cli
-
-    def command(*arguments: str) -> subprocess.CompletedProcess[str]:
-        GlobalHydra.instance().clear()
-        monkeypatch.setattr(cli, "_codes", [])
-        monkeypatch.setattr(sys, "argv", ["qnal", *arguments])
-        monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
-        code: Any = 0
-        with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as err:
-            try:
-                cli.main()
-            except SystemExit as ended:
-                code = ended.code
-        return subprocess.CompletedProcess(
-            ["qnal", *arguments], code or 0, out.getvalue(), err.getvalue()
         )
 
     return command

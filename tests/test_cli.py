@@ -48,59 +48,95 @@ def test_only_what_is_needed_is_imported(code, heavy):
     assert done.stdout.splitlines()[-1] == "[]"
 
 
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (["stage=trian"], ["stage", "trian", "train", "pipeline"]),
-        (["stage=train", "train.epocs=3"], ["train.epocs", "epochs", "Did you mean"]),
-        (["stage=train", "trian.epochs=3"], ["trian", "Did you mean train?"]),
-        (["stage=train", "data=moc"], ["data=moc", "files", "mock"]),
-        (["experiment=dmeo"], ["experiment=dmeo", "demo"]),
-        (["-m", "stage=train", "data=mock,moc"], ["data=moc", "mock"]),
-        (["train"], ["'train'", "key=value"]),
-        (["data=mock"], ["stage is not set", "train"]),
-        (["stage=train", "ensemble.n=0"], ["ensemble.n=0", "from 1"]),
-        (["stage=train", "ensemble.n=many"], ["ensemble.n", "many"]),
-        (["stage=train", "train.learning_rate=-1"], ["train.learning_rate", "above 0"]),
-        (["stage=train", "network.padding=wide"], ["network.padding", "auto", "same", "valid"]),
-        (["stage=train", "lines.names=[LYA,Lyb]"], ["Lyb", "LYB", "CIV(1548)"]),
-        (["stage=train", "ensemble.min_lines=9"], ["ensemble.min_lines=9", "6"]),
-        (["stage=query", "query.strategy=best"], ["query.strategy", "vote_entropy", "margin"]),
-        (["stage=train"], ["no labelled spectra", "data.desi.spectra", "data=mock"]),
-        (["stage=train", "data.desi.spectra=/nowhere/a.fits"], ["data.desi.truth"]),
-        (["stage=train", "executor=mpi"], ["executor=mpi", "serial", "local", "dask", "slurm"]),
-        (["stage=train", "executor.max_workers=0"], ["executor.max_workers=0", "from 1"]),
-        (["stage=train", "executor.max_wrokers=2"], ["Did you mean executor.max_workers?"]),
-        (["stage=train", "+executor.max_wrokers=2"], ["Did you mean executor.max_workers?"]),
-        (["stage=train", "executor.max_worker=2"], ["Did you mean executor.max_workers?"]),
-        (["stage=train", "executor=slurm", "executor.cores=0"], ["executor.cores=0", "from 1"]),
-        (["stage=train", "executor=slurm", "executor.memory=16"], ["executor.memory=16", "text"]),
-        (["stage=train", "objective=-oob completeness"], ["objective=-oob completeness", "metric"]),
-        (["stage=train", "+train.epocs=2"], ["Did you mean train.epochs?"]),
-        (["-m", "stage=train", "train.epocs=1,2"], ["Did you mean train.epochs?"]),
-        (["--config-name", "nope"], ["Cannot find primary config 'nope'"]),
-        (["--config-dir", "/nowhere"], ["'/nowhere' not found"]),
-        (["stage=train", "debug=fast"], ["debug=fast", "default"]),
-        (["stage=train", "lines.names=[LYA,CIV(1548)]"], ["cannot be parsed", "'CIV'"]),
-        (["stage=train", "query.memory_limit=much"], ["query.memory_limit=much", "4GB"]),
-        (["stage=train", "executor._target_=no.Where"], ["executor._target_=no.Where", "serial"]),
-        (["stage=train", "executor._target_=null"], ["executor._target_", "MPIPoolExecutor"]),
-        (["stage=infer"], ["data.pool"]),
-        (["stage=infer", "data.pool=/nowhere"], ["data.pool=/nowhere", "no such file"]),
-        (["stage=query"], ["query.scores", "stage=infer"]),
-        (["stage=mock", "data.mock.pool=9"], ["data.mock.pool", "add data=mock"]),
-        (["stage=mock", "data=mock", "data.mock.mix.qso=-1"], ["data.mock.mix.qso", "positive"]),
-    ],
-)
-def test_mistakes_get_one_sentence(qnal_main, tmp_path, arguments, words):
-    done = qnal_main(*arguments, f"work_dir={tmp_path}", "tracking=none")
-    assert done.returncode == 1
-    (line,) = [line for line in done.stderr.splitlines() if line]
+MISTAKES = [
+    (["stage=trian"], ["stage", "trian", "train", "pipeline"]),
+    (["stage=train", "train.epocs=3"], ["train.epocs", "epochs", "Did you mean"]),
+    (["stage=train", "trian.epochs=3"], ["trian", "Did you mean train?"]),
+    (["stage=train", "data=moc"], ["data=moc", "files", "mock"]),
+    (["experiment=dmeo"], ["experiment=dmeo", "demo"]),
+    (["-m", "stage=train", "data=mock,moc"], ["data=moc", "mock"]),
+    (["train"], ["'train'", "key=value"]),
+    (["data=mock"], ["stage is not set", "train"]),
+    (["stage=train", "ensemble.n=0"], ["ensemble.n=0", "from 1"]),
+    (["stage=train", "ensemble.n=many"], ["ensemble.n", "many"]),
+    (["stage=train", "train.learning_rate=-1"], ["train.learning_rate", "above 0"]),
+    (["stage=train", "network.padding=wide"], ["network.padding", "auto", "same", "valid"]),
+    (["stage=train", "lines.names=[LYA,Lyb]"], ["Lyb", "LYB", "CIV(1548)"]),
+    (["stage=train", "ensemble.min_lines=9"], ["ensemble.min_lines=9", "6"]),
+    (["stage=query", "query.strategy=best"], ["query.strategy", "vote_entropy", "margin"]),
+    (["stage=train"], ["no labelled spectra", "data.desi.spectra", "data=mock"]),
+    (["stage=train", "data.desi.spectra=/nowhere/a.fits"], ["data.desi.truth"]),
+    (["stage=train", "executor=mpi"], ["executor=mpi", "serial", "local", "dask", "slurm"]),
+    (["stage=train", "executor.max_workers=0"], ["executor.max_workers=0", "from 1"]),
+    (["stage=train", "executor.max_wrokers=2"], ["Did you mean executor.max_workers?"]),
+    (["stage=train", "+executor.max_wrokers=2"], ["Did you mean executor.max_workers?"]),
+    (["stage=train", "executor.max_worker=2"], ["Did you mean executor.max_workers?"]),
+    (["stage=train", "executor=slurm", "executor.cores=0"], ["executor.cores=0", "from 1"]),
+    (["stage=train", "executor=slurm", "executor.memory=16"], ["executor.memory=16", "text"]),
+    (["stage=train", "objective=-oob completeness"], ["objective=-oob completeness", "metric"]),
+    (["stage=train", "+train.epocs=2"], ["Did you mean train.epochs?"]),
+    (["-m", "stage=train", "train.epocs=1,2"], ["Did you mean train.epochs?"]),
+    (["--config-name", "nope"], ["Cannot find primary config 'nope'"]),
+    (["--config-dir", "/nowhere"], ["'/nowhere' not found"]),
+    (["stage=train", "debug=fast"], ["debug=fast", "default"]),
+    (["stage=train", "lines.names=[LYA,CIV(1548)]"], ["cannot be parsed", "'CIV'"]),
+    (["stage=train", "query.memory_limit=much"], ["query.memory_limit=much", "4GB"]),
+    (["stage=train", "executor._target_=no.Where"], ["executor._target_=no.Where", "serial"]),
+    (["stage=train", "executor._target_=null"], ["executor._target_", "MPIPoolExecutor"]),
+    (["stage=infer"], ["data.pool"]),
+    (["stage=infer", "data.pool=/nowhere"], ["data.pool=/nowhere", "no such file"]),
+    (["stage=query"], ["query.scores", "stage=infer"]),
+    (["stage=mock", "data.mock.pool=9"], ["data.mock.pool", "add data=mock"]),
+    (["stage=mock", "data=mock", "data.mock.mix.qso=-1"], ["data.mock.mix.qso", "positive"]),
+]
+# Runs the command once per line of standard input, which spares the start of a process for each.
+COMMANDS = """
+import contextlib, io, json, os, sys
+from hydra.core.global_hydra import GlobalHydra
+from qnal import cli
+os.environ["HYDRA_FULL_ERROR"] = "1"
+for line in sys.stdin:
+    sys.argv, error, code = ["qnal", *json.loads(line)], io.StringIO(), 0
+    cli._codes.clear()
+    GlobalHydra.instance().clear()
+    with contextlib.redirect_stderr(error), contextlib.redirect_stdout(io.StringIO()):
+        try:
+            cli.main()
+        except SystemExit as ended:
+            code = ended.code
+    print(json.dumps([code, error.getvalue()]))
+"""
+
+
+@pytest.fixture(scope="module")
+def refused(tmp_path_factory):
+    """Exit code, standard error and work folder of each of the commands with a mistake."""
+    folders = [tmp_path_factory.mktemp("refused") for _ in MISTAKES]
+    lines = [
+        json.dumps([*arguments, f"work_dir={folder}", "tracking=none"])
+        for (arguments, _), folder in zip(MISTAKES, folders, strict=True)
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", COMMANDS],
+        input="\n".join(lines),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    results = [json.loads(line) for line in done.stdout.splitlines()]
+    return [(*result, folder) for result, folder in zip(results, folders, strict=True)]
+
+
+@pytest.mark.parametrize("k", range(len(MISTAKES)), ids=lambda k: " ".join(MISTAKES[k][0]))
+def test_mistakes_get_one_sentence(refused, k):
+    code, error, folder = refused[k]
+    assert code == 1
+    (line,) = [line for line in error.splitlines() if line]
     assert line.startswith("error: ")
     assert line.endswith((".", "?"))
-    for word in words:
+    for word in MISTAKES[k][1]:
         assert word in line, line
-    made = [p for p in tmp_path.rglob("*") if p.is_file() and "runs" not in p.parts]
+    made = [p for p in folder.rglob("*") if p.is_file() and "runs" not in p.parts]
     assert [p for p in made if "sweeps" not in p.parts] == []
 
 
