@@ -15,7 +15,7 @@ from qnal.inference.input_file import Reading
 from qnal.inference.packing import Packing
 from qnal.inference.score_task import Passes
 from qnal.network.precision import Precision
-from qnal.scores import dataset
+from qnal.scores.description import FORMAT_VERSION
 from qnal.spectra.row_condition import RowCondition
 
 NEUTRAL_PASSES = {"backend": "tensorflow", "precision": "float32", "batch_size": 512}
@@ -71,7 +71,7 @@ def dataset_key(
         "bal_trained": rule.bal_trained,
     }
     return {
-        "format_version": dataset.FORMAT_VERSION,
+        "format_version": FORMAT_VERSION,
         "predictions": dict(predictions),
         "checksums": list(checksums),
         "pool": list(pool),

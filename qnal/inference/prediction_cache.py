@@ -31,7 +31,7 @@ from qnal.ensemble.combination import is_ok
 from qnal.files import remove_scratch, write_text, written_aside
 from qnal.inference.packing import PackedPredictions, Packing
 from qnal.inference.rows_of_members import RowsOfMembers
-from qnal.scores.dataset import BMU_SCHEMA
+from qnal.scores.bmus import BMU_SCHEMA
 from qnal.scores.file_index import IndexEntry, read_index, write_index
 from qnal.spectra.file_version import FileVersion
 

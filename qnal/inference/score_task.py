@@ -20,7 +20,8 @@ from qnal.inference.packing import PackedPredictions, Packing
 from qnal.inference.prediction_cache import TARGETING, PredictionCache
 from qnal.network.backends.forward import Backend
 from qnal.network.precision import Precision
-from qnal.scores.dataset import BMU_SCHEMA, ScoresFolder, bmu_table
+from qnal.scores.bmus import BMU_SCHEMA, bmu_table
+from qnal.scores.dataset import ScoresFolder
 from qnal.scores.file_index import IndexEntry, VoteCounts
 from qnal.scores.left_out import LEFT_OUT
 from qnal.spectra.file_version import FileVersion, Verify, stat_of

@@ -35,6 +35,11 @@ class SelectedTargets:
             InputError: it cannot be read, lacks TARGETID, FILE or ROW, has no rows, or lists a
                 target twice.
         """
+        if path.suffix == ".fits":
+            raise InputError(
+                f"{path}: the inspection page reads a selection as CSV or Parquet; stage=query "
+                "writes both beside the FITS file."
+            )
         try:
             table = pq.read_table(path) if path.suffix == ".parquet" else _read_csv(path)
         except (OSError, pa.ArrowException) as error:

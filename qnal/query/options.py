@@ -70,7 +70,7 @@ class QueryOptions:
     labels: Path | None = None
     steps: Sequence[Filter] | None = None
     distributions: bool = False
-    memory_limit: str = "4GB"
+    memory_limit: str = "3GB"
     temp_dir: Path | None = None
 
     def __post_init__(self) -> None:

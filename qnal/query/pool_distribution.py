@@ -35,24 +35,35 @@ class PoolDistribution:
 
 
 def pool_distribution(table: ScoreTable) -> PoolDistribution:
-    """Count the spectra of a pool."""
-    votes = None
-    if all(map(table.has, VOTES)):
-        shares = [f"round({c}::DOUBLE * {VOTE_BINS}) / {VOTE_BINS}" for c in VOTES[1:]]
-        votes = _rows(
-            table,
-            f"SELECT {', '.join(shares)}, count(*) FROM source WHERE C_NOT IS NOT NULL "
-            "GROUP BY ALL ORDER BY ALL",
-        )
-    cells = None
-    if table.has_bmu and table.cells:
-        found = _rows(table, "SELECT BMU, count(*) FROM spectra WHERE BMU >= 0 GROUP BY BMU")
-        cells = np.zeros(table.cells, np.int64)
-        cells[found[:, 0].astype(int)] = found[:, 1].astype(int)
+    """Count the spectra of a pool, in one scan of the scores."""
     arms = arms_of([*table.columns])
     arm = arms[len(arms) // 2] if arms else ""
-    snr = _histogram(table, f"{SNR}{arm}", SIGNAL_TO_NOISE)
-    return PoolDistribution(_histogram(table, "Z", REDSHIFTS), snr, votes, cells, arm)
+    known: dict[str, list[str]] = {}
+    if table.has("Z"):
+        known["z"] = [_bin("Z", REDSHIFTS)]
+    if table.has(f"{SNR}{arm}"):
+        known["snr"] = [_bin(f"{SNR}{arm}", SIGNAL_TO_NOISE)]
+    if all(map(table.has, VOTES)):
+        known["votes"] = [
+            f"CASE WHEN C_NOT IS NOT NULL THEN round({c}::DOUBLE * {VOTE_BINS}) / {VOTE_BINS} END"
+            for c in VOTES[1:]
+        ]
+    counts = {name: _counts(rows) for name, rows in _grouped(table, known).items()}
+    cells = None
+    if table.has_bmu and table.cells:
+        found = table.connection.execute(
+            "SELECT BMU, count(*) FROM spectra WHERE BMU >= 0 GROUP BY BMU"
+        ).fetchall()
+        cells = _filled(_counts(found), table.cells)
+    return PoolDistribution(
+        redshifts=_filled(counts["z"], len(REDSHIFTS) - 1) if "z" in counts else None,
+        signal_to_noise=(
+            _filled(counts["snr"], len(SIGNAL_TO_NOISE) - 1) if "snr" in counts else None
+        ),
+        votes=counts.get("votes"),
+        cells=cells,
+        arm=arm,
+    )
 
 
 def binned(values: NDArray[np.floating], edges: NDArray[np.floating]) -> NDArray[np.int64]:
@@ -62,27 +73,49 @@ def binned(values: NDArray[np.floating], edges: NDArray[np.floating]) -> NDArray
     return np.bincount(bins, minlength=len(edges) - 1)
 
 
-def _histogram(
-    table: ScoreTable, column: str, edges: NDArray[np.floating]
-) -> NDArray[np.int64] | None:
-    if not table.has(column):
-        return None
-    bins = len(edges) - 1
+def _bin(column: str, edges: NDArray[np.floating]) -> str:
+    """SQL expression of the number of a column's bin; null where the column is unknown."""
     if edges[0] == 0:
         place = f"{column} / {edges[1]!s}"
     else:
         step = np.log(edges[1] / edges[0])
         place = f"ln(greatest({column}, 1e-9)) / {step!s} - {np.log(edges[0]) / step!s}"
-    found = _rows(
-        table,
-        f"SELECT greatest(0, least({bins - 1}, floor({place}))), count(*) FROM source "
-        f"WHERE {column} IS NOT NULL AND isfinite({column}) GROUP BY 1",
-    )
-    counts = np.zeros(bins, np.int64)
-    counts[found[:, 0].astype(int)] = found[:, 1].astype(int)
-    return counts
+    number = f"greatest(0, least({len(edges) - 2}, floor({place})))"
+    return f"CASE WHEN {column} IS NOT NULL AND isfinite({column}) THEN {number} END"
 
 
-def _rows(table: ScoreTable, sql: str) -> NDArray[np.float64]:
-    found = table.connection.execute(sql).fetchall()
-    return np.array(found, np.float64).reshape(len(found), -1) if found else np.empty((0, 3))
+def _grouped(table: ScoreTable, known: dict[str, list[str]]) -> dict[str, list[tuple[float, ...]]]:
+    """Per group of expressions, its values in the pool and the number of spectra."""
+    if not known:
+        return {}
+    names = {name: [f"{name}_{k}" for k in range(len(of))] for name, of in known.items()}
+    every = [column for columns in names.values() for column in columns]
+    terms = [
+        f"{term} AS {names[name][k]}" for name, of in known.items() for k, term in enumerate(of)
+    ]
+    sets = ", ".join(f"({', '.join(columns)})" for columns in names.values())
+    first = ", ".join(f"grouping({columns[0]})" for columns in names.values())
+    found = table.connection.execute(
+        f"SELECT {', '.join(every)}, count(*), {first} "
+        f"FROM (SELECT {', '.join(terms)} FROM source) "
+        f"GROUP BY GROUPING SETS ({sets}) ORDER BY ALL"
+    ).fetchall()
+    rows: dict[str, list[tuple[float, ...]]] = {name: [] for name in names}
+    for row in found:
+        for k, (name, columns) in enumerate(names.items()):
+            values = [row[every.index(column)] for column in columns]
+            if row[len(every) + 1 + k] == 0 and None not in values:  # 0: grouped by this column
+                rows[name].append((*values, row[len(every)]))
+    return rows
+
+
+def _counts(rows: list[tuple[float, ...]]) -> NDArray[np.float64]:
+    """Values and number of spectra, float64 [values, columns + 1]."""
+    return np.array(rows, np.float64).reshape(len(rows), -1) if rows else np.empty((0, 3))
+
+
+def _filled(counts: NDArray[np.float64], bins: int) -> NDArray[np.int64]:
+    """The number of spectra of each bin, int64 [bins]."""
+    filled = np.zeros(bins, np.int64)
+    filled[counts[:, 0].astype(int)] = counts[:, 1].astype(int)
+    return filled

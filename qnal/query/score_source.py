@@ -68,7 +68,7 @@ def _csv_sql(connection: duckdb.DuckDBPyConnection, path: Path) -> str:
 def create_sidecar(
     connection: duckdb.DuckDBPyConnection, bmu: Path, types: dict[str, str], name: str
 ) -> None:
-    """Create ``sidecar``: FILE, ROW, BMU, BMU_DISTANCE and BMU_OUTLIER from files of BMUs.
+    """Create ``sidecar``: PLACE (hash of FILE), ROW and the BMU columns, from files of BMUs.
 
     Args:
         connection: where to create it.
@@ -91,7 +91,11 @@ def create_sidecar(
         f"{column if column in present else 'NULL'}::FLOAT AS {column}"
         for column in ("BMU_DISTANCE", "BMU_OUTLIER")
     )
-    connection.execute(f"CREATE VIEW sidecar AS SELECT FILE, ROW, BMU, {numbers} FROM {rows}")
+    # A hash of 64 bits takes less memory than the name. Two names with the same one would show as
+    # several BMUs for one spectrum.
+    connection.execute(
+        f"CREATE VIEW sidecar AS SELECT hash(FILE) AS PLACE, ROW, BMU, {numbers} FROM {rows}"
+    )
 
 
 def parts(path: Path, what: str) -> tuple[Path, ...]:

@@ -134,7 +134,7 @@ def open_scores(
     strategy: Strategy,
     columns: Collection[str] = (),
     temp_dir: Path | None = None,
-    memory_limit: str = "4GB",
+    memory_limit: str = "3GB",
     seed: int = 0,
     prototypes: NDArray[np.floating] | None = None,
     cells: int | None = None,

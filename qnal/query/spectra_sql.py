@@ -67,7 +67,7 @@ def create_spectra(
     raw = [f"{part.utility()} AS raw_{name}" for name, part in utilities.items()]
     unwanted += [f"raw_{name}" for name in utilities]
     known = [_where_known(part, f"raw_{name}", name) for name, part in utilities.items()]
-    join = "LEFT JOIN sidecar b ON s.FILE = b.FILE AND s.ROW = b.ROW" if sidecar else ""
+    join = "LEFT JOIN sidecar b ON hash(s.FILE) = b.PLACE AND s.ROW = b.ROW" if sidecar else ""
     stored = f"""
         CREATE TEMP TABLE stored_spectra AS
         SELECT * EXCLUDE ({", ".join(unwanted)}), {", ".join(known)}

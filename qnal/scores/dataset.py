@@ -23,95 +23,19 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from qnal.errors import InputError
 from qnal.files import PART, files_below, write_text, written_aside
+from qnal.scores.description import FORMAT_VERSION, DatasetDescription
 from qnal.scores.file_index import IndexEntry, VoteCounts, read_index, write_index
 from qnal.scores.qso_qn import PREFIX, PRIORS_PREFIX, renamed_coadd
 from qnal.spectra.file_version import FileVersion, Stat
-from qnal.spectra.rebin import Status
 from qnal.spectra.spectra_file import SpectraFile
 
-FORMAT_VERSION = 2  # bump this number when a column changes its meaning or type, or goes
 METADATA = b"qnal"
 PARQUET_END = b"PAR1"
-BMU_SCHEMA = pa.schema(
-    [
-        pa.field("FILE", pa.string(), nullable=False),
-        pa.field("ROW", pa.int32(), nullable=False),
-        ("BMU", pa.int32()),
-        ("BMU_DISTANCE", pa.float32()),
-        ("BMU_OUTLIER", pa.float32()),
-    ]
-)
-
-
-@dataclass(frozen=True)
-class SomReference:
-    """The SOM that BMUs are of.
-
-    Attributes:
-        fingerprint: of the SOM.
-        cells: how many cells it has.
-    """
-
-    fingerprint: str
-    cells: int
-
-
-@dataclass(frozen=True)
-class DatasetDescription:
-    """Content of ``_dataset.json``, in which paths inside the work folder are relative to it.
-
-    Attributes:
-        ensemble: path of the ensemble.
-        checksums: SHA-256 of the weight file of each member.
-        thresholds: line_threshold, min_lines and high_z.
-        calibration: parameters of the calibration that was applied, if any.
-        grid: name of the wavelength grid.
-        pool: paths of the pool.
-        files: how many files the pool has.
-        som: the SOM of the BMUs, if there is one.
-        reader: the reader of the pool, as the configuration names it; None: that of DESI coadds.
-    """
-
-    ensemble: str
-    checksums: tuple[str, ...]
-    thresholds: dict[str, Any]
-    calibration: dict[str, Any] | None
-    grid: str
-    pool: tuple[str, ...]
-    files: int
-    som: SomReference | None
-    reader: dict[str, Any] | None = None
-
-    @classmethod
-    def parse(cls, content: Any, work: Path) -> "DatasetDescription":
-        """From the content of the file; ValueError, KeyError or TypeError if it is malformed."""
-        som = content["som"]
-        return cls(
-            str(work / content["ensemble"]),
-            tuple(content["checksums"]),
-            dict(content["thresholds"]),
-            content["calibration"],
-            str(content["grid"]),
-            tuple(str(work / path) for path in content["pool"]),
-            int(content["files"]),
-            som and SomReference(str(som["fingerprint"]), int(som["cells"])),
-            content.get("reader"),
-        )
-
-    def to_dict(self, work: Path) -> dict[str, Any]:
-        """As JSON takes it."""
-        pool = [relative_path(path, work) for path in self.pool]
-        content = asdict(self) | {"ensemble": relative_path(self.ensemble, work), "pool": pool}
-        if self.reader is None:
-            del content["reader"]
-        return content
 
 
 @dataclass(frozen=True)
@@ -249,7 +173,7 @@ class ScoresFolder:
         return self.entry(file)
 
     def write_bmus(self, file: SpectraFile, som: str, bmus: pa.Table) -> None:
-        """Store the BMUs of one file, a table made by :func:`bmu_table`."""
+        """Store the BMUs of one file, a table made by :func:`~qnal.scores.bmus.bmu_table`."""
         with written_aside(self.bmu_file(file, som)) as scratch:
             pq.write_table(bmus, scratch, compression="zstd")
 
@@ -286,28 +210,6 @@ class ScoresFolder:
         write_index(self.index, entries)
 
 
-def bmu_table(
-    target_table: pa.Table, bmu: NDArray, distance: NDArray, outlier: NDArray
-) -> pa.Table:
-    """A table of BMUs, null where STATUS is not ``ok``.
-
-    Args:
-        target_table: FILE, ROW and STATUS of the spectra.
-        bmu: BMU of each spectrum whose STATUS is ok; ``distance`` to it and ``outlier`` score
-            likewise, the last NaN where unknown.
-    """
-    ok = np.asarray(target_table["STATUS"]) == Status.OK
-    where = pa.array(np.cumsum(ok) - 1, mask=~ok)
-    arrays = [
-        target_table["FILE"],
-        target_table["ROW"],
-        pa.array(bmu, pa.int32()).take(where),
-        pa.array(distance, pa.float32()).take(where),
-        pa.array(outlier, pa.float32(), from_pandas=True).take(where),
-    ]
-    return pa.table(arrays, schema=BMU_SCHEMA)
-
-
 def _read(file: Path) -> pa.Table:
     try:
         return pq.read_table(file, partitioning=None)
@@ -316,12 +218,6 @@ def _read(file: Path) -> pa.Table:
             f"{file}: it is damaged ({str(error).splitlines()[0]}); delete it and run stage=infer "
             "again."
         ) from error
-
-
-def relative_path(path: str, work: Path) -> str:
-    """The path relative to the work folder if it lies inside."""
-    inside = Path(path).is_relative_to(work)
-    return Path(path).relative_to(work).as_posix() if inside else path
 
 
 def _stat(path: Path) -> Stat:

@@ -22,7 +22,8 @@ from qnal.inference.prediction_cache import PredictionCache
 from qnal.inference.score_pool import Callbacks, PoolOutcome, locked, score_pool
 from qnal.inference.score_task import Outputs, Passes, ScoreTask, forget_members
 from qnal.progress import progress, say
-from qnal.scores.dataset import DatasetDescription, ScoresFolder, SomReference, relative_path
+from qnal.scores.dataset import ScoresFolder
+from qnal.scores.description import DatasetDescription, SomReference, relative_path
 from qnal.scores.file_index import content_digest
 from qnal.scores.left_out import left_out
 from qnal.scores.object_names import check_names

@@ -71,7 +71,7 @@ def _inputs(config: Config) -> tuple[list[Path], Path]:
     if not tables:
         raise ConfigError(
             "label.tables is not set; give the tables that inspectors returned, such as "
-            "label.tables='vi_*.csv'."
+            "label.tables='desi-vi_*.csv'."
         )
     selection = WorkFolder(config.work).given_or_latest(
         config.label.selection, "label.selection", "selection"

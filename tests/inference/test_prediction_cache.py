@@ -10,7 +10,7 @@ from filelock import FileLock
 
 from qnal.inference.packing import PackedPredictions, Packing
 from qnal.inference.prediction_cache import PredictionCache
-from qnal.scores.dataset import bmu_table
+from qnal.scores.bmus import bmu_table
 from qnal.scores.file_index import IndexEntry
 from qnal.spectra.file_version import FileVersion
 

@@ -105,6 +105,13 @@ def test_a_csv_and_a_parquet_selection_are_the_same(make_selection, tmp_path):
     assert [r["TARGETID"] for r in a.rows] == [r["TARGETID"] for r in b.rows]
 
 
+def test_a_selection_as_fits_names_the_others(tmp_path):
+    with pytest.raises(
+        InputError, match=r"selection\.fits: .* reads a selection as CSV or Parquet"
+    ):
+        SelectedTargets.read(tmp_path / "selection.fits")
+
+
 @pytest.mark.parametrize("content", ["", "TARGETID,FILE\n1,a\n", "TARGETID,FILE,ROW\n"])
 def test_tables_that_are_not_selections(tmp_path, content):
     path = tmp_path / "selection.csv"

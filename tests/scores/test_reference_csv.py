@@ -8,7 +8,8 @@ import pyarrow as pa
 
 from qnal.query.options import QueryOptions
 from qnal.query.select import select
-from qnal.scores.dataset import ScoresFolder, bmu_table
+from qnal.scores.bmus import bmu_table
+from qnal.scores.dataset import ScoresFolder
 from qnal.scores.file_index import VoteCounts
 from qnal.scores.reference_csv import write_reference_csv
 from qnal.spectra.file_version import FileVersion

@@ -11,7 +11,8 @@ from qnal.ensemble.information import entropy
 from qnal.ensemble.votes import CLASSES
 from qnal.errors import InputError
 from qnal.scores import statistics as module
-from qnal.scores.dataset import ScoresFolder, bmu_table
+from qnal.scores.bmus import bmu_table
+from qnal.scores.dataset import ScoresFolder
 from qnal.scores.file_index import IndexEntry, VoteCounts
 from qnal.scores.pool_figures import by_night, by_petal
 from qnal.scores.pool_report import pool_metrics, pool_tables, uncertainty_by_class

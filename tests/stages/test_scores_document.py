@@ -11,7 +11,9 @@ from qnal.inference.packing import PackedPredictions, Packing
 from qnal.inference.prediction_cache import FORMAT_VERSION as CACHE_VERSION
 from qnal.inference.prediction_cache import nested
 from qnal.lines import QUASARNET_BAL_LINES, QUASARNET_LINES
-from qnal.scores.dataset import BMU_SCHEMA, FORMAT_VERSION, ScoresFolder
+from qnal.scores.bmus import BMU_SCHEMA
+from qnal.scores.dataset import ScoresFolder
+from qnal.scores.description import FORMAT_VERSION
 from qnal.scores.file_index import SCHEMA
 from qnal.scores.pool_report import pool_tables
 from qnal.scores.qso_qn import qso_qn_dtype
