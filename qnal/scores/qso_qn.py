@@ -191,6 +191,9 @@ def fits_table(table: NDArray, hdu: str, header: list[dict[str, object]]) -> byt
 def _in_order_of(first: RedrockResults, part: pa.Table) -> tuple[pa.Table, NDArray[np.bool_]]:
     """Rows of a part in the order of Redrock's, null where there are none, and which there are."""
     targetid = part["TARGETID"].to_numpy()
+    if not len(part):  # a condition left all targets out
+        none = np.zeros(len(first), bool)
+        return part.take(pa.array(np.zeros(len(first), int), mask=~none)), none
     order = np.argsort(targetid, kind="stable")
     at = np.searchsorted(targetid, first.targetid, sorter=order)
     row = order[np.minimum(at, len(order) - 1)]

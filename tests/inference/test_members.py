@@ -32,7 +32,7 @@ def test_min_lines_chooses_the_deciding_confidence(random_network, spectra):
 
 
 def test_a_backend_without_bfloat16(random_network):
-    with pytest.raises(ConfigError, match=r"cannot be used with infer\.backend=numpy"):
+    with pytest.raises(ConfigError, match=r"cannot be used with backend=numpy"):
         members_of([random_network()], Backend.numpy, Precision.bfloat16)
 
 

@@ -95,6 +95,27 @@ def test_infer_on_a_release(root, qnal_job, mock_data, tmp_path):
     assert summary["error"].startswith("data.release.root is not set")
 
 
+def test_tables_for_desi_of_some_targets(root, qnal_job, mock_data, tmp_path):
+    """Rows of qso_qn tables are Redrock's; targets that are not scored are NaN."""
+    for where in ("false", "ROW < 3"):
+        code, summary = qnal_job(
+            tmp_path / where, "stage=infer", "data=desi_release", f"data.release.root={root}",
+            f"ensemble.path={mock_data / 'quasarnet' / 'test_weights.h5'}", "infer=numpy",
+            "executor=serial", "tracking=none", f"work_dir={tmp_path}", f"infer.where='{where}'",
+            "infer.qso_qn=true", "infer.redrock_priors=true", "infer.qn_confidence=0.99",
+        )  # fmt: skip
+        assert code == 0, summary
+        metrics = summary["metrics"]
+        assert metrics["qso_qn_tables"] + metrics["qso_qn_without"] == 2
+        for path in Path(summary["paths"]["qso_qn"]).rglob("*.fits"):
+            table = fitsio.read(str(path))
+            scored = np.isfinite(table["C_LYA"])
+            assert len(table) == ROWS
+            assert scored.sum() == (0 if where == "false" else 3)
+        if where == "false":
+            assert metrics["qso_qn_tables"] == 2
+
+
 def test_labelled_spectra_of_a_release(root, composed, tmp_path):
     from qnal.job import checked
     from qnal.spectra.grid import named_grid
