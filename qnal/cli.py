@@ -11,7 +11,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from qnal.composition import CONF, refused_by_hydra
+from qnal.composition import CONF, as_text, refused_by_hydra
 from qnal.job import DONE, EXIT_CODES, INCOMPLETE, REFUSED, objective, refuse, run
 
 __all__ = ["DONE", "EXIT_CODES", "INCOMPLETE", "INTERRUPTED", "REFUSED", "main", "run", "usage"]
@@ -65,7 +65,7 @@ Results are written to work_dir (work/). To browse them:
 
 def main() -> None:
     """Entry point of the ``qnal`` command."""
-    arguments = sys.argv[1:]
+    arguments = sys.argv[1:] = [as_text(argument) for argument in sys.argv[1:]]
     if not arguments or {"-h", "--help"} & set(arguments):
         print(usage(_config_dir(arguments)))
         return

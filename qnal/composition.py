@@ -1,14 +1,17 @@
 """Composing the configuration with Hydra, and Hydra's errors in the words of this package."""
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+from yaml import YAMLError
 
 from qnal.errors import ConfigError, QnalError
 
+CONDITIONS = ("infer.where", "som.where", "train.where")  # keys that hold SQL
 # In a checkout this is a symbolic link to the repository's conf/; a wheel contains the files.
 CONF = Path(__file__).parent / "conf"
 
@@ -25,7 +28,7 @@ def composed(overrides: Sequence[str], config_dir: Path | None = None) -> DictCo
     """
     from hydra import compose, initialize_config_dir
 
-    given = list(overrides)
+    given = [as_text(override) for override in overrides]
     if config_dir is not None:
         if not config_dir.is_dir():
             raise ConfigError(f"config_dir={config_dir}: there is no such folder.")
@@ -37,6 +40,21 @@ def composed(overrides: Sequence[str], config_dir: Path | None = None) -> DictCo
         if (refusal := refused_by_hydra(error)) is None:
             raise
         raise refusal from error
+
+
+def as_text(override: str) -> str:
+    """An override that sets a condition in SQL, quoted as Hydra's grammar needs it.
+
+    Otherwise every condition would have to be quoted for the shell and for Hydra. One that begins
+    with a quotation mark is left as it is, and so are all other overrides.
+    """
+    key, equals, value = override.partition("=")
+    plain = value.strip()
+    if key not in CONDITIONS or not equals or plain in ("", "null") or plain[0] in "\"'":
+        return override
+    escaped = re.sub(r'(\\*)"', r'\1\1\\"', plain)
+    escaped += "\\" * (len(escaped) - len(escaped.rstrip("\\")))
+    return f'{key}="{escaped}"'
 
 
 def refused_by_hydra(error: Exception) -> QnalError | None:
@@ -53,6 +71,8 @@ def refused_by_hydra(error: Exception) -> QnalError | None:
         return ConfigError(f"{error.filename}: {error.strerror}.")
     if isinstance(error, OverrideParseException):
         return ConfigError(_unreadable(error))
+    if isinstance(error, YAMLError):
+        return ConfigError(_not_yaml(error))
     for cause in causes:
         if isinstance(cause, ConfigAttributeError | ConfigKeyError):
             return ConfigError(_not_a_key(cause))
@@ -88,6 +108,12 @@ def _unreadable(error: OverrideParseException) -> str:
         f"{error.override!r} cannot be parsed ({reason}); put values with special characters into "
         "double quotes within single quotes, such as 'lines.names=[LYA,\"CIV(1548)\"]'."
     )
+
+
+def _not_yaml(error: YAMLError) -> str:
+    mark = getattr(error, "problem_mark", None)
+    where = f"{mark.name}, line {mark.line + 1}" if mark else "a file of the configuration"
+    return f"{where}: this is not valid YAML ({getattr(error, 'problem', None) or error})."
 
 
 def _folder(path: object) -> str:

@@ -118,7 +118,7 @@ def _run_stage(config: "Config", folder: Path, place: "Place | None") -> "Summar
         recorder = open_recorder(config.tracking, config.work, lock)
         parent = None
         if place is not None:
-            recorder, parent = joined(recorder, place.sweep, place.label, place.lock)
+            recorder, parent = joined(recorder, place.sweep, place.label, place.lock, place.title)
         executor = _executor(config.executor)
         job = Job(folder, recorder, executor, parent, _overrides(folder))
         summary = stage_function(config.stage)(config, job)
@@ -134,7 +134,13 @@ def _run_stage(config: "Config", folder: Path, place: "Place | None") -> "Summar
 def _overrides(folder: Path) -> tuple[str, ...]:
     """What the user set on the command line, as Hydra records it in the run folder."""
     recorded = folder / "hydra" / "overrides.yaml"
-    return tuple(map(str, OmegaConf.load(recorded))) if recorded.exists() else ()
+    return tuple(as_given(OmegaConf.load(recorded))) if recorded.exists() else ()
+
+
+def as_given(overrides: Any) -> list[str]:
+    """Overrides that Hydra has recorded, such as ``work_dir=${hydra:job.num}``, unresolved."""
+    listed: Any = OmegaConf.to_container(overrides, resolve=False)
+    return [str(override) for override in listed]
 
 
 def objective(summary: "Summary", name: str) -> float | None:

@@ -55,9 +55,11 @@ PROCESS_FIXTURES = {"pipeline", "qnal_command"}
 PROCESS_FOLDERS = {"stages"}
 # Tests that train or run networks in this process share one setting of TensorFlow's threads.
 NETWORK_FOLDERS = {"ensemble", "inference", "network", "stages"}
+# Modules of tests/stages that look at the figures; the others save none, which halves their time.
+FIGURES = {"test_pipeline", "test_query"}
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
     """Mark tests by the fixtures that they use and the folder they are in."""
     for item in items:
         folders = item.path.relative_to(ROOT).parts
@@ -66,7 +68,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         ):
             item.add_marker("process")
         if NETWORK_FOLDERS.intersection(folders):
-            item.add_marker(pytest.mark.usefixtures("one_thread"))
+            item.fixturenames.insert(0, "one_thread")
+        if "stages" in folders and item.path.stem not in FIGURES:
+            item.fixturenames.append("without_figures")  # after what sets up the test
+
+
+@pytest.fixture
+def without_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures are made but not rendered: their files are empty."""
+    from matplotlib.figure import Figure
+
+    monkeypatch.setattr(Figure, "savefig", lambda self, path, **options: Path(path).touch())
 
 
 @pytest.fixture(scope="session")

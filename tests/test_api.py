@@ -28,7 +28,7 @@ def test_compose_leaves_hydras_state_alone():
     [
         (["train.epocs=2"], r"Did you mean train\.epochs\?"),
         (["+train.epocs=2"], r"Did you mean train\.epochs\?"),
-        (["data=moc"], "data=moc: there is no such choice; valid ones: files, mock"),
+        (["data=moc"], "data=moc: there is no such choice; valid ones: desi_release, files, mock"),
         (["ensemble.n=0"], r"ensemble\.n=0 cannot be used"),
         (["ensemble.n=many"], r"ensemble\.n: .*many"),
         (["stage"], "'stage' is not a setting"),

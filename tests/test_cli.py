@@ -128,12 +128,19 @@ def test_a_config_folder_of_ones_own_adds_choices_and_keeps_the_sentences(qnal_c
     (tmp_path / "conf" / "train" / "long.yaml").write_text(
         "defaults:\n  - reference\n  - _self_\nepochs: 99\n"
     )
+    (tmp_path / "conf" / "train" / "broken.yaml").write_text("epochs: 3\nthreads: [\n")
+    (tmp_path / "conf" / "train" / "wrong.yaml").write_text("epohcs: 3\n")
     folder = ("--config-dir", str(tmp_path / "conf"))
     shown = qnal_command(*folder, "train=long", "--cfg", "job")
     assert "epochs: 99" in shown.stdout
     for override, words in (
-        ("train=lnog", "train=lnog: there is no such choice; valid ones: long, reference, small."),
+        (
+            "train=lnog",
+            "train=lnog: there is no such choice; valid ones: broken, long, ",
+        ),
         ("train.epocs=1", "Did you mean train.epochs?"),
+        ("train=wrong", "train.epohcs: there is no such key"),
+        ("train=broken", "broken.yaml, line 3: this is not valid YAML ("),
     ):
         done = qnal_command(*folder, "stage=train", override, cwd=tmp_path)
         assert done.returncode == 1

@@ -20,6 +20,10 @@ SMALL_SURVEY = [
     "data.mock.labelled=100", "data.mock.boss=40", "data.mock.pool=60", "data.mock.fibres=30",
     "data.mock.petals=1", "data.mock.snr_min=2", "som.shape=[3,3]", "som.epochs=2", "query.n=5",
 ]  # fmt: skip
+SMALL_LOOP = [
+    "loop.rounds=1", "loop.seed_labels=20", "loop.batch=10", "loop.repeats=1", "loop.steps=10",
+    "som.shape=[3,3]", "som.epochs=2",
+]  # fmt: skip
 # slurm needs a cluster; tests/executors runs its executor's parts.
 RUN = [name for name in EXPERIMENTS if name != "slurm"]
 
@@ -44,6 +48,20 @@ def jobs_of(name):
     return [list(job) for job in itertools.product(*values)]
 
 
+def release_tree(survey, folder):
+    """The coadds of a mock survey in the layout of a release; its root."""
+    root = folder / "redux"
+    coadds = [
+        *(survey / "training").rglob("coadd-*.fits"),
+        *(survey / "pool").rglob("coadd-*.fits"),
+    ]
+    for pixel, coadd in enumerate(sorted(coadds), start=9900):
+        place = root / f"fuji/healpix/sv1/dark/{pixel // 100}/{pixel}/coadd-sv1-dark-{pixel}.fits"
+        place.parent.mkdir(parents=True)
+        place.symlink_to(coadd)
+    return root
+
+
 @pytest.mark.process
 @pytest.mark.slow
 @pytest.mark.parametrize("name", RUN)
@@ -57,9 +75,20 @@ def test_a_shrunken_experiment(name, qnal_job, pipeline, tmp_path):
             f"data.desi.spectra={survey / 'training' / 'tiles'}",
             f"data.desi.truth={survey / 'training' / 'truth.csv'}",
         ],
+        "loop-quick": [*SMALL_SURVEY, *SMALL_NETWORKS, *SMALL_LOOP],
+        "loop-2x2": [
+            *SMALL_NETWORKS, *SMALL_LOOP, "train.prior_spectra=60", "train.prior_weight=20",
+            f"data.desi.spectra={survey / 'training' / 'tiles'}",
+            f"data.desi.truth={survey / 'training' / 'truth.csv'}",
+        ],
         "reference_scoring": [
             f"data.pool={survey / 'pool'}", f"ensemble.path={whole['paths']['ensemble']}",
             f"som.path={whole['paths']['som']}", "infer.limit=2", "executor=serial",
+        ],
+        "edr": [
+            f"data.release.root={release_tree(survey, tmp_path)}", *SMALL_NETWORKS,
+            f"data.desi.truth={survey / 'training' / 'truth.csv'}", "train.where=true",
+            "som.shape=[3,3]", "som.epochs=2", "query.n=5",
         ],
         "reference_query": [f"query.scores={whole['paths']['scores']}", "query.n=5"],
     }.get(name, [*SMALL_SURVEY, *SMALL_NETWORKS])  # fmt: skip
@@ -73,4 +102,5 @@ def test_a_shrunken_experiment(name, qnal_job, pipeline, tmp_path):
         if name == "ensemble_size":
             assert (folder / "ensemble_size.csv").is_file()
     ensembles = list((tmp_path / "ensembles").glob("*"))
-    assert len(ensembles) == (0 if name.startswith("reference_") else len(jobs_of(name)))
+    none_made = name.startswith(("reference_", "loop-"))
+    assert len(ensembles) == (0 if none_made else len(jobs_of(name)))

@@ -10,6 +10,7 @@ import urllib.request
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
@@ -17,6 +18,7 @@ from qnal.stages.training_runs import TrainingRuns
 
 pytestmark = [pytest.mark.slow, pytest.mark.process]
 
+JSON, PARQUET = "application/json", "application/vnd.apache.parquet"
 FIRST_JOB = """
 import sys
 from pathlib import Path
@@ -89,6 +91,18 @@ def start_server(tmp_path):
         server.stop()
 
 
+def answers(url: str, body: bytes, kind: str) -> list[dict]:
+    """Post a table to a served model; prints how long the answer took."""
+    request = urllib.request.Request(  # noqa: S310
+        f"{url}/invocations", body, {"Content-Type": kind}
+    )
+    started = time.monotonic()
+    with urllib.request.urlopen(request, timeout=120) as answer:  # noqa: S310
+        rows = json.load(answer)["predictions"]
+    print(f"{len(rows)} spectra, {len(body) / 1e6:.1f} MB: {time.monotonic() - started:.2f} s")
+    return rows
+
+
 def test_ten_first_jobs_at_once(tmp_path):
     jobs = [
         subprocess.Popen([sys.executable, "-c", FIRST_JOB, str(tmp_path / "work"), str(i)])
@@ -139,7 +153,7 @@ def test_a_server_that_dies_and_comes_back(start_server, tmp_path, tiny, qnal_jo
 
 
 def test_the_model_answers_over_http(pipeline, tmp_path):
-    """500 spectra in one request."""
+    """500 spectra in one request: on the grid in JSON, raw ones in Parquet."""
     work, _ = pipeline
     port = free_port()
     url = f"http://127.0.0.1:{port}"
@@ -150,18 +164,22 @@ def test_the_model_answers_over_http(pipeline, tmp_path):
         PYTHONPATH=str(Path(__file__).parents[1]),
     )  # fmt: skip
     try:
-        x = np.random.default_rng(1).normal(size=(500, 443)).astype(np.float32)
-        body = json.dumps({"dataframe_records": [{"x": row.tolist()} for row in x]}).encode()
-        request = urllib.request.Request(  # noqa: S310
-            f"{url}/invocations", body, {"Content-Type": "application/json"}
-        )
-        started = time.monotonic()
-        with urllib.request.urlopen(request, timeout=120) as answer:  # noqa: S310
-            rows = json.load(answer)["predictions"]
-        print(f"500 spectra: {time.monotonic() - started:.2f} s")
+        rng = np.random.default_rng(1)
+        x = rng.normal(size=(500, 443)).astype(np.float32)
+        records = [{"x": row.tolist()} for row in x]
+        on_grid = answers(url, json.dumps({"dataframe_records": records}).encode(), JSON)
+        wave = np.arange(3600, 9824, 0.8)
+        flux = list(rng.normal(size=(500, len(wave))).astype(np.float32))
+        table = pd.DataFrame({"flux": flux, "ivar": [np.ones(len(wave))] * 500})
+        table["wave"] = [wave] * 500
+        raw = answers(url, table.to_parquet(), PARQUET)
+        record = {name: table[name][7].tolist() for name in table}
+        alone = answers(url, json.dumps({"dataframe_records": [record]}).encode(), JSON)
     finally:
         server.stop()
-    assert len(rows) == 500
-    assert {"STATUS", "C_QSO_HZ", "VOTE_ENTROPY", "Z"} <= rows[0].keys()
-    total = [row["C_NOT"] + row["C_QSO_LZ"] + row["C_QSO_HZ"] for row in rows]
-    assert total == pytest.approx([1] * 500)
+    assert len(on_grid) == len(raw) == 500
+    assert {"STATUS", "C_QSO_HZ", "VOTE_ENTROPY", "Z"} <= on_grid[0].keys() == raw[0].keys()
+    for rows in (on_grid, raw):
+        total = [row["C_NOT"] + row["C_QSO_LZ"] + row["C_QSO_HZ"] for row in rows]
+        assert total == pytest.approx([1] * 500)
+    assert alone[0]["P_NOT"] == pytest.approx(raw[7]["P_NOT"], abs=1e-5)

@@ -19,9 +19,11 @@ from qnal.summary import Summary
 CONF = Path(__file__).parents[1] / "conf"
 
 KEYS = {
-    "": "stage seed work_dir objective traceback data network lines train ensemble som infer query "
-    "inspect label loop compare executor tracking",
-    "data": "kind desi boss pool labels redrock redrock_rerun use_mask bad mock",
+    "": "stage seed work_dir objective traceback data reader network lines train ensemble som "
+    "infer query inspect label loop compare executor tracking",
+    "data": "kind desi boss labelled pool release labels redrock redrock_rerun use_mask bad mock",
+    "data.labelled": "spectra truth",
+    "data.release": "root production survey program tiles pixels",
     "data.desi": "spectra truth single_exposure bal_recorded",
     "data.boss": "spectra truth most",
     "data.mock": "seed labelled boss pool mix boss_mix snr_min snr_max qso_z_max fibres petals "
@@ -29,14 +31,15 @@ KEYS = {
     "calibration label_errors boss_dropped redrock",
     "network": "layers filters boxes padding offset_activation grid reg_conv reg_dense dropout",
     "lines": "names bal",
-    "train": "epochs min_steps batch_size learning_rate amsgrad precision threads group",
+    "train": "epochs min_steps batch_size learning_rate amsgrad precision threads group "
+    "where targets prior prior_spectra prior_weight init",
     "ensemble": "n path bootstrap line_threshold min_lines high_z calibrate",
-    "som": "backend shape wrap epochs sample spectra path",
+    "som": "backend shape wrap epochs sample spectra where targets path",
     "infer": "backend precision batch_size threads limit random_order strict sky keep_members "
-    "verify csv qso_qn redrock_priors qn_confidence redshifts",
+    "where targets verify csv qso_qn redrock_priors qn_confidence redshifts",
     "query": "scores strategy n control som_percentile som_counts max_outlier camera bad_cameras "
     "exclude labels filters memory_limit temp_dir",
-    "loop": "rounds seed_labels batch strategies repeats oracle test steps",
+    "loop": "rounds seed_labels batch strategies repeats oracle test steps priors",
     "inspect": "selection blind per_page title",
     "label": "tables selection path bal_recorded population",
     "compare": "candidate champion draws pool promote",
@@ -44,18 +47,19 @@ KEYS = {
 }
 CHOICES = {
     "compare": "bootstrap",
-    "data": "files mock",
+    "data": "desi_release files mock",
     "debug": "default",
     "ensemble": "bootstrap",
     "executor": "dask local serial slurm threads",
-    "experiment": "bootstrap demo ensemble_size loop-quick network_depth reference reference_query "
-    "reference_scoring slurm survey",
+    "experiment": "bootstrap demo edr ensemble_size loop-2x2 loop-quick network_depth reference "
+    "reference_query reference_scoring slurm survey",
     "infer": "numpy quasarnp tensorflow",
     "inspect": "page",
     "label": "majority",
     "lines": "quasarnet",
     "loop": "simulated",
     "network": "quasarnet",
+    "reader": "desi desi_spectra phase3 sdss table",
     "query": "entropy herding least_confidence margin mixture mutual_info power random "
     "redshift_spread stratified typical variation_ratio vote_entropy",
     "som": "torus",

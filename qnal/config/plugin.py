@@ -24,7 +24,9 @@ KINDS: dict[Any, str] = {
 }
 
 
-def create(node: Mapping[str, Any], key: str, kind: type[T]) -> T:
+def create(
+    node: Mapping[str, Any], key: str, kind: type[T], defaults: Mapping[str, Any] | None = None
+) -> T:
     """The object of a config node: its ``_target_`` called with the other settings.
 
     Args:
@@ -32,6 +34,7 @@ def create(node: Mapping[str, Any], key: str, kind: type[T]) -> T:
             arguments of the class by name.
         key: the node's key, for messages.
         kind: the class of which the object must be an instance.
+        defaults: arguments that are not in the node, for classes that take them.
 
     Raises:
         ConfigError: the class cannot be imported or is of another kind, or a setting is unknown,
@@ -39,8 +42,10 @@ def create(node: Mapping[str, Any], key: str, kind: type[T]) -> T:
     """
     target, settings = node.get(TARGET), {k: v for k, v in node.items() if k != TARGET}
     cls = _find(target, key, kind)
+    parameters = signature(cls).parameters
+    settings = {k: v for k, v in (defaults or {}).items() if k in parameters} | settings
     check_settings(cls, settings, key)
-    for name, parameter in signature(cls).parameters.items():
+    for name, parameter in parameters.items():
         is_named = parameter.kind in (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
         if is_named and parameter.default is Parameter.empty and name not in settings:
             raise ConfigError(f"{key}.{name} is not set; {target} needs it.")

@@ -20,6 +20,11 @@ from qnal.config.validation import keys
 from qnal.spectra.mock.config import MockConfig
 
 CONF = Path(__file__).parents[1] / "conf"
+# Groups of plug-ins, whose keys differ between their choices.
+PLUGINS = {
+    "reader": "how the pool is read",
+    "executor": "where members are trained and files scored",
+}
 HEADER = """\
 # Configuration
 
@@ -39,7 +44,7 @@ def page() -> str:
     for name, field, kind in keys():
         section, _, key = name.rpartition(".")
         meaning = field.metadata.get("meaning") or _mock_meanings()[key]
-        if name == "executor":
+        if name in PLUGINS:
             continue
         if _is_section(kind):
             sections[name] = []
@@ -55,7 +60,9 @@ def page() -> str:
             lines += [f"\n## {titles[name]}\n"]
             lines += ["| key | type | default | valid values | meaning |", "|---|---|---|---|---|"]
             lines += rows
-    return "\n".join([*lines, *_executors()]) + "\n"
+    for group, title in PLUGINS.items():
+        lines += _settings(group, title)
+    return "\n".join(lines) + "\n"
 
 
 def _defaults() -> DictConfig:
@@ -85,15 +92,15 @@ def _groups() -> list[str]:
     return lines
 
 
-def _executors() -> list[str]:
-    """A table of the executors' settings, from the comments in their files."""
-    lines = ["\n## `executor`: where members are trained and files scored\n"]
+def _settings(group: str, title: str) -> list[str]:
+    """A table of the settings of a group of plug-ins, from the comments in their files."""
+    lines = [f"\n## `{group}`: {title}\n"]
     lines += ["| choice | key | default | meaning |", "|---|---|---|---|"]
-    for path in sorted(CONF.glob("executor/*.yaml")):
+    for path in sorted(CONF.glob(f"{group}/*.yaml")):
         for key, value, meaning in re.findall(
             r"^(\w+): (.*?)(?: # (.*))?$", path.read_text(), re.M
         ):
-            cells = (f"`executor={path.stem}`", f"`executor.{key}`", f"`{value}`", meaning)
+            cells = (f"`{group}={path.stem}`", f"`{group}.{key}`", f"`{value}`", meaning)
             lines.append(f"| {' | '.join(cells)} |")
     return lines
 

@@ -14,6 +14,7 @@ from typing import Any
 from qnal.config import plugin
 from qnal.config.key import Valid, at_least, key, positive
 from qnal.ensemble.bootstrap import Bootstrap
+from qnal.ensemble.prior import PriorKind
 from qnal.ensemble.votes import Thresholds
 from qnal.labels.label import BadRows
 from qnal.learning.oracle import OracleKind
@@ -28,6 +29,7 @@ from qnal.query.redrock_disagreement import Kind
 from qnal.query.strategies.strategy import Strategy
 from qnal.spectra.file_version import Verify
 from qnal.spectra.mock.config import MockConfig
+from qnal.spectra.readers.reader import Reader
 
 SIZE = r"[0-9.]+ ?[KMGT]i?B"
 PATHS = Valid("a path, a glob pattern, or a list of them", lambda v: True)
@@ -53,6 +55,7 @@ class DataKind(StrEnum):
 
     files = "files"
     mock = "mock"
+    desi_release = "desi_release"
 
 
 class GridName(StrEnum):
@@ -103,13 +106,42 @@ class BossConfig:
 
 
 @dataclass
+class LabelledConfig:
+    """Labelled spectra of another survey."""
+
+    spectra: Any = key("files that `reader` reads, or folders of them", PATHS)
+    truth: Any = key("visual inspection tables, CSV or FITS", PATHS)
+
+
+@dataclass
+class ReleaseConfig:
+    """A DESI data release in its own layout."""
+
+    root: str | None = key("folder of the productions (spectro/redux)")
+    production: str = key("name of the production, such as fuji or iron")
+    survey: str = key("cmx, sv1, sv2, sv3, special or main")
+    program: str = key("dark, bright, backup or other")
+    tiles: list[int] | None = key("tiles whose cumulative coadds are read; null for pixels")
+    pixels: list[int] | None = key(
+        "healpix pixels (nside 64, nested) whose coadds are read; null for all"
+    )
+
+
+@dataclass
 class DataConfig:
     """Input spectra."""
 
-    kind: DataKind = key("real files, or the mock survey; set by the choice of `data`")
+    kind: DataKind = key(
+        "real files, a DESI release, or the mock survey; set by the choice of `data`"
+    )
     desi: DesiConfig = key("labelled DESI spectra")
     boss: BossConfig = key("labelled BOSS spectra")
-    pool: Any = key("the unlabelled spectra to score: coadd files, or folders of them", PATHS)
+    labelled: LabelledConfig = key("labelled spectra that `reader` reads")
+    pool: Any = key("the unlabelled spectra to score: files that `reader` reads, or folders", PATHS)
+    release: ReleaseConfig | None = key(
+        "a DESI data release, for data=desi_release, which sets the paths of the pool and of "
+        "labelled spectra that are not set; null for other files"
+    )
     labels: str | None = key(
         "a label table that stage=label wrote, used beside the other labelled spectra; null for "
         "none"
@@ -174,9 +206,32 @@ class TrainConfig:
         "precision of the convolutions; auto is bfloat16 where the processor or GPU supports it"
     )
     threads: int = key("threads per worker; the exact weights depend on their number", at_least(1))
+    where: str | None = key(
+        "train only on spectra that satisfy this condition in SQL on their target columns "
+        "(docs/conditions.md); null for all"
+    )
+    targets: Any = key(
+        "train only on spectra of the targets on these lists of TARGETIDs; null for all", PATHS
+    )
     group: int | None = key(
         "members trained together in one program",
         at_least(1, "a number of members").or_null("the best for the machine"),
+    )
+    prior: PriorKind = key(
+        "how spectra of the built-in mock survey are used in training: not at all, mixed into each "
+        "epoch, or to train a network that training on the labelled spectra then starts from"
+    )
+    prior_spectra: int = key(
+        "number of mock spectra that are made for the prior", at_least(2, "a number of spectra")
+    )
+    prior_weight: int = key(
+        "number of mock spectra in each epoch with train.prior=mix, drawn anew for each; the prior "
+        "counts like as many labelled spectra, so that its share falls as labels grow",
+        at_least(1, "a number of spectra"),
+    )
+    init: str | None = key(
+        "ensemble that training starts from, member k from its member k: a folder, an MLflow URI, "
+        "or latest; null for new weights"
     )
 
 
@@ -230,6 +285,13 @@ class SomConfig:
         at_least(2, "a number of spectra"),
     )
     spectra: Any = key("spectra it is fitted to; null for data.pool", PATHS)
+    where: str | None = key(
+        "fit only to spectra that satisfy this condition in SQL on their target columns "
+        "(docs/conditions.md); null for all"
+    )
+    targets: Any = key(
+        "fit only to spectra of the targets on these lists of TARGETIDs; null for all", PATHS
+    )
     path: str | None = key(
         "a fitted SOM, written by qnal or SOMVIZ; null for the last one in work_dir"
     )
@@ -252,6 +314,13 @@ class InferConfig:
         "score only this many files", at_least(1, "a number of files").or_null("all")
     )
     random_order: bool = key("score files in random order")
+    where: str | None = key(
+        "score only spectra that satisfy this condition in SQL on their target columns "
+        "(docs/conditions.md); null for all"
+    )
+    targets: Any = key(
+        "score only spectra of the targets on these lists of TARGETIDs; null for all", PATHS
+    )
     strict: bool = key("stop at the first file that cannot be read")
     sky: bool = key("score sky fibres")
     keep_members: bool = key(
@@ -388,6 +457,11 @@ class LoopConfig:
         "optimizer steps of a member, the same for every number of labels up to whole epochs",
         at_least(1).or_null("the epochs and steps of stage=train"),
     )
+    priors: list[PriorKind] = key(
+        "choices of train.prior to compare, each with all strategies and the same seed labels; [] "
+        "for train.prior alone. The first is the baseline",
+        Valid("different choices of train.prior", lambda v: len(set(v)) == len(v)),
+    )
 
 
 @dataclass
@@ -473,6 +547,10 @@ class Config:
     )
     traceback: bool = key("print a traceback when a job is refused")
     data: DataConfig = key("input spectra")
+    reader: dict[str, Any] = key(
+        "how the pool is read, set by the choice of `reader`: `_target_`, a subclass of "
+        "qnal.spectra.readers.reader.Reader, and its arguments"
+    )
     network: NetworkConfig = key("structure of new networks")
     lines: LinesConfig = key("emission lines that a network detects")
     train: TrainConfig = key("training of members")
@@ -489,6 +567,13 @@ class Config:
         "and its arguments"
     )
     tracking: TrackingConfig = key("recording of runs in MLflow")
+
+    def created_reader(self) -> Reader:
+        """The reader; ConfigError if ``reader`` does not name one or its settings are wrong."""
+        defaults = {"use_mask": self.data.use_mask}
+        reader: Reader = plugin.create(self.reader, "reader", Reader, defaults)  # type: ignore[type-abstract]
+        reader.check()
+        return reader
 
     @property
     def work(self) -> Path:

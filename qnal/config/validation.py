@@ -33,6 +33,7 @@ def validated(raw: DictConfig) -> Config:
         config.data.mock.validate()
     config.query.created_strategy()
     config.query.created_filters()
+    config.created_reader()
     return config
 
 

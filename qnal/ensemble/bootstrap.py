@@ -56,6 +56,8 @@ def draw_bag(
         rng: source of randomness.
     """
     rows = len(targetid)
+    if not rows:
+        return np.zeros(0, np.int64)
     if kind is Bootstrap.rows:
         return rng.integers(rows, size=rows)
     _, index = np.unique(targetid, return_inverse=True)

@@ -94,15 +94,29 @@ class EnsembleDescription:
     members: tuple[ListedMember, ...] = ()
 
     @classmethod
-    def of(cls, recipe: MemberRecipe, labelled: LabelledSet) -> "EnsembleDescription":
-        """Description of the ensemble that a recipe and a labelled set give, without members."""
+    def of(
+        cls,
+        recipe: MemberRecipe,
+        labelled: LabelledSet,
+        initial: str | None = None,
+        knows_bal: bool = False,
+    ) -> "EnsembleDescription":
+        """Description of the ensemble that a recipe and a labelled set give, without members.
+
+        Args:
+            recipe: settings of the members.
+            labelled: the labelled set.
+            initial: checksum of the ensemble that training starts from, if any.
+            knows_bal: whether BAL heads are trained even if the labelled set has too few labels.
+        """
         training_set = labelled.fingerprint()
         return cls(
-            fingerprint=recipe.fingerprint(training_set),
+            fingerprint=recipe.fingerprint(training_set, initial),
             training_set=training_set,
             **recipe.settings(),
             thresholds=recipe.thresholds,
-            bal_trained=bool(recipe.structure.bal_lines) and has_bal_labels(labelled),
+            bal_trained=bool(recipe.structure.bal_lines)
+            and (knows_bal or has_bal_labels(labelled)),
             training_spectra=len(labelled),
             classes=class_counts(labelled),
         )

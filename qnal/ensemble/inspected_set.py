@@ -5,18 +5,27 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from qnal.ensemble.labelled_set import LabelledSet, coadd_rows, joined
+from qnal.ensemble.labelled_set import LabelledSet, joined, rows_of_file
 from qnal.errors import InputError
 from qnal.labels.label import BadRows, Label, labels
 from qnal.labels.truth import GOOD_QUALITY, Truth
 from qnal.spectra.grid import Grid
+from qnal.spectra.readers.desi import Desi
+from qnal.spectra.readers.reader import Reader
+from qnal.spectra.row_condition import RowCondition
 from qnal.spectra.spectra_file import SpectraFile
 
 SOURCE = "inspected"
 
 
 def read_inspected(
-    current: pd.DataFrame, path: Path, grid: Grid, *, high_z: float, use_mask: bool = True
+    current: pd.DataFrame,
+    path: Path,
+    grid: Grid,
+    *,
+    high_z: float,
+    reader: Reader | None = None,
+    condition: RowCondition | None = None,
 ) -> LabelledSet:
     """Read all spectra of the targets of a label table.
 
@@ -25,7 +34,8 @@ def read_inspected(
         path: the label table; a relative POOL is relative to its folder.
         grid: wavelength grid to rebin to.
         high_z: redshift from which a quasar is QSO_HZ.
-        use_mask: ignore pixels with a non-zero ``X_MASK``.
+        reader: of the pool; None: that of DESI coadds.
+        condition: which spectra are used; None: all.
 
     Returns:
         Spectra with SOURCE ``inspected``; BAD labels are among them.
@@ -44,7 +54,7 @@ def read_inspected(
         )
     rows = current[["TARGETID", "POOL", "FILES", "ROWS"]].explode(["FILES", "ROWS"])
     rows = rows.rename(columns={"FILES": "FILE", "ROWS": "ROW"})
-    parts, unusable, jumps = [], 0, 0
+    parts, unusable, jumps, left_out = [], 0, 0, 0
     for (pool, name), of_file in rows.groupby(["POOL", "FILE"], sort=True):
         file = SpectraFile(str(name), path.parent / str(pool) / str(name))
         if not file.path.exists():
@@ -52,7 +62,7 @@ def read_inspected(
                 f"{file.path}: it is gone, and {path} has labels of its spectra; put the pool back "
                 "to where it was."
             )
-        read = coadd_rows(file, grid, use_mask)
+        read = rows_of_file(file, grid, reader or Desi(), condition)
         index = of_file["ROW"].to_numpy(np.int64)
         in_file = index < len(read.table)
         found = read.table["TARGETID"].to_numpy()[np.where(in_file, index, 0)]
@@ -63,11 +73,15 @@ def read_inspected(
             )
         known = np.zeros(len(read.table), bool)
         known[index] = True
+        left_out += int((known & ~read.wanted).sum())
+        known = known & read.wanted
         unusable += int((known & ~read.usable).sum())
         jumps += int((known & read.usable & ~read.sane).sum())
         use = known & read.usable & read.sane
         parts.append((read.x[use].astype(np.float32), read.table[use]))
     counts = {"spectra": len(rows), "unusable": unusable, "absurd_jump": jumps}
+    if condition:
+        counts["condition_left_out"] = left_out
     truth = Truth(_truth(current, high_z), {"targets": len(current)})
     return joined(SOURCE, parts, truth, counts, [path], BadRows.negative)
 

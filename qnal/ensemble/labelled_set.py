@@ -17,17 +17,20 @@ from qnal.labels.label import BadRows, Label, is_quasar
 from qnal.labels.truth import Truth, read_truth
 from qnal.spectra.grid import Grid
 from qnal.spectra.readers.boss import read_boss_spectra
-from qnal.spectra.readers.desi import CAMERAS, read_coadd
+from qnal.spectra.readers.desi import Desi
+from qnal.spectra.readers.reader import Reader
 from qnal.spectra.readers.sdss import NO_TARGETID, expand_folders, is_sdss, read_sdss
 from qnal.spectra.rebin import Status
+from qnal.spectra.row_condition import RowCondition
 from qnal.spectra.spectra_file import SpectraFile
+from qnal.spectra.target_table import SNR
 
 # DESI spectra that jump by this much between neighbouring pixels are left out, as in the QuasarNET
 # active-learning scripts.
 ABSURD_JUMP = 1e4
 UNKNOWN_EXPID = -1
 BAL_NEEDED = 20  # quasars with and without BALs that training a BAL head takes
-_OF_A_COADD = ("TARGETID", "EXPID", "FILE", "ROW", "STATUS", "DESI_TARGET")
+_OF_A_FILE = ("TARGETID", "EXPID", "FILE", "ROW", "STATUS", "DESI_TARGET")
 
 SPECTRA, LABELS = "spectra.npy", "labels.parquet"
 
@@ -38,11 +41,11 @@ class LabelledSet:
 
     Attributes:
         x: renormalised spectra, shape [rows, npix], float32.
-        table: one row per spectrum, with columns SOURCE (``boss``, ``desi``, or ``inspected`` for
-            those of a label table), TARGETID, EXPID (−1 if unknown), FILE, ROW, SNR, DESI_TARGET (0
-            if unknown), LABEL (:class:`Label`), Z and BAL (+1, −1, or 0 if
-            unknown). SNR is the median of flux·√ivar per pixel; for DESI, the mean of the medians
-            of the cameras that have data.
+        table: one row per spectrum, with columns SOURCE (``boss``, ``desi``, ``labelled`` for
+            ``data.labelled``, or ``inspected`` for those of a label table), TARGETID, EXPID (−1 if
+            unknown), FILE, ROW, SNR, DESI_TARGET (0 if unknown), LABEL (:class:`Label`), Z and BAL
+            (+1, −1, or 0 if unknown). SNR is the median of flux·√ivar per pixel; with several arms,
+            the mean of the medians of those that have data.
         counts: numbers of rows found, used, and left out by reason.
     """
 
@@ -117,24 +120,28 @@ def split_quasars(
     return np.where(is_quasar(label), split, label).astype(label.dtype)
 
 
-def read_desi(
+def read_labelled(
     files: Sequence[SpectraFile],
     truth_paths: Sequence[Path],
     grid: Grid,
     *,
     high_z: float,
-    use_mask: bool = True,
+    reader: Reader | None = None,
+    source: str = "desi",
+    condition: RowCondition | None = None,
     bal_recorded: Collection[Path] | bool = False,
     bad: BadRows = BadRows.negative,
 ) -> LabelledSet:
-    """Read the labelled DESI spectra of coadd files.
+    """Read the labelled spectra of files, such as DESI coadds.
 
     Args:
-        files: coadd files.
+        files: the files.
         truth_paths: tables of visual inspections.
         grid: wavelength grid to rebin to.
         high_z: redshift from which a quasar is QSO_HZ.
-        use_mask: ignore pixels with a non-zero ``X_MASK``.
+        reader: of the files; None: that of DESI coadds.
+        source: what the source is called.
+        condition: which spectra are used; None: all.
         bal_recorded: tables in which a quasar without a BAL comment is a non-BAL; True for all.
         bad: how low-confidence labels are used.
 
@@ -142,50 +149,61 @@ def read_desi(
         InputError: no spectrum has a label, or a file is damaged.
     """
     truth = read_truth(truth_paths, high_z, bal_recorded)
-    parts, spectra, unusable, jumps = [], 0, 0, 0
+    parts, spectra, unusable, jumps, left_out = [], 0, 0, 0, 0
     for file in files:
-        coadd = coadd_rows(file, grid, use_mask)
-        spectra += len(coadd.x)
-        known = coadd.table["TARGETID"].isin(truth.table.index).to_numpy()
-        unusable += int((known & ~coadd.usable).sum())
-        jumps += int((known & coadd.usable & ~coadd.sane).sum())
-        use = known & coadd.usable & coadd.sane
-        parts.append((coadd.x[use].astype(np.float32), coadd.table[use]))
+        read = rows_of_file(file, grid, reader or Desi(), condition)
+        spectra += len(read.x)
+        known = read.table["TARGETID"].isin(truth.table.index).to_numpy()
+        left_out += int((known & ~read.wanted).sum())
+        known = known & read.wanted
+        unusable += int((known & ~read.usable).sum())
+        jumps += int((known & read.usable & ~read.sane).sum())
+        use = known & read.usable & read.sane
+        parts.append((read.x[use].astype(np.float32), read.table[use]))
     counts = {"spectra": spectra, "unusable": unusable, "absurd_jump": jumps}
-    return joined("desi", parts, truth, counts, truth_paths, bad)
+    if condition:
+        counts["condition_left_out"] = left_out
+    return joined(source, parts, truth, counts, truth_paths, bad)
 
 
 @dataclass(frozen=True)
-class CoaddRows:
-    """All rows of a coadd file, as a labelled set needs them.
+class FileRows:
+    """All rows of a file, as a labelled set needs them.
 
     Attributes:
         x: renormalised spectra, shape [rows, npix].
         table: TARGETID, EXPID, FILE, ROW, SNR and DESI_TARGET.
         usable: whether STATUS is ok, shape [rows].
         sane: whether no neighbouring pixels differ by :data:`ABSURD_JUMP`, shape [rows].
+        wanted: whether the condition is satisfied, shape [rows].
     """
 
     x: NDArray[np.float64]
     table: pd.DataFrame
     usable: NDArray[np.bool_]
     sane: NDArray[np.bool_]
+    wanted: NDArray[np.bool_]
 
 
-def coadd_rows(file: SpectraFile, grid: Grid, use_mask: bool) -> CoaddRows:
-    """Read all rows of a coadd file."""
-    coadd = read_coadd(file, grid, use_mask)
-    cameras = [f"SNR_{camera}" for camera in CAMERAS]
-    table = coadd.table.select([*_OF_A_COADD, *cameras]).to_pandas(
+def rows_of_file(
+    file: SpectraFile, grid: Grid, reader: Reader, condition: RowCondition | None = None
+) -> FileRows:
+    """Read all rows of a file, and find those that satisfy a condition."""
+    spectra = reader.read(file, grid)
+    arms = [f"{SNR}{arm}" for arm in reader.arms]
+    table = spectra.table.select([*_OF_A_FILE, *arms]).to_pandas(
         types_mapper={pa.int64(): pd.Int64Dtype()}.get
     )
-    table["SNR"] = table[cameras].mean(axis=1).astype(np.float32)  # of the cameras that have data
+    table["SNR"] = table[arms].mean(axis=1).astype(np.float32)  # of the arms that have data
     table["TARGETID"] = table["TARGETID"].astype(np.int64)
     table["EXPID"] = table["EXPID"].fillna(UNKNOWN_EXPID).astype(np.int64)
     table["DESI_TARGET"] = table["DESI_TARGET"].fillna(0).astype(np.int64)
     ok = (table["STATUS"] == Status.OK).to_numpy(bool)
-    sane = np.logical_not((np.abs(np.diff(coadd.x, axis=1)) >= ABSURD_JUMP).any(axis=1))
-    return CoaddRows(coadd.x, table, ok, np.asarray(sane))
+    sane = np.logical_not((np.abs(np.diff(spectra.x, axis=1)) >= ABSURD_JUMP).any(axis=1))
+    wanted = np.ones(len(ok), bool)
+    if condition:
+        wanted = condition.selected(spectra.table, spectra.targeting, str(file.path))
+    return FileRows(spectra.x, table, ok, np.asarray(sane), wanted)
 
 
 def read_boss(
@@ -199,7 +217,7 @@ def read_boss(
     """Read the labelled spectra of BOSS training files and SDSS single-spectrum files.
 
     An SDSS file is matched with the truth table by its THING_ID or, if it has none, by PLATE, MJD
-    and FIBERID. Arguments and errors are those of :func:`read_desi`; a folder stands for all
+    and FIBERID. Arguments and errors are those of :func:`read_labelled`; a folder stands for all
     ``spec-*.fits`` files below it.
     """
     truth = read_boss_truth(truth_paths, high_z)

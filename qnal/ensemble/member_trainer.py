@@ -15,6 +15,8 @@ from qnal.ensemble.evaluation.metrics import member_metrics
 from qnal.ensemble.folder import EnsembleFolder
 from qnal.ensemble.labelled_set import LabelledSet, split_quasars
 from qnal.ensemble.member_record import MemberRecord
+from qnal.ensemble.prior_knowledge import PriorKnowledge
+from qnal.ensemble.prior_spectra import with_prior
 from qnal.ensemble.recipe import MemberRecipe
 from qnal.ensemble.votes import MemberPredictions, gather
 from qnal.lines import column_names
@@ -42,22 +44,33 @@ class MemberTrainer:
         recipe: settings of the members.
         labelled: the labelled set.
         folder: the ensemble.
+        knowledge: what training uses beside the labelled set.
     """
 
-    def __init__(self, recipe: MemberRecipe, labelled: LabelledSet, folder: EnsembleFolder) -> None:
+    def __init__(
+        self,
+        recipe: MemberRecipe,
+        labelled: LabelledSet,
+        folder: EnsembleFolder,
+        knowledge: PriorKnowledge | None = None,
+    ) -> None:
         use_threads(recipe.threads)
         self.recipe = recipe
         self.labelled = labelled
         self.folder = folder
         structure = recipe.structure
+        self.knowledge = knowledge or PriorKnowledge()
+        prior = self.knowledge.read_spectra()
+        every = labelled if prior is None else with_prior(labelled, prior)
+        self.prior_rows = np.arange(len(labelled), len(every))
         self.trainer = Trainer(
             structure.initial(np.random.default_rng(0)),
             recipe.hyperparameters,
-            labelled.x,
+            every.x,
             targets(
-                labelled.column("LABEL"),
-                labelled.column("Z"),
-                labelled.column("BAL"),
+                every.column("LABEL"),
+                every.column("Z"),
+                every.column("BAL"),
                 lines=structure.lines,
                 bal_lines=structure.bal_lines,
                 boxes=structure.boxes,
@@ -109,7 +122,9 @@ class MemberTrainer:
             random = streams(recipe.seed, k, attempt)
             bag = draw_bag(targetid, recipe.bootstrap, random.bag)
             network = recipe.structure.initial(random.weights)
-            initial[slot] = InitialState(network, bag, random.fit)
+            network = self.knowledge.network(k, network) or network
+            extra = recipe.prior.rows_per_epoch
+            initial[slot] = InitialState(network, bag, random.fit, self.prior_rows, extra)
         fits = self.trainer.fit_group(initial)
         return {
             member_in[slot]: self._store(

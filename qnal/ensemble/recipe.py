@@ -1,9 +1,10 @@
 """Recipe of a member: the settings it is made from, and the identity that they give an ensemble."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from qnal.ensemble.bootstrap import Bootstrap
+from qnal.ensemble.prior import Prior
 from qnal.ensemble.votes import Thresholds
 from qnal.fingerprint import fingerprint
 from qnal.network.hyperparameters import Hyperparameters
@@ -23,6 +24,7 @@ NEUTRAL: dict[str, Any] = {
     "min_steps": 0,
     "amsgrad": False,
     "initial": None,
+    "prior": None,
 }
 
 
@@ -38,6 +40,7 @@ class MemberRecipe:
         seed: seed of the ensemble.
         threads: number of threads per process; it affects the weights by rounding only.
         group: number of members that are fitted together; it affects the weights by rounding only.
+        prior: mock spectra that are used beside the labelled set.
     """
 
     structure: Structure
@@ -47,6 +50,7 @@ class MemberRecipe:
     seed: int
     threads: int
     group: int = 1
+    prior: Prior = field(default_factory=Prior)
 
     def fingerprint(self, training_set: str, initial: str | None = None) -> str:
         """Fingerprint of an ensemble: equal for ensembles with the same members up to rounding.
@@ -81,6 +85,7 @@ class MemberRecipe:
             "precision": fit.precision,
             "bootstrap": self.bootstrap,
             "seed": self.seed,
+            "prior": self.prior.identity(),
         }
         nothing = object()
         return fingerprint({k: v for k, v in identity.items() if v != NEUTRAL.get(k, nothing)})
@@ -108,7 +113,8 @@ class MemberRecipe:
                 "learning_rate": fit.learning_rate,
                 "amsgrad": fit.amsgrad,
                 "precision": fit.precision,
-            },
+            }
+            | self.prior.settings(),
             "bootstrap": self.bootstrap,
             "seed": self.seed,
         }

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from qnal.ensemble.folder import EnsembleFolder
 from qnal.ensemble.labelled_set import LabelledSet
 from qnal.ensemble.member_record import MemberRecord
 from qnal.ensemble.member_trainer import DivergedError, MemberTrainer, Outcomes, groups
+from qnal.ensemble.prior_knowledge import PriorKnowledge
 from qnal.ensemble.recipe import MemberRecipe
 from qnal.errors import InputError
 from qnal.executors.tasks import LostError, MakeExecutor, completed
@@ -29,11 +30,13 @@ class TrainTask:
         recipe: settings of the members.
         labelled: folder of the labelled set, see :meth:`LabelledSet.write`.
         folder: the ensemble.
+        knowledge: what training uses beside the labelled set.
     """
 
     recipe: MemberRecipe
     labelled: Path
     folder: EnsembleFolder
+    knowledge: PriorKnowledge = field(default_factory=PriorKnowledge)
 
     def __call__(self, members: tuple[int, ...]) -> Outcomes:
         """Train the members of one group; see :meth:`MemberTrainer.train`."""
@@ -88,4 +91,5 @@ def train_members(
 
 @lru_cache(maxsize=1)
 def _trainer(task: TrainTask) -> MemberTrainer:
-    return MemberTrainer(task.recipe, LabelledSet.read(task.labelled), task.folder)
+    labelled = LabelledSet.read(task.labelled)
+    return MemberTrainer(task.recipe, labelled, task.folder, task.knowledge)

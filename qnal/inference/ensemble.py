@@ -27,7 +27,8 @@ from qnal.lines import QUASARNET_BAL_LINES, QUASARNET_LINES
 from qnal.network.backends.forward import Backend
 from qnal.network.precision import Precision
 from qnal.spectra.grid import Grid
-from qnal.spectra.readers.desi import read_coadd
+from qnal.spectra.readers.desi import Desi
+from qnal.spectra.readers.reader import Reader
 from qnal.spectra.rebin import Rebinner, Status
 from qnal.spectra.spectra_file import SpectraFile
 
@@ -84,18 +85,21 @@ class Ensemble:
         mask: Cameras | None = None,
         *,
         use_mask: bool = True,
+        reader: Reader | None = None,
         pandas: bool = False,
     ) -> Any:
-        """Score a coadd file, or spectra in arrays.
+        """Score a file of spectra, or spectra in arrays.
 
         Args:
-            spectra: path of a DESI coadd file; or flux, shape [rows, n] or [n] for one spectrum.
-                Several cameras are a mapping by camera or a list; then ``ivar``, ``wave`` and
-                ``mask`` have the same keys or order.
+            spectra: path of a DESI coadd, or of a file that ``reader`` reads; or flux, shape
+                [rows, n] or [n] for one spectrum. Several cameras are a mapping by camera or a
+                list; then ``ivar``, ``wave`` and ``mask`` have the same keys or order.
             ivar: inverse variance of the flux, same shape; pixels with ivar ≤ 0 are ignored.
             wave: wavelength of the pixels, shape [n], Å, increasing.
             mask: non-zero where a pixel is bad, same shape as the flux.
             use_mask: for a coadd file, ignore pixels that its ``X_MASK`` flags (QuasarNP does not).
+            reader: of the file, instead of that of DESI coadds, such as
+                ``qnal.spectra.readers.phase3.Phase3()``.
             pandas: return a DataFrame instead of a pyarrow Table.
 
         Returns:
@@ -110,8 +114,8 @@ class Ensemble:
             if ivar is not None or wave is not None or mask is not None:
                 raise InputError("score() takes a coadd file alone, or flux, ivar and wave.")
             path = Path(spectra).expanduser()
-            coadd = read_coadd(SpectraFile(path.name, path), self.grid, use_mask)
-            table = self._scored(coadd.table, coadd.x)
+            read = (reader or Desi(use_mask)).read(SpectraFile(path.name, path), self.grid)
+            table = self._scored(read.table, read.x)
         else:
             if ivar is None or wave is None:
                 raise InputError("score() takes a coadd file alone, or flux, ivar and wave.")

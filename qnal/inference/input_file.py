@@ -1,6 +1,6 @@
 """A file of the pool on its way through scoring; its spectra are read when they are asked for."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import sha256
 
@@ -12,7 +12,8 @@ from qnal.ensemble.combination import is_ok
 from qnal.errors import InputError
 from qnal.spectra.file_version import FileVersion, Stat, Verify
 from qnal.spectra.grid import Grid
-from qnal.spectra.readers.desi import Coadd, read_coadd
+from qnal.spectra.readers.desi import Desi
+from qnal.spectra.readers.reader import Reader, Spectra
 from qnal.spectra.spectra_file import SpectraFile
 
 
@@ -22,13 +23,14 @@ class Reading:
 
     Attributes:
         grid: the grid that spectra are rebinned to.
-        use_mask: whether pixels flagged by ``X_MASK`` are ignored.
+        reader: finds and reads them.
         sky: whether sky fibres are scored.
         verify: how it is found out whether a file has changed.
     """
 
     grid: Grid
-    use_mask: bool = True
+    # Tasks are compared to find the networks that they share, which the reader does not change.
+    reader: Reader = field(default_factory=Desi, compare=False)
     sky: bool = True
     verify: Verify = Verify.stat
 
@@ -64,28 +66,27 @@ class InputFile:
     @property
     def is_read(self) -> bool:
         """Whether the spectra have been read."""
-        return "coadd" in vars(self)
+        return "spectra" in vars(self)
 
     @cached_property
     def version(self) -> FileVersion:
         """The version of the file; it is read if its version is not known."""
         if self.believed is not None:
             return self.believed
-        coadd = self.coadd
-        return FileVersion.of(self.stat or (0, 0), coadd)
+        return FileVersion.of(self.stat or (0, 0), self.spectra)
 
     @property
     def usable(self) -> int:
         """Number of rows whose STATUS is ok."""
-        return int(is_ok(self.coadd.table).sum())
+        return int(is_ok(self.spectra.table).sum())
 
     @property
     def x(self) -> np.ndarray:
         """Renormalised spectra of the usable rows, shape [rows, npix]."""
-        return self.coadd.x[is_ok(self.coadd.table)]
+        return self.spectra.x[is_ok(self.spectra.table)]
 
     @cached_property
-    def coadd(self) -> Coadd:
+    def spectra(self) -> Spectra:
         """The spectra and the target table.
 
         Raises:
@@ -93,22 +94,23 @@ class InputFile:
             ChangedError: its content is not that of ``believed``.
         """
         try:
-            coadd = read_coadd(self.file, self.reading.grid, self.reading.use_mask)
+            spectra = self.reading.reader.read(self.file, self.reading.grid)
         except InputError as error:
             raise UnreadableError(str(error)) from error
         if not self.reading.sky:
-            coadd = _without_sky(coadd)
+            spectra = _without_sky(spectra)
         believed = self.believed
-        if believed is not None and FileVersion.of(believed.stat, coadd) != believed:
+        if believed is not None and FileVersion.of(believed.stat, spectra) != believed:
             raise ChangedError
-        return coadd
+        return spectra
 
 
-def _without_sky(coadd: Coadd) -> Coadd:
+def _without_sky(spectra: Spectra) -> Spectra:
     sky = pc.or_(
-        pc.fill_null(pc.equal(coadd.table["OBJTYPE"], "SKY"), False),
-        pc.less(coadd.table["TARGETID"], 0),
+        pc.fill_null(pc.equal(spectra.table["OBJTYPE"], "SKY"), False),
+        pc.less(spectra.table["TARGETID"], 0),
     )
     keep = ~np.asarray(sky)
-    digest = sha256(coadd.digest.encode() + keep.tobytes()).hexdigest()
-    return replace(coadd, x=coadd.x[keep], table=coadd.table.filter(pa.array(keep)), digest=digest)
+    digest = sha256(spectra.digest.encode() + keep.tobytes()).hexdigest()
+    table = spectra.table.filter(pa.array(keep))
+    return replace(spectra, x=spectra.x[keep], table=table, digest=digest)

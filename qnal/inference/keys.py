@@ -16,9 +16,10 @@ from qnal.inference.packing import Packing
 from qnal.inference.score_task import Passes
 from qnal.network.precision import Precision
 from qnal.scores.description import FORMAT_VERSION
+from qnal.spectra.row_condition import RowCondition
 
 NEUTRAL_PASSES = {"backend": "tensorflow", "precision": "float32", "batch_size": 512}
-NEUTRAL_PASSES |= {"use_mask": True, "sky": True, "min_lines": 1, "recheck": None}
+NEUTRAL_PASSES |= {"sky": True, "min_lines": 1, "recheck": None}
 NEUTRAL_RULE = {"line_threshold": 0.95, "high_z": 2.1, "calibration": None, "bal_trained": True}
 
 
@@ -34,7 +35,6 @@ def predictions_key(
         "backend": str(passes.backend),
         "precision": str(precision),
         "batch_size": passes.batch_size,
-        "use_mask": reading.use_mask,
         "sky": reading.sky,
         "min_lines": min_lines,
         "recheck": None if precision is Precision.float32 else recheck_rule(),
@@ -43,6 +43,7 @@ def predictions_key(
         "format_version": prediction_cache.FORMAT_VERSION,
         **packing.description(),
         "grid": [grid.name, hashlib.sha256(grid.wave.tobytes()).hexdigest()],
+        **reading.reader.key(),
         **_without(settings, NEUTRAL_PASSES),
     }
 
@@ -52,6 +53,7 @@ def dataset_key(
     checksums: Sequence[str],
     rule: CombinationRule,
     pool: Sequence[str],
+    condition: RowCondition | None = None,
 ) -> dict[str, Any]:
     """What a scores dataset depends on.
 
@@ -60,6 +62,7 @@ def dataset_key(
         checksums: of the members.
         rule: how the members are combined.
         pool: paths of the pool, relative to the work folder where they lie inside.
+        condition: which rows are scored; None: all.
     """
     settings = {
         "line_threshold": rule.thresholds.line_threshold,
@@ -73,6 +76,7 @@ def dataset_key(
         "checksums": list(checksums),
         "pool": list(pool),
         **_without(settings, NEUTRAL_RULE),
+        **({} if condition is None else condition.key()),
     }
 
 

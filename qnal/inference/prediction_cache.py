@@ -9,8 +9,9 @@
 
 Predictions are named by the digest of the spectra, so that they do not depend on where a file is,
 and by the checksums of the members that were computed in one go, which the metadata lists. A file
-has one row per row of the input's FIBERMAP: the target table, BMUs if there was a SOM, and one list
-per quantity with the predictions of the members, null where STATUS is not ``ok``.
+has one row per spectrum of the input: the target table, BMUs if there was a SOM, and one list
+per quantity with the predictions of the members, null where STATUS is not ``ok``. Where only some
+rows were asked for (:mod:`qnal.spectra.row_condition`), the lists of the others are null, too.
 """
 
 import hashlib
@@ -29,6 +30,7 @@ from numpy.typing import NDArray
 from qnal.ensemble.combination import is_ok
 from qnal.files import remove_scratch, write_text, written_aside
 from qnal.inference.packing import PackedPredictions, Packing
+from qnal.inference.rows_of_members import RowsOfMembers
 from qnal.scores.bmus import BMU_SCHEMA
 from qnal.scores.file_index import IndexEntry, read_index, write_index
 from qnal.spectra.file_version import FileVersion
@@ -36,6 +38,7 @@ from qnal.spectra.file_version import FileVersion
 FORMAT_VERSION = 2  # bump this number when the content or the layout of the files changes
 METADATA = b"qnal"
 BMU_COLUMNS = BMU_SCHEMA.names[2:]
+TARGETING = "DESI_TARGET"
 DIGITS = 32  # of a digest in the name of a file; the metadata has all of it
 
 
@@ -49,6 +52,8 @@ class Group:
         members: their checksums.
         margins: see :class:`~qnal.inference.packing.PackedPredictions`.
         som: fingerprint of the SOM of the BMUs in it, if any.
+        whole: whether all usable rows have predictions.
+        targeting: name of the column that DESI_TARGET was taken from; None if it is not known.
     """
 
     path: Path
@@ -56,6 +61,8 @@ class Group:
     members: tuple[str, ...]
     margins: NDArray[np.float64]
     som: str | None
+    whole: bool = True
+    targeting: str | None = None
 
 
 @dataclass(frozen=True)
@@ -93,12 +100,18 @@ class PredictionCache:
             meta = _metadata(path)
             if meta.get("spectra") == spectra and "members" in meta:
                 members, margins = tuple(meta["members"]), np.array(meta["margins"], float)
-                found.append(Group(path, meta["table"], members, margins, meta["som"]))
+                whole, targeting = "rows" not in meta, meta.get("targeting")
+                group = Group(path, meta["table"], members, margins, meta["som"], whole, targeting)
+                found.append(group)
         return found
+
+    def has_parts(self, spectra: str) -> bool:
+        """Whether there are predictions for some rows only, of the spectra of that digest."""
+        return any(not group.whole for group in self.groups(spectra))
 
     def missing(self, spectra: str, checksums: Sequence[str]) -> list[int]:
         """Which members have no predictions, as places in the list; equal weights count once."""
-        there = {c for group in self.groups(spectra) for c in group.members}
+        there = {c for group in self.groups(spectra) if group.whole for c in group.members}
         first = {checksum: k for k, checksum in reversed(list(enumerate(checksums)))}
         return sorted(k for checksum, k in first.items() if checksum not in there)
 
@@ -111,7 +124,7 @@ class PredictionCache:
         """
         parts, order = [], dict[str, int]()
         wanted = set(checksums)
-        for group in self.groups(spectra):
+        for group in filter(lambda g: g.whole, self.groups(spectra)):
             new = [k for k, c in enumerate(group.members) if c in wanted and c not in order]
             if not new:
                 continue
@@ -134,6 +147,8 @@ class PredictionCache:
         packed: PackedPredictions,
         packing: Packing,
         bmus: tuple[str, pa.Table] | None = None,
+        rows: NDArray[np.bool_] | None = None,
+        targeting: str = TARGETING,
     ) -> None:
         """Store predictions of members that were computed in one go.
 
@@ -141,11 +156,18 @@ class PredictionCache:
             version: of the input file.
             checksums: of the members.
             target_table: of the input file.
-            packed: predictions for its usable rows.
+            packed: predictions for its usable rows, or those of ``rows``.
             packing: of the predictions.
             bmus: fingerprint of a SOM and the BMUs of all rows on it.
+            rows: which usable rows have predictions; None: all.
+            targeting: name of the column that DESI_TARGET was taken from.
         """
-        group = hashlib.sha256("".join(checksums).encode()).hexdigest()[:12]
+        ok = is_ok(target_table)
+        made_of = hashlib.sha256("".join(checksums).encode())
+        if rows is not None:
+            ok = ok & rows
+            made_of.update(np.packbits(ok).tobytes())
+        group = made_of.hexdigest()[:12]
         meta = {
             "format_version": FORMAT_VERSION,
             "spectra": version.spectra,
@@ -155,7 +177,10 @@ class PredictionCache:
             "margins": packed.margins.tolist(),
             "som": bmus and bmus[0],
         }
-        lists = nested(packed, packing, is_ok(target_table))
+        # Neutral values are left out, so that files are the same as before there were others.
+        meta |= {} if rows is None else {"rows": int(ok.sum())}
+        meta |= {} if targeting == TARGETING else {"targeting": targeting}
+        lists = nested(packed, packing, ok)
         table = target_table
         columns = bmus[1].select(BMU_COLUMNS) if bmus else pa.table({})
         for name, column in zip(columns.column_names, columns.columns, strict=True):
@@ -171,6 +196,11 @@ class PredictionCache:
             column_encoding=dict.fromkeys(split, "BYTE_STREAM_SPLIT"),
         )
 
+    def targeting(self, version: FileVersion) -> str | None:
+        """The column that DESI_TARGET of the stored target table was taken from, if known."""
+        groups = [g for g in self.groups(version.spectra) if g.table == version.table]
+        return next((g.targeting for g in groups if g.targeting is not None), None)
+
     def target_table(self, version: FileVersion) -> pa.Table | None:
         """The target table of a version of a file; None where another one is stored."""
         for group in self.groups(version.spectra):
@@ -179,6 +209,33 @@ class PredictionCache:
                 lists = [n for n in names if not n.startswith("MEMBER_") and n not in BMU_COLUMNS]
                 return _columns(group.path, lists)
         return None
+
+    def of_rows(
+        self,
+        spectra: str,
+        checksums: Sequence[str],
+        packing: Packing,
+        rows: NDArray[np.bool_],
+    ) -> RowsOfMembers:
+        """What is stored of some rows, from whole and partial groups.
+
+        Args:
+            spectra: digest of the spectra.
+            checksums: of the members.
+            packing: of the predictions.
+            rows: the rows, all of which are usable.
+        """
+        found = RowsOfMembers.empty(list(dict.fromkeys(checksums)), packing, rows)
+        for group in self.groups(spectra):
+            if not found.lacks(group.members):
+                continue
+            try:
+                table = pq.read_table(group.path, partitioning=None)
+                there = np.asarray(table["MEMBER_DECIDING"].is_valid())
+                found.add(_unnested(table, group, packing), there, group.members)
+            except (OSError, pa.ArrowException, ValueError, KeyError):
+                group.path.unlink(missing_ok=True)
+        return found
 
     def bmus(self, version: FileVersion, som: str) -> pa.Table | None:
         """BMUs of the spectra on a SOM, with the target table; None where they are not known."""

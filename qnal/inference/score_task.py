@@ -1,12 +1,15 @@
 """Score one file: read it, predict or look up, combine, find BMUs, and write the results."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 
-from qnal.ensemble.combination import CombinationRule
+from qnal.ensemble.combination import CombinationRule, is_ok
 from qnal.errors import InputError
 from qnal.fingerprint import fingerprint
 from qnal.inference.artifacts import ONCE_PER_PROCESS, SomFiles, WeightFiles, forget_artifacts
@@ -14,13 +17,15 @@ from qnal.inference.float32_recheck import OffsetError, uncertain_votes
 from qnal.inference.input_file import ChangedError, InputFile, Reading
 from qnal.inference.members import Members, forward_passes, members_of
 from qnal.inference.packing import PackedPredictions, Packing
-from qnal.inference.prediction_cache import PredictionCache
+from qnal.inference.prediction_cache import TARGETING, PredictionCache
 from qnal.network.backends.forward import Backend
 from qnal.network.precision import Precision
 from qnal.scores.bmus import BMU_SCHEMA, bmu_table
 from qnal.scores.dataset import ScoresFolder
 from qnal.scores.file_index import IndexEntry, VoteCounts
+from qnal.scores.left_out import LEFT_OUT
 from qnal.spectra.file_version import FileVersion, Verify, stat_of
+from qnal.spectra.row_condition import RowCondition
 from qnal.spectra.spectra_file import SpectraFile
 from qnal.threads import numpy_threads, use_threads
 
@@ -68,6 +73,21 @@ class FileToScore:
 
 
 @dataclass(frozen=True)
+class Targets:
+    """The rows of a file that are scored.
+
+    Attributes:
+        table: the target table of the file.
+        selected: whether a row is scored, shape [rows].
+        targeting: name of the column that DESI_TARGET was taken from.
+    """
+
+    table: pa.Table
+    selected: NDArray[np.bool_]
+    targeting: str
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What scoring a file took, and what is known of it now.
 
@@ -93,6 +113,7 @@ class ScoreTask:
         passes: how forward passes are computed.
         rule: how the predictions are combined.
         outputs: where results go.
+        condition: which rows are scored.
     """
 
     weights: WeightFiles
@@ -101,6 +122,7 @@ class ScoreTask:
     passes: Passes
     rule: CombinationRule
     outputs: Outputs
+    condition: RowCondition = field(default_factory=RowCondition, compare=False)
 
     def is_done(self, file: SpectraFile, scored: IndexEntry | None) -> bool:
         """Whether nothing is left to do for a file with that entry in the dataset."""
@@ -144,28 +166,45 @@ class ScoreTask:
                 table = None
         if table is None or entry is None:
             scores.forget(file)
-            packed, computed = self._predictions(source)
-            table, counts = self._combined(source, packed)
-            entry = scores.write(file, table, version, counts, self._metadata())
+            targets = self._targets(source) if self.condition else None
+            packed, computed = self._predictions(source, targets)
+            targets = targets or self._targets(source)
+            table, counts = self._combined(targets, packed)
+            entry = scores.write(file, table, version, counts, self._metadata(targets))
         self._write_bmus(source, table)
         return Outcome(entry, source.is_read, computed)
 
-    def _predictions(self, source: InputFile) -> tuple[PackedPredictions, int]:
-        """Predictions of all members for the usable rows, and how many had to be computed."""
+    def _predictions(
+        self, source: InputFile, targets: Targets | None
+    ) -> tuple[PackedPredictions, int]:
+        """Predictions of all members for the usable rows, and how many had to be computed.
+
+        Args:
+            source: the file.
+            targets: its selected rows; None: all.
+        """
         cache, checksums = self.outputs.predictions, self.weights.checksums
         everyone, computed = list(range(len(checksums))), 0
+        if targets is not None:
+            return self._predictions_of(source, targets)
         if cache is None:
             return self._computed(source, everyone), source.usable * len(everyone)
         spectra = source.version.spectra
         while True:
             missing = cache.missing(spectra, checksums)
+            if missing and cache.has_parts(spectra):
+                # Some rows were asked for before: what is known of them is not computed again.
+                return self._predictions_of(source, self._targets(source))
             if missing:
                 fresh = self._computed(source, missing)
                 computed += source.usable * len(missing)
-                names, table = [checksums[k] for k in missing], source.coadd.table
+                names, table = [checksums[k] for k in missing], source.spectra.table
                 som = self.outputs.som
                 bmus = None if som is None else (som.fingerprint, self._found_bmus(source, som))
-                cache.write(source.version, names, table, fresh, self.packing, bmus)
+                targeting = source.spectra.targeting
+                cache.write(
+                    source.version, names, table, fresh, self.packing, bmus, targeting=targeting
+                )
                 if missing == everyone:
                     return fresh, computed
             stored = cache.read(spectra, checksums, self.packing)
@@ -173,20 +212,55 @@ class ScoreTask:
                 return stored, computed
             # A damaged file was removed; its members are missing now.
 
-    def _computed(self, source: InputFile, numbers: Sequence[int]) -> PackedPredictions:
+    def _predictions_of(self, source: InputFile, targets: Targets) -> tuple[PackedPredictions, int]:
+        """Predictions for the usable ones of some rows, and how many had to be computed."""
+        cache, checksums = self.outputs.predictions, self.weights.checksums
+        rows, computed = targets.selected & is_ok(targets.table), 0
+        if cache is None:
+            everyone = range(len(checksums))
+            return self._computed(source, everyone, rows), int(rows.sum()) * len(everyone)
+        while True:
+            stored = cache.of_rows(source.version.spectra, checksums, self.packing, rows)
+            if stored.known.all():
+                return stored.in_order(checksums), computed
+            for lacking, members in stored.missing():
+                numbers = [checksums.index(member) for member in members]
+                fresh = self._computed(source, numbers, lacking)
+                computed += int(lacking.sum()) * len(numbers)
+                table, targeting = source.spectra.table, source.spectra.targeting
+                cache.write(
+                    source.version, members, table, fresh, self.packing,
+                    rows=lacking, targeting=targeting,
+                )  # fmt: skip
+
+    def _computed(
+        self, source: InputFile, numbers: Sequence[int], rows: NDArray[np.bool_] | None = None
+    ) -> PackedPredictions:
         with ONCE_PER_PROCESS:
             members = _members(self, tuple(numbers))
-        fresh = forward_passes(members, source.x, self.packing, self.passes.batch_size)
+        x = source.x if rows is None else source.spectra.x[rows]
+        fresh = forward_passes(members, x, self.packing, self.passes.batch_size)
         return PackedPredictions.side_by_side([fresh], range(len(numbers)))
 
-    def _combined(
-        self, source: InputFile, packed: PackedPredictions
-    ) -> tuple[pa.Table, VoteCounts]:
-        cache, table = self.outputs.predictions, None
+    def _targets(self, source: InputFile) -> Targets:
+        """The rows of a file that satisfy the condition; it is read only if need be."""
+        cache, table, targeting = self.outputs.predictions, None, None
         if cache is not None and not source.is_read:
-            table = cache.target_table(source.version)
+            table, targeting = cache.target_table(source.version), cache.targeting(source.version)
         if table is None:
-            table = source.coadd.table
+            table, targeting = source.spectra.table, source.spectra.targeting
+        if not self.condition:
+            return Targets(table, np.ones(len(table), bool), targeting or TARGETING)
+        if targeting is None and self.condition.uses_bits:  # stored before it was noted
+            table, targeting = source.spectra.table, source.spectra.targeting
+        targeting = targeting or TARGETING
+        chosen = self.condition.selected(table, targeting, str(source.file.path))
+        return Targets(table, chosen, targeting)
+
+    def _combined(self, targets: Targets, packed: PackedPredictions) -> tuple[pa.Table, VoteCounts]:
+        table = targets.table
+        if self.condition:
+            table = table.filter(pa.array(targets.selected))
         predictions = self.packing.unpack(packed)
         uncertain = 0
         if packed.margins.any():
@@ -206,7 +280,10 @@ class ScoreTask:
             if cache is not None:
                 cache.write_bmus(source.version, som.fingerprint, bmus)
         else:
-            bmus = bmus.add_column(0, BMU_SCHEMA.field("FILE"), table["FILE"]).cast(BMU_SCHEMA)
+            names = pa.array([source.file.name] * len(bmus), pa.string())
+            bmus = bmus.add_column(0, BMU_SCHEMA.field("FILE"), names).cast(BMU_SCHEMA)
+        if self.condition:  # stored are those of all rows
+            bmus = bmus.filter(pc.is_in(bmus["ROW"], table["ROW"].combine_chunks()))
         scores.write_bmus(source.file, som.fingerprint, bmus)
 
     @staticmethod
@@ -215,14 +292,24 @@ class ScoreTask:
             fitted = som.load()
             bmu, distance = fitted.find_bmu(source.x)
             outlier = fitted.outlier_score(bmu, distance)
-            source.bmus = bmu_table(source.coadd.table, bmu, distance, outlier)
+            source.bmus = bmu_table(source.spectra.table, bmu, distance, outlier)
         return source.bmus
 
-    def _metadata(self) -> dict[str, object]:
-        return {
-            "members": len(self.weights.files),
-            "checksums": fingerprint({"members": self.weights.checksums})[:12],
-        } | self.rule.description()
+    def _metadata(self, targets: Targets) -> dict[str, object]:
+        chosen: dict[str, object] = {}
+        if self.condition:
+            left_out = int(len(targets.selected) - targets.selected.sum())
+            chosen = {"condition": self.condition.key(), LEFT_OUT: left_out}
+        if targets.targeting != TARGETING:
+            chosen["targeting"] = targets.targeting
+        return (
+            chosen
+            | {
+                "members": len(self.weights.files),
+                "checksums": fingerprint({"members": self.weights.checksums})[:12],
+            }
+            | (self.rule.description() | self.reading.reader.metadata())
+        )
 
 
 @lru_cache(maxsize=2)

@@ -1,6 +1,8 @@
 """The page's two figures, which BokehJS draws and the page's script fills."""
 
 import json
+from collections.abc import Sequence
+from itertools import cycle
 from typing import Any
 
 from bokeh.embed import json_item
@@ -9,22 +11,25 @@ from bokeh.models.glyphs import VSpan
 from bokeh.plotting import figure
 
 from qnal.figure_style import FAINT, INK, LINES
-from qnal.spectra.readers.desi.camera import CAMERAS
 
 # Okabe and Ito's colours, which the colour-blind can tell apart; line styles differ as well.
-CAMERA_COLOURS = dict(zip(CAMERAS, ("#0072B2", "#D55E00", "#882E72"), strict=True))
+ARM_COLOURS = ("#0072B2", "#D55E00", "#882E72")
 EMISSION, ABSORPTION = "#009E73", "#555555"
 QUASAR, OTHER = "#0072B2", "#E69F00"
 
 
-def figure_documents() -> dict[str, Any]:
-    """What ``Bokeh.embed.embed_item`` takes, by the name of the element to draw in."""
-    figures = {"spectrum": _spectrum(), "members": _members()}
+def figure_documents(arms: Sequence[str]) -> dict[str, Any]:
+    """What ``Bokeh.embed.embed_item`` takes, by the name of the element to draw in.
+
+    Args:
+        arms: names of the arms of the spectrograph.
+    """
+    figures = {"spectrum": _spectrum(arms), "members": _members()}
     documents = {name: json_item(plot, name) for name, plot in figures.items()}
     return json.loads(json.dumps(documents))
 
 
-def _spectrum() -> figure:
+def _spectrum(arms: Sequence[str]) -> figure:
     plot = figure(
         name="spectrum",
         sizing_mode="stretch_both",
@@ -46,7 +51,7 @@ def _spectrum() -> figure:
     rest = LinearAxis(x_range_name="rest", axis_label="rest wavelength [Å]")
     _style_axis(rest)
     plot.add_layout(rest, "above")
-    for camera, colour in CAMERA_COLOURS.items():
+    for camera, colour in zip(arms, cycle(ARM_COLOURS), strict=False):
         source = ColumnDataSource({"wave": [], "flux": [], "smooth": [], "noise": []}, name=camera)
         plot.line("wave", "flux", source=source, color=colour, alpha=0.18, line_width=0.8)
         plot.line("wave", "noise", source=source, color=FAINT, alpha=0.7, line_width=1,

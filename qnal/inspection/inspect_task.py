@@ -12,6 +12,8 @@ from qnal.inspection.selected import Row, SelectedTargets
 from qnal.inspection.spectra import CameraSpectrum, read_spectra
 from qnal.inspection.targets import described
 from qnal.scores.dataset import ScoresFolder
+from qnal.spectra.readers.desi import Desi
+from qnal.spectra.readers.reader import Reader
 
 Advance = Callable[[int], None]
 
@@ -22,7 +24,7 @@ class InspectOptions:
 
     Attributes:
         folder: the folder that FILE of the selection is relative to.
-        use_mask: treat masked pixels as pixels without data.
+        reader: of the pool.
         blind: leave out what the ensemble and Redrock say.
         seed: of the order of the targets.
         per_page: largest number of spectra per file.
@@ -32,7 +34,7 @@ class InspectOptions:
     """
 
     folder: Path
-    use_mask: bool = True
+    reader: Reader = field(default_factory=Desi)
     blind: bool = False
     seed: int = 0
     per_page: int = 2000
@@ -77,7 +79,7 @@ def make_pages(
     votes = _votes(rows, options)
     pages.spectra, pages.with_members = len(rows), sum(v is not None for v in votes)
     targets = [
-        described(row, vote, grid, options.blind)
+        described(row, vote, grid, options.blind, options.reader.arms)
         for row, vote, grid in zip(rows, votes, packed.grid_of, strict=True)
     ]
     targetids = [target["id"] for target in targets]
@@ -94,6 +96,7 @@ def make_pages(
             targets=targets[first:last],
             spectra=packed.spectra[first:last],
             grids=packed.grids,
+            arms=options.reader.arms,
             elsewhere=targetids[:first] + targetids[last:],
         )
         path = folder / (f"inspection-{part + 1}.html" if parts > 1 else "inspection.html")
@@ -119,7 +122,7 @@ def _readable(
     errors: dict[int, InputError] = {}
     numbers: dict[tuple[bytes, ...], int] = {}
     grids: list[dict[str, str]] = []
-    for place, spectrum in read_spectra(rows, options.folder, options.use_mask):
+    for place, spectrum in read_spectra(rows, options.folder, options.reader):
         if isinstance(spectrum, InputError):
             errors[place] = spectrum
         else:

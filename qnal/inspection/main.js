@@ -36,7 +36,7 @@ async function start() {
     const waves = await Promise.all(Object.values(grid).map(unpackedWave));
     return Object.fromEntries(Object.keys(grid).map((camera, k) => [camera, waves[k]]));
   }));
-  plots = new Plots(settings.lines);
+  plots = new Plots(settings.lines, settings.arms);
   await plots.draw(settings.figures);
   $("title").textContent = settings.parts > 1
     ? `${settings.title}, part ${settings.part} of ${settings.parts}` : settings.title;

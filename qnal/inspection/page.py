@@ -1,6 +1,7 @@
 """The inspection page: one HTML file with BokehJS, the page's own script, and the data."""
 
 import html
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ class PageContent:
         spectra: packed spectra of the targets, in the same order.
         grids: packed wavelengths of each camera, one mapping per distinct grid.
         elsewhere: TARGETIDs of the selection that are in the other files.
+        arms: names of the arms of the spectrograph.
     """
 
     title: str
@@ -40,6 +42,7 @@ class PageContent:
     spectra: list[str]
     grids: list[dict[str, str]]
     elsewhere: list[str]
+    arms: Sequence[str]
 
 
 def write_page(path: Path, content: PageContent) -> None:
@@ -51,7 +54,8 @@ def write_page(path: Path, content: PageContent) -> None:
         "parts": content.parts,
         "blind": content.blind,
         "lines": line_table(),
-        "figures": figure_documents(),
+        "arms": list(content.arms),
+        "figures": figure_documents(content.arms),
         "elsewhere": content.elsewhere,
     }
     data = {"settings": packed_json(settings), "targets": packed_json(content.targets)}

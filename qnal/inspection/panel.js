@@ -76,7 +76,7 @@ function showRedrock(redrock) {
 
 function showTarget(target, neighbours, reason, goTo) {
   const bands = ["g", "r", "z"].map((band, k) => `${band} ${decimals(target.mag[k], 2)}`);
-  const snr = ["B", "R", "Z"].map((camera, k) => `${camera} ${decimals(target.snr[k], 1)}`);
+  const snr = plots.arms.map((arm, k) => `${arm} ${decimals(target.snr[k], 1)}`);
   const facts = Object.entries(target.facts).filter(([name]) => name !== "FILE" && name !== "ROW");
   const children = [
     element("div", target.id, { style: "font-weight: bold" }),

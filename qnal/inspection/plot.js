@@ -1,11 +1,10 @@
 "use strict";
 // Fills the figures that BokehJS draws (qnal/inspection/figures.py).
 
-const CAMERAS = ["B", "R", "Z"];
-
 class Plots {
-  constructor(lines) {
+  constructor(lines, arms) {
     this.lines = lines;
+    this.arms = arms;
     this.sigma = 5;
   }
 
@@ -36,7 +35,7 @@ class Plots {
 
   smooth(sigma) {
     this.sigma = sigma;
-    for (const camera of CAMERAS) {
+    for (const camera of this.arms) {
       const { wave, flux, noise } = this.spectrum[camera];
       const values = smoothed(flux, noise, sigma);
       this.models(camera).data = { wave, flux: sigma ? flux : flux.map(() => NaN), noise, smooth: values };
@@ -44,7 +43,7 @@ class Plots {
   }
 
   showNoise(visible) {
-    for (const camera of CAMERAS) this.models(`noise_${camera}`).visible = visible;
+    for (const camera of this.arms) this.models(`noise_${camera}`).visible = visible;
   }
 
   showLines(visible) {
@@ -103,7 +102,7 @@ class Plots {
 
   // The smoothed flux of all pixels but the noisiest tenth of each camera.
   #wellMeasured() {
-    return CAMERAS.flatMap((camera) => {
+    return this.arms.flatMap((camera) => {
       const { flux, noise } = this.spectrum[camera];
       const known = noise.filter((value) => value > 0).sort();
       const limit = known[Math.floor(0.9 * (known.length - 1))];
@@ -115,10 +114,10 @@ class Plots {
   // Where one camera ends and the next begins.
   #showEdges() {
     const edges = [];
-    for (const [k, camera] of CAMERAS.entries()) {
+    for (const [k, camera] of this.arms.entries()) {
       const { wave } = this.spectrum[camera];
       if (k > 0) edges.push([wave[0], `${camera} →`]);
-      if (k < 2) edges.push([wave[wave.length - 1], `← ${camera}`]);
+      if (k < this.arms.length - 1) edges.push([wave[wave.length - 1], `← ${camera}`]);
     }
     this.models("edges").data = {
       wave: edges.map(([wave]) => wave),
@@ -128,7 +127,7 @@ class Plots {
   }
 
   #extent() {
-    return [this.spectrum.B.wave[0], this.spectrum.Z.wave.at(-1)];
+    return [this.spectrum[this.arms[0]].wave[0], this.spectrum[this.arms.at(-1)].wave.at(-1)];
   }
 
   #followRest() {

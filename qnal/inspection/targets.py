@@ -5,21 +5,25 @@ told what the ensemble and Redrock say either, so that nobody can find it in the
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from qnal.inspection.members import MemberVotes
 from qnal.inspection.selected import Row
+from qnal.spectra.target_table import SNR
 
 CLASSES = ("NOT", "QSO_LZ", "QSO_HZ")
 FACTS = (
+    "OBJECT",
     *("OBJTYPE", "TILEID", "EXPID", "NIGHT", "HPXPIXEL", "PETAL_LOC", "FIBER", "SURVEY"),
     *("PROGRAM", "COADD_FIBERSTATUS", "DESI_TARGET", "FILE", "ROW"),
 )
-BANDS, CAMERAS = ("G", "R", "Z"), ("B", "R", "Z")
+BANDS = ("G", "R", "Z")
 
 
-def described(row: Row, votes: MemberVotes | None, grid: int, blind: bool) -> dict[str, Any]:
+def described(
+    row: Row, votes: MemberVotes | None, grid: int, blind: bool, arms: Sequence[str]
+) -> dict[str, Any]:
     """A target as JSON takes it.
 
     Args:
@@ -27,6 +31,7 @@ def described(row: Row, votes: MemberVotes | None, grid: int, blind: bool) -> di
         votes: of the members, if known.
         grid: number of the wavelength grid of its spectrum.
         blind: leave out what the ensemble and Redrock say, and why the target was selected.
+        arms: names of the arms of the spectrograph.
     """
     target = {
         "id": str(row["TARGETID"]),  # a JavaScript number would round it
@@ -34,7 +39,7 @@ def described(row: Row, votes: MemberVotes | None, grid: int, blind: bool) -> di
         "ra": number(row, "TARGET_RA"),
         "dec": number(row, "TARGET_DEC"),
         "mag": [_magnitude(number(row, f"FLUX_{band}")) for band in BANDS],
-        "snr": [number(row, f"SNR_{camera}") for camera in CAMERAS],
+        "snr": [number(row, f"{SNR}{arm}") for arm in arms],
         "bmu": number(row, "BMU"),
         "facts": {name: str(row[name]) for name in FACTS if row.get(name) not in (None, "")},
     }

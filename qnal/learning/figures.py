@@ -1,5 +1,7 @@
 """Figures of a study: learning curves, label efficiency, areas under the curves."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -7,7 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
 
 from qnal.figure_style import FAINT, INK, LINES, new_figure, short
-from qnal.learning.label_efficiency import RANDOM_BELOW
+from qnal.learning.forecast import Forecast
+from qnal.learning.label_efficiency import NOT_REACHED, RANDOM_BELOW
 from qnal.learning.study import BASELINE
 
 BAND = (0.16, 0.84)  # quantiles over the repeats
@@ -34,7 +37,9 @@ def learning_curves(curves: pd.DataFrame) -> Figure:
                 by_labels.quantile(BAND[1]),
             )
             axes.fill_between(mean.index, low, high, color=colour, alpha=0.15, lw=0)
-            axes.plot(mean.index, mean, color=colour, marker=marker, ms=4, lw=1.6, label=name)
+            style = "--" if _has_prior(name, curves) else "-"
+            (line,) = axes.plot(mean.index, mean, style, color=colour, marker=marker, label=name)
+            line.set(markersize=4, linewidth=1.6)
         _log_labels(axes, curves)
         axes.set_title(title, fontsize=10, color=INK)
         axes.grid(color=LINES, lw=0.5)
@@ -60,7 +65,7 @@ def efficiency_figure(efficiency: pd.DataFrame, curves: pd.DataFrame) -> Figure:
         )
         axes.plot(known["level"], known["efficiency"], color=colour, lw=1.6, label=name)
         last = part["level"].max()
-        if (beyond := part[part["note"] != ""]["level"]).any():
+        if (beyond := part[part["note"].isin((NOT_REACHED, RANDOM_BELOW))]["level"]).any():
             who = "random" if (part["note"] == RANDOM_BELOW).any() else name
             axes.plot(
                 known["level"].iloc[-1], known["efficiency"].iloc[-1], "|", color=colour, ms=12
@@ -97,6 +102,34 @@ def area_figure(areas: pd.DataFrame, comparison: pd.DataFrame) -> Figure:
     axes.set_ylim(-0.6, len(others) - 0.4)
     axes.set_xlabel("mean completeness at purity 0.99, minus that of random picks")
     return figure
+
+
+def next_batch_figure(
+    curves: pd.DataFrame, forecasts: Mapping[str, Forecast], metric: str
+) -> Figure:
+    """Learning curves so far, and what another batch is expected to bring."""
+    figure, (axes,) = new_figure(6.4, 4.4)
+    for k, (name, colour, marker) in enumerate(_styles(curves)):
+        mean = curves[curves["strategy"] == name].groupby("labels")[metric].mean()
+        axes.plot(mean.index, mean, color=colour, marker=marker, ms=4, lw=1.6, label=name)
+        if name not in forecasts:
+            continue
+        ahead = forecasts[name]
+        middle = (ahead.value_low + ahead.value_high) / 2
+        place = (ahead.labels + ahead.batch) * (1 + 0.02 * k)  # side by side
+        error = [[middle - ahead.value_low], [ahead.value_high - middle]]
+        axes.errorbar(place, middle, error, fmt=marker, ms=4, mfc="white", color=colour, lw=1)
+    _log_labels(axes, curves)
+    axes.set_ylabel(PANELS.get(metric, metric))
+    axes.set_title("open symbols: the next batch, with 80 % intervals", fontsize=9, color=INK)
+    axes.legend(frameon=False, fontsize=9)
+    return figure
+
+
+def _has_prior(name: str, curves: pd.DataFrame) -> bool:
+    """Whether a curve is one of several priors, beside the first one."""
+    priors = (n.removeprefix(BASELINE) for n in curves["strategy"].unique() if n != BASELINE)
+    return any(p.startswith("_") and name.endswith(p) for p in priors)
 
 
 def _styles(curves: pd.DataFrame) -> list[tuple[str, str, str]]:

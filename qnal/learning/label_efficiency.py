@@ -10,6 +10,7 @@ LEVELS = 25  # levels of the metric
 DRAWS = 1000  # bootstrap samples of the repeats
 INTERVAL = (16, 84)  # percentiles
 NOT_REACHED, RANDOM_BELOW = "not reached", "not reached by random"
+LOWER_BOUND = "a lower bound"
 
 
 def labels_needed(
@@ -56,7 +57,8 @@ def label_efficiency(
         One row per other strategy and level, with columns strategy, level, labels_baseline, labels,
         efficiency, low, high, reached (share of the bootstrap samples in which both reach the
         level) and note: ``not reached`` where the strategy does not reach the level, ``not reached
-        by random`` where only the baseline does not; both leave ``efficiency`` undefined.
+        by random`` where only the baseline does not; both leave ``efficiency`` undefined. ``a lower
+        bound`` means that the strategy is above the level from its first labels on.
     """
     tables = {
         str(name): part.pivot(index="repeat", columns="labels", values=metric)
@@ -77,6 +79,8 @@ def label_efficiency(
             known = ratios[~np.isnan(ratios)]
             note = NOT_REACHED if np.isnan(own) else RANDOM_BELOW if np.isnan(of_base) else ""
             ends = np.percentile(known, INTERVAL) if len(known) and not note else [np.nan, np.nan]
+            if not note and means[1][0] > level:
+                note = LOWER_BOUND
             ratio, reached = _ratio(of_base, own), len(known) / DRAWS
             rows.append((name, level, of_base, own, ratio, *ends, reached, note))
     columns = [

@@ -9,8 +9,10 @@ from matplotlib.figure import Figure
 
 from qnal.learning import figures
 from qnal.learning.curve_area import compare_areas, curve_areas
-from qnal.learning.label_efficiency import headline, label_efficiency
+from qnal.learning.forecast import forecasts_in_hindsight, next_batches
+from qnal.learning.label_efficiency import LOWER_BOUND, headline, label_efficiency
 from qnal.learning.round_metrics import PRIMARY
+from qnal.learning.study import BASELINE
 
 PAIRS_NEEDED = 6  # below, the Wilcoxon test cannot give p < 0.05
 
@@ -33,12 +35,14 @@ class StudyReport:
     notes: list[str]
 
 
-def report(curves: pd.DataFrame) -> StudyReport:
+def report(curves: pd.DataFrame, cold: pd.DataFrame | None = None) -> StudyReport:
     """Compare the strategies of a study by :data:`PRIMARY`.
 
     Args:
         curves: strategy, repeat, round, labels, then the metrics.
+        cold: repeat and metrics of ensembles without labels, if there are any.
     """
+    cold = pd.DataFrame() if cold is None else cold
     efficiency = label_efficiency(curves, PRIMARY)
     areas = curve_areas(curves, PRIMARY)
     comparison = compare_areas(areas)
@@ -48,17 +52,41 @@ def report(curves: pd.DataFrame) -> StudyReport:
         metrics[f"label_efficiency_{name}"] = _known(row["efficiency"])
         metrics[f"label_efficiency_{name}_low"] = _known(row["low"])
         metrics[f"label_efficiency_{name}_high"] = _known(row["high"])
-        if row["note"]:
+        if row["note"] == LOWER_BOUND:
+            notes.append(
+                f"{name} is above the {row['level']:.3f} that random picks reach from its first "
+                f"labels on, so that its label efficiency of {row['efficiency']:.1f} is a lower "
+                "bound."
+            )
+        elif row["note"]:
             notes.append(
                 f"{name} does not reach the {row['level']:.3f} that random picks reach, so that "
                 "its label efficiency is undefined."
             )
+    for prior, part in _with_prior(curves).items():
+        base = f"{BASELINE}_{prior}"
+        for name, row in headline(label_efficiency(part, PRIMARY, base)).items():
+            key = f"label_efficiency_{name}_over_{base}"
+            metrics[key] = _known(row["efficiency"])
+            metrics[f"{key}_low"] = _known(row["low"])
+            metrics[f"{key}_high"] = _known(row["high"])
     last = curves[curves["round"] == curves["round"].max()]
     for name, value in last.groupby("strategy")[PRIMARY].mean().items():
         metrics[f"{PRIMARY}_{name}"] = _known(value)
     for name, difference, p in comparison[["strategy", "difference", "p_holm"]].to_numpy():
         metrics[f"area_gain_{name}"] = _known(difference)
         metrics[f"area_p_holm_{name}"] = _known(p)
+    hindsight = forecasts_in_hindsight(curves, PRIMARY)
+    ahead = next_batches(curves, PRIMARY)
+    for name, found in ahead.items():
+        metrics[f"next_batch_gain_{name}"] = found.gain
+        metrics[f"next_batch_gain_{name}_low"] = found.low
+        metrics[f"next_batch_gain_{name}_high"] = found.high
+        notes.append(f"{name}: {found.sentence()}.")
+    metrics["forecasts"] = len(hindsight)
+    metrics["forecast_coverage"] = _known(hindsight["inside"].astype(float).mean())
+    if len(cold):
+        metrics[f"{PRIMARY}_without_labels"] = _known(cold[PRIMARY].mean())
     filled = curves.groupby("strategy")["filled"].sum()
     for strategy, number in filled[filled > 0].items():
         notes.append(
@@ -71,16 +99,31 @@ def report(curves: pd.DataFrame) -> StudyReport:
             "ahead; compare strategies with 20."
         )
     return StudyReport(
-        {"curves": curves, "label_efficiency": efficiency, "areas": comparison},
+        {
+            "curves": curves,
+            "label_efficiency": efficiency,
+            "areas": comparison,
+            "forecasts": hindsight,
+        }
+        | ({"no_labels": cold} if len(cold) else {}),
         {
             "learning_curves.png": lambda: figures.learning_curves(curves),
             "label_efficiency.png": lambda: figures.efficiency_figure(efficiency, curves),
             "areas.png": lambda: figures.area_figure(areas, comparison),
+            "next_batch.png": lambda: figures.next_batch_figure(curves, ahead, PRIMARY),
         },
         "learning_curves.png",
         metrics,
         notes,
     )
+
+
+def _with_prior(curves: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The curves of each prior beside the first: what choosing gains if both use the prior."""
+    start = f"{BASELINE}_"
+    names = [str(name) for name in curves["strategy"].unique()]
+    priors = [name.removeprefix(start) for name in names if name.startswith(start)]
+    return {prior: curves[curves["strategy"].str.endswith(f"_{prior}")] for prior in priors}
 
 
 def _known(value: float) -> float | None:

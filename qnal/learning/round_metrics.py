@@ -85,6 +85,18 @@ def disagreement(scores: pd.DataFrame) -> Metrics:
     }
 
 
+def flipped(before: pd.DataFrame, after: pd.DataFrame) -> float | None:
+    """Share of the spectra, scored in both of two rounds, whose majority vote changed.
+
+    Args:
+        before, after: INDEX and C_NOT of the spectra that were not inspected.
+    """
+    both = before[["INDEX", "C_NOT"]].merge(after[["INDEX", "C_NOT"]], on="INDEX")
+    if not len(both):
+        return None
+    return float(((both["C_NOT_x"] < 0.5) != (both["C_NOT_y"] < 0.5)).mean())
+
+
 def _calibrated_error(p: NDArray[np.float64], seed: int) -> float:
     rng = np.random.default_rng(seed)
     outcomes = ((rng.uniform(size=len(p)) < p).astype(float) for _ in range(DRAWS))

@@ -1,8 +1,9 @@
 """Task "one round": reveal labels, train an ensemble, and score all other spectra."""
 
 import time
+from collections.abc import Mapping
 from concurrent.futures import Executor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from qnal.ensemble.description import EnsembleDescription
 from qnal.ensemble.evaluation.evaluate_task import evaluate_ensemble
 from qnal.ensemble.folder import EnsembleFolder
 from qnal.ensemble.labelled_set import LabelledSet, split_quasars
+from qnal.ensemble.prior import PriorKind
+from qnal.ensemble.prior_knowledge import PriorKnowledge
 from qnal.ensemble.recipe import MemberRecipe
 from qnal.ensemble.train_task import TrainTask, train_members
 from qnal.errors import InputError
@@ -37,10 +40,12 @@ class Round:
     Attributes:
         repeat: number of the repeat; members and inspectors' answers depend on it.
         targets: the inspected targets, numbered as in :class:`LoopSet`, in ascending order.
+        prior: how mock spectra are used; None for the recipe's.
     """
 
     repeat: int
     targets: tuple[int, ...]
+    prior: PriorKind | None = None
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,7 @@ class RoundTask:
         bad: what becomes of labels of low confidence, and so of "cannot tell".
         calibrate: whether the calibration found out of bag is applied to soft probabilities.
         set_fingerprint: fingerprint of the whole labelled set.
+        knowledge: what training uses beside the labels, for each prior.
     """
 
     labelled: Path
@@ -66,14 +72,16 @@ class RoundTask:
     bad: BadRows
     calibrate: bool
     set_fingerprint: str
+    knowledge: Mapping[PriorKind, PriorKnowledge] = field(default_factory=dict)
 
     def fingerprint(self, round_: Round) -> str:
         """Identity of a round: equal for rounds with the same members and the same labels."""
-        recipe = self.member_recipe(round_.repeat)
+        recipe = self.member_recipe(round_)
+        initial = self.knowledge_of(recipe).checksum()
         return fingerprint(
             {
                 "set": self.set_fingerprint,
-                "recipe": recipe.fingerprint(""),
+                "recipe": recipe.fingerprint("", initial),
                 "thresholds": vars(recipe.thresholds),
                 "members": self.members,
                 "oracle": vars(self.oracle),
@@ -84,11 +92,18 @@ class RoundTask:
             }
         )
 
-    def member_recipe(self, repeat: int) -> MemberRecipe:
-        """The recipe with the seed of a repeat."""
+    def member_recipe(self, round_: Round) -> MemberRecipe:
+        """The recipe with the seed of a round's repeat and with its prior."""
         # SeedSequence, so that repeats of neighbouring seeds have nothing in common.
-        seed = int(np.random.SeedSequence([self.recipe.seed, repeat]).generate_state(1)[0])
-        return replace(self.recipe, seed=seed)
+        seed = int(np.random.SeedSequence([self.recipe.seed, round_.repeat]).generate_state(1)[0])
+        prior = self.recipe.prior
+        if round_.prior is not None:
+            prior = replace(prior, kind=round_.prior)
+        return replace(self.recipe, seed=seed, prior=prior)
+
+    def knowledge_of(self, recipe: MemberRecipe) -> PriorKnowledge:
+        """What training by a recipe uses beside the labels."""
+        return self.knowledge.get(recipe.prior.kind, PriorKnowledge())
 
     def __call__(self, round_: Round) -> RoundRecord:
         """Make a round, or find it made; returns its record.
@@ -117,10 +132,13 @@ class RoundTask:
 
     def _made(self, round_: Round, name: str) -> tuple[RoundRecord, pd.DataFrame]:
         start = time.monotonic()
-        recipe, known = self.member_recipe(round_.repeat), self.training_set(round_)
-        if not len(known):
+        recipe, known = self.member_recipe(round_), self.training_set(round_)
+        knowledge = self.knowledge_of(recipe)
+        if not len(known) and not recipe.prior.rows_per_epoch:
             raise InputError("a round has no labels: inspectors could classify none of its spectra")
-        description = EnsembleDescription.of(recipe, known)
+        description = EnsembleDescription.of(
+            recipe, known, knowledge.checksum(), knowledge.teaches_bal()
+        )
         root = self.store.training_folder(name)
         folder = EnsembleFolder(root / "ensemble")
         folder.start(description, known.table)
@@ -128,7 +146,7 @@ class RoundTask:
         missing = sorted(set(range(self.members)) - {r.member for r in folder.records()})
         failed: list[str] = []
         train_members(
-            TrainTask(recipe, root / "labelled", folder),
+            TrainTask(recipe, root / "labelled", folder, knowledge),
             missing,
             _here,
             on_failure=lambda member, reason: failed.append(reason),
@@ -137,7 +155,8 @@ class RoundTask:
         trained = time.monotonic()
         scores = self._scores(folder, round_)
         records = folder.records(self.members)
-        steps = [r.epochs * -(-r.bag_rows // recipe.hyperparameters.batch_size) for r in records]
+        extra, size = recipe.prior.rows_per_epoch, recipe.hyperparameters.batch_size
+        steps = [r.epochs * -(-(r.bag_rows + extra) // size) for r in records]
         record = RoundRecord(
             name,
             description.fingerprint,

@@ -10,11 +10,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from qnal.ensemble.evaluation.reliability import Metrics
+from qnal.ensemble.prior import PriorKind
 from qnal.ensemble.votes import score_schema
 from qnal.errors import ConfigError, InputError
 from qnal.executors.tasks import MakeExecutor, completed
 from qnal.learning.loop_set import LoopSet
-from qnal.learning.round_metrics import disagreement, held_out_metrics, label_counts
+from qnal.learning.round_metrics import disagreement, flipped, held_out_metrics, label_counts
 from qnal.learning.round_task import Round, RoundTask
 from qnal.learning.som_cells import SomCells
 from qnal.query.filters.live_cameras import CameraRule
@@ -38,6 +39,10 @@ class Plan:
         batch: number of targets that are inspected in a round.
         repeats: number of repeats; in one, all strategies start from the same labels and members.
         test: share of the targets that are held out, the same in all repeats.
+        priors: priors, each with all strategies; the first is that of the baseline. Empty for the
+            recipe's prior alone.
+        cold: whether an ensemble without any labels, trained on mock spectra alone, is evaluated
+            in each repeat.
     """
 
     strategies: Mapping[str, Strategy]
@@ -46,30 +51,48 @@ class Plan:
     batch: int
     repeats: int
     test: float
+    priors: tuple[PriorKind, ...] = ()
+    cold: bool = False
 
     @property
     def trainings(self) -> int:
         """Number of ensembles that are trained; strategies share those of the seed labels."""
-        return self.repeats * (1 + self.rounds * len(self.strategies))
+        each = self.repeats * (1 + self.rounds * len(self.strategies))
+        return each * max(len(self.priors), 1) + self.repeats * self.cold
+
+    def arms(self) -> list[tuple[str, PriorKind | None]]:
+        """Every strategy with every prior."""
+        priors: tuple[PriorKind | None, ...] = self.priors or (None,)
+        return [(name, prior) for prior in priors for name in self.strategies]
+
+    def arm_name(self, strategy: str, prior: PriorKind | None) -> str:
+        """Name of an arm, such as ``margin``, or ``margin_mix`` with a prior beside the first."""
+        return strategy if prior in (None, *self.priors[:1]) else f"{strategy}_{prior}"
 
 
 @dataclass
 class _Loop:
-    """One strategy in one repeat.
+    """One strategy, with one prior, in one repeat.
 
     Attributes:
+        prior: the prior; None for the recipe's.
+        name: name of the strategy and the prior in the curves.
         inspected: inspected targets in order.
         filled: number of targets of the last batch that were drawn at random.
+        before: fingerprint of the round before; empty at the start.
     """
 
     strategy: str
+    prior: PriorKind | None
+    name: str
     repeat: int
     inspected: list[int]
     filled: int = 0
+    before: str = ""
 
     def round(self) -> Round:
         """The round that its labels give."""
-        return Round(self.repeat, tuple(sorted(self.inspected)))
+        return Round(self.repeat, tuple(sorted(self.inspected)), self.prior)
 
 
 @dataclass
@@ -130,14 +153,20 @@ class Study:
         """
         plan = self.plan
         loops = [
-            _Loop(name, k, self.whole.seed_targets(self.held_out, plan.seed_labels, k))
+            _Loop(
+                name,
+                prior,
+                plan.arm_name(name, prior),
+                k,
+                self.whole.seed_targets(self.held_out, plan.seed_labels, k),
+            )
             for k in range(plan.repeats)
-            for name in plan.strategies
+            for name, prior in plan.arms()
         ]
         rows: list[dict[str, object]] = []
         picks = [_picks(loop, 0, loop.inspected, self.whole.targetids) for loop in loops]
         for number in range(plan.rounds + 1):
-            self._make({loop.round(): loop.strategy for loop in loops}, number, executor, on_round)
+            self._make({loop.round(): loop.name for loop in loops}, number, executor, on_round)
             for loop in loops:
                 rows.append(self._row(loop, number))
                 if number < plan.rounds:
@@ -145,6 +174,35 @@ class Study:
                     picks.append(_picks(loop, number + 1, chosen, self.whole.targetids))
                     loop.inspected += chosen
         return pd.DataFrame(rows), pd.concat(picks, ignore_index=True)
+
+    def cold_starts(
+        self, executor: MakeExecutor, on_round: Callable[[str], None] = lambda what: None
+    ) -> pd.DataFrame:
+        """Ensembles that are trained on mock spectra alone, one per repeat of the plan.
+
+        Args:
+            executor, on_round: as for :meth:`run`.
+
+        Returns:
+            repeat, and the metrics on the held-out targets; empty unless the plan has cold starts.
+        """
+        if not self.plan.cold:
+            return pd.DataFrame()
+        starts = [Round(k, (), PriorKind.mix) for k in range(self.plan.repeats)]
+        self._make(dict.fromkeys(starts, "no labels"), 1, executor, on_round)
+        rows: list[dict[str, object]] = []
+        for start in starts:
+            truth, scores, _ = self._held_out(self.task.fingerprint(start))
+            metrics = held_out_metrics(truth, scores)
+            rows.append({"repeat": start.repeat, **metrics})
+        return pd.DataFrame(rows)
+
+    def _held_out(self, name: str) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+        """Truth and scores of the held-out spectra in a round, and scores of the others."""
+        scores = self.task.store.scores(name)
+        is_test = self.held_out[self.whole.target[scores["INDEX"]]]
+        truth = self.whole.labelled.table.iloc[scores["INDEX"][is_test]].reset_index(drop=True)
+        return truth, scores[is_test].reset_index(drop=True), scores[~is_test]
 
     def _make(
         self,
@@ -178,14 +236,12 @@ class Study:
         record = self.task.store.record(name)
         assert record is not None  # noqa: S101
         if name not in self._metrics:
-            scores = self.task.store.scores(name)
-            is_test = self.held_out[self.whole.target[scores["INDEX"]]]
-            truth = self.whole.labelled.table.iloc[scores["INDEX"][is_test]].reset_index(drop=True)
+            truth, scores, rest = self._held_out(name)
             known = self.task.training_set(loop.round())
             self._metrics[name] = (
-                held_out_metrics(truth, scores[is_test].reset_index(drop=True))
+                held_out_metrics(truth, scores)
                 | label_counts(known.column("LABEL"))
-                | disagreement(scores[~is_test])
+                | disagreement(rest)
             )
         costs = {
             "spectra": record.spectra,
@@ -195,13 +251,18 @@ class Study:
             "seconds": record.training_seconds + record.scoring_seconds,
             "filled": loop.filled,
         }
+        store, before = self.task.store, loop.before
+        loop.before = name
+        change: Metrics = {
+            "pool_flipped": flipped(store.scores(before), store.scores(name)) if before else None
+        }
         identity = {
-            "strategy": loop.strategy,
+            "strategy": loop.name,
             "repeat": loop.repeat,
             "round": number,
             "labels": len(loop.inspected),
         }
-        return identity | self._metrics[name] | costs
+        return identity | self._metrics[name] | change | costs
 
     def _query(self, loop: _Loop, number: int) -> list[int]:
         """The targets of the next batch: those that the strategy selects, filled up at random."""
@@ -246,7 +307,7 @@ def _picks(
 ) -> pd.DataFrame:
     return pd.DataFrame(
         {
-            "strategy": loop.strategy,
+            "strategy": loop.name,
             "repeat": loop.repeat,
             "round": number,
             "TARGETID": targetids[targets],

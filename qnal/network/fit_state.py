@@ -1,7 +1,7 @@
 """State of the fit of one network: where it starts, its batches and its losses."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,11 +18,20 @@ class InitialState:
         network: the initial weights.
         rows: indices into the spectra, repeated as the bootstrap drew them.
         rng: shuffles the batches and draws the dropout masks.
+        extra: indices of further spectra, such as those of a prior.
+        extra_per_epoch: number of them that each epoch has, drawn anew without replacement.
     """
 
     network: Network
     rows: NDArray[np.integer]
     rng: np.random.Generator
+    extra: NDArray[np.integer] = field(default_factory=lambda: np.zeros(0, np.int64))
+    extra_per_epoch: int = 0
+
+    @property
+    def epoch_rows(self) -> int:
+        """Number of spectra of an epoch."""
+        return len(self.rows) + self.extra_per_epoch
 
 
 class FitState:
@@ -36,7 +45,7 @@ class FitState:
     """
 
     def __init__(self, initial: InitialState, hyperparameters: Hyperparameters) -> None:
-        self.rows = len(initial.rows)
+        self.rows = initial.epoch_rows
         self.epochs = hyperparameters.epochs_for(self.rows)
         self.seed = int(initial.rng.integers(2**31))
         self.steps = 0
@@ -69,6 +78,10 @@ class FitState:
 
 def _batches(initial: InitialState, size: int) -> Iterator[NDArray[np.int32]]:
     while True:
-        order = initial.rng.permutation(initial.rows).astype(np.int32)
+        rows = initial.rows
+        if initial.extra_per_epoch:
+            extra = initial.rng.choice(initial.extra, initial.extra_per_epoch, replace=False)
+            rows = np.concatenate([rows, extra])
+        order = initial.rng.permutation(rows).astype(np.int32)
         for first in range(0, len(order), size):
             yield order[first : first + size]

@@ -14,7 +14,7 @@ from qnal.figure_style import AFTER, CHOSEN, INK, new_figure
 from qnal.lines import REST_WAVELENGTH
 from qnal.query.selection import Selection
 from qnal.spectra.grid import Grid
-from qnal.spectra.readers.desi import Coadd, read_coadd
+from qnal.spectra.readers.reader import Reader, Spectra
 from qnal.spectra.spectra_file import SpectraFile, common_folder, paths_of
 
 LINE_LABELS = {
@@ -42,14 +42,14 @@ class SelectedSpectrum:
 
 
 def read_selected(
-    selection: Selection, pool: str | Sequence[str], grid: Grid, use_mask: bool, n: int
+    selection: Selection, pool: str | Sequence[str], grid: Grid, reader: Reader, n: int
 ) -> tuple[list[SelectedSpectrum], list[str]]:
     """Read the first ``n`` selected spectra of a pool.
 
     Args:
         pool: folders, files or globs; FILE is relative to their common folder.
         grid: grid to rebin to.
-        use_mask: ignore masked pixels.
+        reader: of the pool.
 
     Returns:
         The spectra that could be read, and one sentence per spectrum that could not.
@@ -60,17 +60,18 @@ def read_selected(
     if "FILE" not in selection.table.column_names or "ROW" not in selection.table.column_names:
         return [], ["The scores have no FILE and ROW."]
     folder = common_folder(paths_of(pool, "data.pool"))
-    coadds: dict[str, Coadd] = {}
+    files: dict[str, Spectra] = {}
     found, failed = [], []
     for row in selection.table.slice(0, n).to_pylist():
         name = row["FILE"]
         try:
-            if name not in coadds:
-                coadds[name] = read_coadd(SpectraFile(name, folder / name), grid, use_mask)
-            coadd, index = coadds[name], row["ROW"]
-            if index >= len(coadd.x) or coadd.table["TARGETID"][index].as_py() != row["TARGETID"]:
+            if name not in files:
+                files[name] = reader.read(SpectraFile(name, folder / name), grid)
+            spectra, index = files[name], row["ROW"]
+            found_id = spectra.table["TARGETID"][index].as_py() if index < len(spectra.x) else None
+            if found_id != row["TARGETID"]:
                 raise InputError(f"{folder / name}: row {index} is not {row['TARGETID']}.")
-            found.append(SelectedSpectrum(row, coadd.x[index]))
+            found.append(SelectedSpectrum(row, spectra.x[index]))
         except InputError as error:
             failed.append(str(error))
     return found, failed

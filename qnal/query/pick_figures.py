@@ -17,6 +17,7 @@ from qnal.query.pool_distribution import (
     binned,
 )
 from qnal.query.selection import Selection
+from qnal.spectra.target_table import SNR
 
 
 def pick_figures(
@@ -45,8 +46,8 @@ def picks_and_pool(selection: Selection, pool: PoolDistribution) -> Figure:
         (column, label, edges, counts)
         for column, label, edges, counts in (
             ("Z", "redshift by the ensemble", REDSHIFTS[::2], pool.redshifts),
-            ("SNR_R", "signal-to-noise ratio per pixel in R", SIGNAL_TO_NOISE[::3],
-             pool.signal_to_noise),
+            (SNR + pool.arm, f"signal-to-noise ratio per pixel in {pool.arm}",
+             SIGNAL_TO_NOISE[::3], pool.signal_to_noise),
         )
         if counts is not None
     ]  # fmt: skip

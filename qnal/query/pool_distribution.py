@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from qnal.query.score_table import ScoreTable
 from qnal.query.strategies.class_shares import VOTES
+from qnal.spectra.target_table import SNR, arms_of
 
 REDSHIFTS = np.linspace(0, 6, 61)
 SIGNAL_TO_NOISE = np.geomspace(0.01, 100, 61)
@@ -19,16 +20,18 @@ class PoolDistribution:
 
     Attributes:
         redshifts: per bin of ``REDSHIFTS``, int64 [bins]; values outside are in the end bins.
-        signal_to_noise: per bin of ``SIGNAL_TO_NOISE``, of SNR_R, int64 [bins]; likewise.
+        signal_to_noise: per bin of ``SIGNAL_TO_NOISE``, in the middle arm, int64 [bins]; likewise.
         votes: C_QSO_LZ and C_QSO_HZ, rounded to 1 / VOTE_BINS, and the number of spectra,
             float64 [points, 3].
         cells: number of spectra per SOM cell, int64 [cells].
+        arm: the middle one of the spectrograph's arms.
     """
 
     redshifts: NDArray[np.int64] | None
     signal_to_noise: NDArray[np.int64] | None
     votes: NDArray[np.float64] | None
     cells: NDArray[np.int64] | None
+    arm: str = ""
 
 
 def pool_distribution(table: ScoreTable) -> PoolDistribution:
@@ -36,8 +39,10 @@ def pool_distribution(table: ScoreTable) -> PoolDistribution:
     known: dict[str, list[str]] = {}
     if table.has("Z"):
         known["z"] = [_bin("Z", REDSHIFTS)]
-    if table.has("SNR_R"):
-        known["snr"] = [_bin("SNR_R", SIGNAL_TO_NOISE)]
+    arms = arms_of([*table.columns])
+    arm = arms[len(arms) // 2] if arms else ""
+    if table.has(f"{SNR}{arm}"):
+        known["snr"] = [_bin(f"{SNR}{arm}", SIGNAL_TO_NOISE)]
     if all(map(table.has, VOTES)):
         known["votes"] = [
             f"CASE WHEN C_NOT IS NOT NULL THEN round({c}::DOUBLE * {VOTE_BINS}) / {VOTE_BINS} END"
@@ -57,6 +62,7 @@ def pool_distribution(table: ScoreTable) -> PoolDistribution:
         ),
         votes=counts.get("votes"),
         cells=cells,
+        arm=arm,
     )
 
 

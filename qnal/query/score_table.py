@@ -24,7 +24,7 @@ from qnal.query.score_source import (
     create_source,
     parquet,
 )
-from qnal.query.spectra_sql import BMU_COLUMNS, create_spectra
+from qnal.query.spectra_sql import ANY, BMU_COLUMNS, create_spectra, matching
 from qnal.query.strategies.mixture import Mixture
 from qnal.query.strategies.strategy import RANDOM, Strategy
 
@@ -74,7 +74,9 @@ class ScoreTable:
         return self.has_sidecar or "BMU" in self.columns
 
     def has(self, column: str) -> bool:
-        """Whether the scores have a column, or BMUs given in files of their own."""
+        """Whether the scores have a column (``SNR_*``: any such), or BMUs in files of their own."""
+        if column.endswith(ANY):
+            return bool(matching(self.columns, [column]))
         return column in self.columns or (self.has_sidecar and column in BMU_COLUMNS)
 
     @property

@@ -1,12 +1,13 @@
 """The table ``spectra`` of a query: one short row per spectrum, with its utility."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 from qnal.query.random_number import random_number
 from qnal.query.strategies.class_shares import VOTES
 from qnal.query.strategies.mixture import Mixture
 from qnal.query.strategies.strategy import RANDOM, Strategy
 
+ANY = "*"  # at the end of a name: all columns that begin like it
 BMU_COLUMNS = {"BMU": "INTEGER", "BMU_DISTANCE": "FLOAT", "BMU_OUTLIER": "FLOAT"}
 PLACE = {"EXPID": "INTEGER", "FILE": "VARCHAR", "ROW": "INTEGER"}  # they break ties
 
@@ -45,7 +46,7 @@ def create_spectra(
         else:
             constant.append(f"NULL::{kind} AS {column}")
     needs = parts_of(strategy, "needs")
-    wanted = [c for c in sorted({*wanted, *needs}) if c in types and c not in fixed]
+    wanted = [c for c in matching(types, sorted({*wanted, *needs})) if c not in fixed]
     kept += [f's."{c}"' for c in wanted if c not in columns]
     kept.append("s.source_row::UINTEGER AS source_row")
     if single_file:
@@ -82,6 +83,17 @@ def parts_of(strategy: Strategy, attribute: str) -> list[str]:
     """The columns or needs of a strategy, or of all strategies of a mixture, each once."""
     parts = [part for part, _ in strategy.parts] if isinstance(strategy, Mixture) else [strategy]
     return list(dict.fromkeys(name for part in parts for name in getattr(part, attribute)))
+
+
+def matching(present: Collection[str], names: Iterable[str]) -> list[str]:
+    """The columns that have one of the names, or begin as one that ends with :data:`ANY`."""
+    found = (
+        [c for c in present if c.startswith(name.removesuffix(ANY))]
+        if name.endswith(ANY)
+        else [name] * (name in present)
+        for name in names
+    )
+    return list(dict.fromkeys(column for each in found for column in each))
 
 
 def rounded(expression: str, decimals: int) -> str:

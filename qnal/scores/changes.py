@@ -7,6 +7,7 @@ import duckdb
 import pandas as pd
 
 from qnal.files import written_aside
+from qnal.spectra.target_table import SNR, arms_of
 
 # The class with the most votes; ties go to the first of QSO_HZ, QSO_LZ and NOT.
 _CLASS = """case when {t}.C_QSO_HZ >= greatest({t}.C_NOT, {t}.C_QSO_LZ) then 'QSO_HZ'
@@ -17,7 +18,7 @@ select a.TARGETID, a.FILE, a.ROW, {before} as BEFORE, {after} as AFTER,
     a.Z as Z_BEFORE, b.Z as Z_AFTER,
     b.P_QSO_LZ + b.P_QSO_HZ - a.P_QSO_LZ - a.P_QSO_HZ as P_CHANGE,
     b.VOTE_ENTROPY - a.VOTE_ENTROPY as ENTROPY_CHANGE,
-    greatest(a.SNR_B, a.SNR_R, a.SNR_Z) as SNR
+    {snr} as SNR
 from read_parquet('{champion}/**/*.parquet', hive_partitioning=false) a
 join read_parquet('{candidate}/**/*.parquet', hive_partitioning=false) b using (FILE, ROW)
 where a.STATUS = 'ok' and b.STATUS = 'ok'
@@ -56,9 +57,13 @@ def pool_changes(champion: Path, candidate: Path, flipped: Path) -> PoolChanges:
     quoted = {k: str(p).replace("'", "''") for k, p in (("champion", champion),
                                                        ("candidate", candidate))}  # fmt: skip
     with duckdb.connect() as db:
-        db.execute(
-            _JOINED.format(before=_CLASS.format(t="a"), after=_CLASS.format(t="b"), **quoted)
-        )
+        names = db.execute(
+            f"describe select * from read_parquet('{quoted['champion']}/**/*.parquet')"
+        ).fetchall()
+        arms = arms_of([name for name, *_ in names])
+        snr = f"greatest({', '.join(f'a.{SNR}{arm}' for arm in arms)})"
+        classes = {"before": _CLASS.format(t="a"), "after": _CLASS.format(t="b")}
+        db.execute(_JOINED.format(snr=snr, **classes, **quoted))
         row = db.execute(
             "select count(*), count(*) filter (BEFORE <> AFTER), avg(ENTROPY_CHANGE) from joined"
         ).fetchone()
@@ -68,7 +73,7 @@ def pool_changes(champion: Path, candidate: Path, flipped: Path) -> PoolChanges:
                 "copy (select * from joined where BEFORE <> AFTER order by abs(P_CHANGE) desc, "
                 f"TARGETID, FILE, ROW) to '{to}' (format csv, header)"
             )
-        classes = db.execute(
+        counts = db.execute(
             "select BEFORE, AFTER, count(*) as spectra from joined group by all order by all"
         ).df()
         by_snr = db.execute(
@@ -84,4 +89,4 @@ def pool_changes(champion: Path, candidate: Path, flipped: Path) -> PoolChanges:
     if row is None:
         raise RuntimeError("DuckDB counted nothing")
     spectra, changed, entropy_change = row
-    return PoolChanges(spectra, changed, entropy_change, classes, by_snr, by_redshift)
+    return PoolChanges(spectra, changed, entropy_change, counts, by_snr, by_redshift)

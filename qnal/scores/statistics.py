@@ -22,6 +22,7 @@ from qnal.files import written_aside
 from qnal.scores.dataset import ScoresFolder
 from qnal.scores.file_index import IndexEntry, content_digest
 from qnal.spectra.rebin import Status
+from qnal.spectra.target_table import arms_of
 
 VERSION = 1  # bump this number when a query changes
 MEASURES = ("VOTE_ENTROPY", "ENTROPY", "MUTUAL_INFO")
@@ -42,7 +43,7 @@ SCAN = f"""
            {", ".join(f"grouping({name}) = 0 AS BY_{name}" for name in ("TILEID", *BINS))},
            count(*) AS spectra,
            {", ".join(f"count(*) FILTER (STATUS = '{s.value}') AS {s.value}" for s in Status)},
-           count(*) FILTER (CAMERAS <> 7) AS dead_camera,
+           count(*) FILTER (CAMERAS <> {{all_arms}}) AS dead_camera,
            count(*) FILTER (C_NOT < 0.5) AS quasars,
            count(*) FILTER (VOTE_ENTROPY > 0) AS disagreeing,
            {", ".join(f"{SUM.format(m)} AS {m.lower()}" for m in MEASURES)}
@@ -196,16 +197,17 @@ def _queried(
         empty |= dict.fromkeys((*KEYS, "CAMERAS"), "INTEGER") | {"STATUS": "VARCHAR"}
         columns = ", ".join(f"NULL::{kind} AS {name}" for name, kind in empty.items())
         connection.execute(f"CREATE VIEW parts AS SELECT {columns} WHERE false")
-        som = None
+        som, all_arms = None, 0
     else:
         connection.execute(f"CREATE VIEW parts AS FROM {from_parquet(parts)}")
+        all_arms = (1 << len(arms_of(connection.table("parts").columns))) - 1
     names_of_sums = ["cell", "spectra", "quasars", "outliers", "vote_entropy"]
     cells = pd.DataFrame({name: pd.Series(dtype="int64") for name in names_of_sums})
     if som is not None:
         bmus = [folder.bmus(som) / f"{name}.parquet" for name in names]
         connection.execute(f"CREATE VIEW bmus AS FROM {from_parquet(bmus)}")
         cells = connection.sql(CELLS).df()
-    connection.execute(SCAN)
+    connection.execute(SCAN.format(all_arms=all_arms))
     groups, histograms = (connection.sql(query).df() for query in (GROUPS, HISTOGRAMS))
     return Statistics(*map(_with_nulls, (groups, histograms, cells)))
 

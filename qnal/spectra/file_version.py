@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from qnal.spectra.readers.desi import Coadd
+from qnal.spectra.readers.reader import Spectra
 from qnal.spectra.spectra_file import SpectraFile
 
 Stat = tuple[int, int]  # size in bytes, modification time in ns
@@ -40,13 +40,13 @@ class FileVersion:
     table: str
 
     @classmethod
-    def of(cls, stat: Stat, coadd: Coadd) -> "FileVersion":
+    def of(cls, stat: Stat, spectra: Spectra) -> "FileVersion":
         """The version of a file that was read, with its stat from before it was read."""
         sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, coadd.table.schema) as stream:
-            stream.write_table(coadd.table.combine_chunks())
+        with pa.ipc.new_stream(sink, spectra.table.schema) as stream:
+            stream.write_table(spectra.table.combine_chunks())
         table = hashlib.sha256(sink.getvalue()).hexdigest()
-        return cls(*stat, coadd.digest, table)
+        return cls(*stat, spectra.digest, table)
 
     @classmethod
     def parse(cls, content: Any) -> "FileVersion":

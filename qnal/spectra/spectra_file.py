@@ -8,7 +8,7 @@ from pathlib import Path
 
 from qnal.errors import InputError
 
-_SUFFIXES = (".fits", ".fits.gz")
+SUFFIXES = (".fits", ".fits.gz")
 
 
 @dataclass(frozen=True, order=True)
@@ -50,13 +50,19 @@ def absolute(value: str | Sequence[str] | None) -> list[str]:
     return [os.path.abspath(Path(item).expanduser()) for item in _items(value)]  # noqa: PTH100
 
 
-def find_files(value: str | Sequence[str] | None, key: str, prefix: str) -> list[SpectraFile]:
+def find_files(
+    value: str | Sequence[str] | None,
+    key: str,
+    prefix: str,
+    suffixes: tuple[str, ...] = SUFFIXES,
+) -> list[SpectraFile]:
     """Files of spectra below the given folders, at any depth, and every file given itself.
 
     Args:
         value: a path, a glob, or a list of these.
         key: what the value is called in error messages.
-        prefix: how the names of the files in folders begin; they end with .fits or .fits.gz.
+        prefix: how the names of the files in folders begin.
+        suffixes: how they end.
 
     Returns:
         The files in the order of their names, which are relative to the folder given, or to the
@@ -68,16 +74,16 @@ def find_files(value: str | Sequence[str] | None, key: str, prefix: str) -> list
     roots = paths_of(value, key)
     if not roots:
         raise InputError(
-            f"{key} is not set; give a folder with {prefix}*.fits files, a file, a glob or a list."
+            f"{key} is not set; give a folder with {prefix}*{suffixes[0]} files, a file, a glob or "
+            "a list."
         )
     base = common_folder(roots)
     found: set[Path] = set()
     for root in roots:
-        found.update(files_in_tree(root, prefix) if root.is_dir() else [root])
+        found.update(files_in_tree(root, prefix, suffixes) if root.is_dir() else [root])
     if not found:
-        raise InputError(
-            f"{key}={value}: it contains no file called {prefix}*.fits or {prefix}*.fits.gz."
-        )
+        names = " or ".join(f"{prefix}*{suffix}" for suffix in suffixes)
+        raise InputError(f"{key}={value}: it contains no file called {names}.")
     return sorted(SpectraFile(path.relative_to(base).as_posix(), path) for path in found)
 
 
@@ -86,8 +92,8 @@ def common_folder(roots: Sequence[Path]) -> Path:
     return Path(os.path.commonpath([r if r.is_dir() else r.parent for r in roots]))
 
 
-def files_in_tree(root: Path, prefix: str) -> list[Path]:
-    """FITS files below a folder whose names begin with ``prefix``, links to folders followed.
+def files_in_tree(root: Path, prefix: str, suffixes: tuple[str, ...] = SUFFIXES) -> list[Path]:
+    """Files below a folder whose names begin with ``prefix``, links to folders followed.
 
     A gzipped file is left out if the same file lies beside it uncompressed.
     """
@@ -104,7 +110,7 @@ def files_in_tree(root: Path, prefix: str) -> list[Path]:
             Path(folder, name)
             for name in names
             if name.startswith(prefix)
-            and name.endswith(_SUFFIXES)
+            and name.endswith(suffixes)
             and not (name.endswith(".gz") and name.removesuffix(".gz") in present)
         ]
     return found

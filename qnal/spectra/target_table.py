@@ -1,5 +1,6 @@
 """The target table: which object, fibre and exposure each spectrum of a file belongs to."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,8 @@ from numpy.typing import NDArray
 
 from qnal.errors import InputError
 
-# The first columns of a scores dataset, in its order (docs/scores.md).
+# The first columns of a scores dataset, in its order (docs/scores.md); SNR_ARM of each arm come
+# before CAMERAS, and OBJECT after TARGETID where a survey names its objects.
 TARGET_COLUMNS = pa.schema(
     [
         pa.field("TARGETID", pa.int64(), nullable=False),
@@ -31,30 +33,51 @@ TARGET_COLUMNS = pa.schema(
         ("FLUX_G", pa.float32()),
         ("FLUX_R", pa.float32()),
         ("FLUX_Z", pa.float32()),
-        ("SNR_B", pa.float32()),
-        ("SNR_R", pa.float32()),
-        ("SNR_Z", pa.float32()),
         pa.field("CAMERAS", pa.int8(), nullable=False),
         pa.field("STATUS", pa.string(), nullable=False),
     ]
 )
 
+SNR = "SNR_"
+MOST_ARMS = 7  # CAMERAS has 8 bits, one of which is the sign
 Columns = dict[str, NDArray | pd.Series]
 
 
-def target_table(columns: Columns, rows: int, path: Path) -> pa.Table:
-    """A table of the schema :data:`TARGET_COLUMNS`; columns that are absent are null.
+def target_columns(arms: Sequence[str], named: bool = False) -> pa.Schema:
+    """The columns of a target table of a reader with these arms.
+
+    Args:
+        arms: names of the arms of the spectrograph.
+        named: whether objects have names.
+    """
+    schema = TARGET_COLUMNS
+    for arm in arms:
+        schema = schema.insert(schema.get_field_index("CAMERAS"), pa.field(SNR + arm, pa.float32()))
+    return schema.insert(1, pa.field("OBJECT", pa.string())) if named else schema
+
+
+def arms_of(columns: Sequence[str]) -> list[str]:
+    """Names of the arms that a table with these columns is of, in the order of CAMERAS' bits."""
+    return [name.removeprefix(SNR) for name in columns if name.startswith(SNR)]
+
+
+def target_table(
+    columns: Columns, rows: int, path: Path, arms: Sequence[str], named: bool = False
+) -> pa.Table:
+    """A table of the columns :func:`target_columns`; columns that are absent are null.
 
     Args:
         columns: values by column name, each of shape [rows].
         rows: number of spectra.
         path: their file, for the message.
+        arms, named: see :func:`target_columns`.
 
     Raises:
         InputError: a column cannot be converted to its type.
     """
     arrays = []
-    for field in TARGET_COLUMNS:
+    schema = target_columns(arms, named)
+    for field in schema:
         values = columns.get(field.name)
         if values is None:
             arrays.append(pa.nulls(rows, field.type))
@@ -65,7 +88,7 @@ def target_table(columns: Columns, rows: int, path: Path) -> pa.Table:
             raise InputError(
                 f"{path}: column {field.name} does not hold {field.type} ({error})."
             ) from error
-    return pa.table(arrays, schema=TARGET_COLUMNS)
+    return pa.table(arrays, schema=schema)
 
 
 def _arrow(values: NDArray | pd.Series, kind: pa.DataType) -> pa.Array:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from importlib import import_module
 from pathlib import Path
@@ -11,6 +11,10 @@ from qnal.config.schema import Config, Stage
 from qnal.executors.local import Serial
 from qnal.summary import Summary
 from qnal.tracking import Recorder, Run
+from qnal.tracking.system_metrics import sampled
+
+# Stages that may take hours: the use of the machine is recorded with their runs.
+LONG = (Stage.train, Stage.infer, Stage.loop)
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,8 @@ class Job:
         all_tags = {"qnal.stage": str(stage), "qnal.data": str(config.data.kind), **(tags or {})}
         with self.recorder.run(name, self.parent, all_tags) as run:
             run.config(asdict(config), stage, self.overrides)
-            yield run
+            with sampled(run) if stage in LONG else nullcontext():
+                yield run
 
 
 StageFunction = Callable[[Config, Job], Summary]

@@ -7,6 +7,7 @@ import pandas as pd
 
 from qnal.config.schema import Config, Stage
 from qnal.ensemble.evaluation.comparison import (
+    Basis,
     Comparison,
     Verdict,
     compare_calls,
@@ -20,7 +21,7 @@ from qnal.scores.changes import PoolChanges, pool_changes
 from qnal.scores.dataset import ScoresFolder
 from qnal.stages import Job, stage_function
 from qnal.stages.inputs import named_ensemble, with_survey
-from qnal.stages.labelled_calls import held_out_calls
+from qnal.stages.labelled_calls import control_targets, held_out_calls
 from qnal.stages.work_folder import WorkFolder
 from qnal.summary import Number, Summary
 from qnal.tracking import Note, Run
@@ -40,7 +41,11 @@ def compare(config: Config, job: Job) -> Summary:
     with job.run(config, Stage.compare, title) as run:
         calls = {which: _calls(config, folder) for which, folder in folders.items()}
         found = compare_calls(
-            calls["champion"], calls["candidate"], config.compare.draws, config.seed
+            calls["champion"],
+            calls["candidate"],
+            config.compare.draws,
+            config.seed,
+            control_targets(config),
         )
         if not found.spectra:
             raise InputError("the two ensembles have no labelled spectra in common.")
@@ -82,7 +87,8 @@ def _metrics(found: Comparison) -> dict[str, Number]:
     metrics: dict[str, Number] = {
         "compare_spectra": found.spectra,
         "compare_targets": found.targets,
-        "compare_held_out": int(found.held_out),
+        "compare_control": int(found.basis is Basis.control),
+        "compare_held_out": int(found.basis is Basis.held_out),
         "compare_flipped": len(found.flipped),
     }
     for row in found.metrics.to_dict("records"):
@@ -169,9 +175,9 @@ def _note(summary: Summary, found: Comparison, names: dict[str, str]) -> Note:
         for r in found.metrics.to_dict("records")
     }
     on = {w: n[:12] for w, n in names.items()} | rows
-    what = "targets that neither was trained on" if found.held_out else "labels, out of bag"
     return Note(
-        f"A candidate against the champion on {found.spectra:,} {what}: **{found.verdict}**.",
+        f"A candidate against the champion: **{found.verdict}**, on {found.spectra:,} "
+        f"{found.basis}.",
         on,
         {k: v for k, v in summary.metrics.items() if "pool" in k or "picks" in k},
         "figures/comparison.png",

@@ -1,6 +1,7 @@
 """stage=infer: score every file of the pool with an ensemble."""
 
 import random
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -24,6 +25,8 @@ from qnal.progress import progress, say
 from qnal.scores.dataset import ScoresFolder
 from qnal.scores.description import DatasetDescription, SomReference, relative_path
 from qnal.scores.file_index import content_digest
+from qnal.scores.left_out import left_out
+from qnal.scores.object_names import check_names
 from qnal.scores.pool_figures import by_night, by_petal
 from qnal.scores.pool_report import pool_metrics, pool_tables, som_of_pool, uncertainty_by_class
 from qnal.scores.reference_csv import write_reference_csv
@@ -32,6 +35,7 @@ from qnal.som.som import SelfOrganizingMap
 from qnal.spectra.grid import Grid
 from qnal.spectra.spectra_file import SpectraFile, absolute
 from qnal.stages import Job
+from qnal.stages.conditions import row_condition
 from qnal.stages.inputs import ensemble_path, pool, with_survey
 from qnal.stages.redrock import joined_with_redrock, record_redshifts, redrock_exports
 from qnal.stages.work_folder import LATEST, WorkFolder
@@ -59,10 +63,13 @@ def infer(config: Config, job: Job) -> Summary:
             with locked(task, lambda at: say(f"another job is writing {at}; waiting for it")):
                 _describe(config, task, path, len(files))
                 outcome = _score(config, job, task, some)
+                check_names(task.outputs.scores, task.reading.reader, outcome.entries)
                 redrock = joined_with_redrock(config, task, files, outcome)
                 exports = redrock_exports(config, task, files, redrock)
                 paths = _exported(config, task, some) | {"ensemble": str(path)} | exports.paths
                 metrics = {"files": len(some)} | _metrics(task, outcome)
+                if task.condition:
+                    metrics["left_out"] = left_out(task.outputs.scores, outcome.entries)
                 metrics |= _record(job, run, task, outcome) | redrock.metrics() | exports.metrics
                 record_redshifts(config, job, run, task, redrock)
             WorkFolder(config.work).set_latest("scores", task.outputs.scores.path)
@@ -77,7 +84,7 @@ def infer(config: Config, job: Job) -> Summary:
         paths,
         metrics,
         failed=outcome.sentences(),
-        notes=_notes(config, task, found, outcome) + redrock.notes() + exports.notes,
+        notes=_notes(config, task, found, outcome, metrics) + redrock.notes() + exports.notes,
     )
     run.note(_note(summary))
     return summary
@@ -114,7 +121,7 @@ def _task(config: Config, files: dict[Path, str], found: EnsembleDescription) ->
     check_min_lines(thresholds.min_lines, first)
     if (first.lines, first.bal_lines) != names:
         say(f"using the ensemble's lines ({', '.join(first.lines)}); lines.names is ignored")
-    reading = Reading(first.grid, config.data.use_mask, options.sky, options.verify)
+    reading = Reading(first.grid, config.created_reader(), options.sky, options.verify)
     precision = usable_precision(options.precision, options.backend)
     passes = Passes(options.backend, precision, options.batch_size, options.threads)
     calibration = found.calibration_for(thresholds) if config.ensemble.calibrate else None
@@ -122,7 +129,8 @@ def _task(config: Config, files: dict[Path, str], found: EnsembleDescription) ->
 
     predictions = predictions_key(packing, reading, passes, thresholds.min_lines)
     paths = [relative_path(p, config.work) for p in absolute(config.data.pool)]
-    scores = dataset_key(predictions, weights.checksums, rule, paths)
+    condition = row_condition(config, "infer", reading.reader)
+    scores = dataset_key(predictions, weights.checksums, rule, paths, condition)
     outputs = Outputs(
         ScoresFolder(WorkFolder(config.work).folder_for("scores", fingerprint(scores))),
         PredictionCache(
@@ -133,7 +141,7 @@ def _task(config: Config, files: dict[Path, str], found: EnsembleDescription) ->
         else None,
         _som(config, first.grid),
     )
-    return ScoreTask(weights, packing, reading, passes, rule, outputs)
+    return ScoreTask(weights, packing, reading, passes, rule, outputs, condition)
 
 
 def _som(config: Config, grid: Grid) -> SomFiles | None:
@@ -245,9 +253,19 @@ def _record(job: Job, run: Run, task: ScoreTask, outcome: PoolOutcome) -> dict[s
 
 
 def _notes(
-    config: Config, task: ScoreTask, found: EnsembleDescription, outcome: PoolOutcome
+    config: Config,
+    task: ScoreTask,
+    found: EnsembleDescription,
+    outcome: PoolOutcome,
+    metrics: Mapping[str, Number],
 ) -> list[str]:
     notes = [] if task.outputs.som else ["No SOM given; the BMU columns are null."]
+    if task.condition:
+        spectra, omitted = (int(metrics[n] or 0) for n in ("spectra", "left_out"))
+        notes.append(
+            f"infer.where and infer.targets select {spectra:,} of {spectra + omitted:,} spectra; "
+            f"{omitted:,} are left out."
+        )
     if config.ensemble.calibrate and found.is_calibrated and not task.rule.calibration:
         notes.append(
             "Soft outputs are not calibrated: the calibration of the ensemble is for another "

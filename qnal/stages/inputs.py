@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock
 
-from qnal.config.schema import Config, DataKind, DesiConfig
+from qnal.config.schema import BossConfig, Config, DataKind, DesiConfig, LabelledConfig
 from qnal.ensemble.inspected_set import read_inspected, superseded, without_bad
 from qnal.ensemble.labelled_set import (
     LabelledSet,
     merged,
     one_exposure_each,
     read_boss,
-    read_desi,
+    read_labelled,
     thinned,
 )
 from qnal.errors import ConfigError
@@ -25,8 +25,10 @@ from qnal.labels.label_table import LabelTable
 from qnal.progress import progress, say
 from qnal.spectra.grid import Grid
 from qnal.spectra.mock import MockConfig, MockSurvey, survey_at, write_survey
-from qnal.spectra.readers.desi import find_coadds
+from qnal.spectra.readers.desi import Desi
+from qnal.spectra.readers.desi.release import release_folders
 from qnal.spectra.spectra_file import SpectraFile, paths_of
+from qnal.stages.conditions import row_condition
 from qnal.stages.work_folder import WorkFolder, to_dict
 from qnal.tracking.download import downloaded_ensemble, is_mlflow_uri, resolved, store_of
 
@@ -37,10 +39,12 @@ FILE_LIST = "files.json"  # sizes of the survey's files; written last
 
 
 def with_survey(config: Config) -> Config:
-    """The configuration with the paths of the mock survey, for ``data=mock``.
+    """The configuration with the paths of the mock survey (``data=mock``) or of a DESI release.
 
     The survey is written if it does not exist. Paths that are set in the configuration are kept.
     """
+    if config.data.kind is DataKind.desi_release:
+        return _with_release(config)
     if config.data.kind is not DataKind.mock:
         return config
     survey, _ = mock_survey(config)
@@ -52,6 +56,26 @@ def with_survey(config: Config) -> Config:
         boss = replace(boss, spectra=str(survey.boss_spectra), truth=str(survey.boss_truth))
     pool = str(survey.pool) if data.pool is None and mock.pool else data.pool
     return replace(config, data=replace(data, desi=desi, boss=boss, pool=pool))
+
+
+def _with_release(config: Config) -> Config:
+    """The configuration with the folders of ``data.release`` as pool and as labelled spectra."""
+    data, release = config.data, config.data.release
+    if release is None or release.root is None:
+        raise ConfigError(
+            "data.release.root is not set; give the folder of the productions (spectro/redux of "
+            "the release)."
+        )
+    where = Path(release.root).expanduser().absolute()
+    folders = release_folders(
+        where, release.production, release.survey, release.program, release.tiles, release.pixels
+    )
+    paths = [str(folder) for folder in folders]
+    desi = data.desi
+    if desi.truth is not None and desi.spectra is None:
+        desi = replace(desi, spectra=paths)
+    pool = paths if data.pool is None else data.pool
+    return replace(config, data=replace(data, desi=desi, pool=pool))
 
 
 def mock_survey(config: Config) -> tuple[MockSurvey, bool]:
@@ -109,7 +133,12 @@ def labelled_set(config: Config, grid: Grid) -> LabelledSet:
     """
     data, high_z = config.data, config.ensemble.high_z
     sets = []
-    for name, source in (("boss", data.boss), ("desi", data.desi)):
+    sources: dict[str, BossConfig | DesiConfig | LabelledConfig] = {
+        "boss": data.boss,
+        "desi": data.desi,
+        "labelled": data.labelled,
+    }
+    for name, source in sources.items():
         if (source.spectra is None) != (source.truth is None):
             lacking = "truth" if source.truth is None else "spectra"
             raise ConfigError(
@@ -121,16 +150,31 @@ def labelled_set(config: Config, grid: Grid) -> LabelledSet:
         np.random.default_rng(s) for s in np.random.SeedSequence(config.seed).spawn(2)
     )
     if data.desi.spectra is not None:
-        desi = read_desi(
-            find_coadds(data.desi.spectra, "data.desi.spectra"),
+        desi_files = desi_reader(config)
+        desi = read_labelled(
+            desi_files.find(data.desi.spectra, "data.desi.spectra"),
             paths_of(data.desi.truth, "data.desi.truth"),
             grid,
             high_z=high_z,
-            use_mask=data.use_mask,
+            reader=desi_files,
+            condition=row_condition(config, "train", desi_files),
             bal_recorded=_bal_recorded(data.desi),
             bad=data.bad,
         )
         sets.append(desi)
+    if data.labelled.spectra is not None:
+        reader = config.created_reader()
+        others = read_labelled(
+            reader.find(data.labelled.spectra, "data.labelled.spectra"),
+            paths_of(data.labelled.truth, "data.labelled.truth"),
+            grid,
+            high_z=high_z,
+            reader=reader,
+            condition=row_condition(config, "train", reader),
+            source="labelled",
+            bad=data.bad,
+        )
+        sets.append(others)
     labels = label_table(config)
     if labels is not None:
         sets = _with_labels(labels, sets, grid, config)
@@ -149,9 +193,15 @@ def labelled_set(config: Config, grid: Grid) -> LabelledSet:
     if not sets:
         raise ConfigError(
             "no labelled spectra: set data.desi.spectra and data.desi.truth, or data.boss.spectra "
-            "and data.boss.truth, or data.labels, or choose data=mock."
+            "and data.boss.truth, or those of data.labelled, or data.labels, or choose data=mock."
         )
     return merged(sets)
+
+
+def desi_reader(config: Config) -> Desi:
+    """The reader of labelled DESI spectra: that of the pool, if it reads DESI's files."""
+    reader = config.created_reader()
+    return reader if isinstance(reader, Desi) else Desi(config.data.use_mask)
 
 
 def label_table(config: Config) -> LabelTable | None:
@@ -175,12 +225,14 @@ def _with_labels(
     labels: LabelTable, sets: list[LabelledSet], grid: Grid, config: Config
 ) -> list[LabelledSet]:
     """The labelled set of a label table, and the others without what it supersedes."""
+    reader = config.created_reader()
     inspected = read_inspected(
         labels.current(),
         labels.path,
         grid,
         high_z=config.ensemble.high_z,
-        use_mask=config.data.use_mask,
+        reader=reader,
+        condition=row_condition(config, "train", reader),
     )
     both = [*(superseded(others, inspected) for others in sets), inspected]
     if config.data.bad is BadRows.drop:
@@ -207,9 +259,9 @@ def pool(config: Config) -> list[SpectraFile]:
     """The files of the pool, sorted by name."""
     if config.data.pool is None:
         raise ConfigError(
-            "data.pool is not set; set it to a folder of coadds, or choose data=mock."
+            "data.pool is not set; set it to a folder of spectra, or choose data=mock."
         )
-    files = find_coadds(config.data.pool, "data.pool")
+    files = config.created_reader().find(config.data.pool, "data.pool")
     say(f"data.pool: {len(files):,} files")
     return files
 

@@ -31,7 +31,7 @@ def inspect(config: Config, job: Job) -> Summary:
     source = _Source.of(path, config, selection)
     options = InspectOptions(
         folder=source.folder,
-        use_mask=config.data.use_mask,
+        reader=config.created_reader(),
         blind=config.inspect.blind,
         seed=config.seed,
         per_page=config.inspect.per_page,

@@ -8,8 +8,18 @@ from qnal.ensemble.evaluation.comparison import KEYS
 from qnal.ensemble.folder import EnsembleFolder
 from qnal.ensemble.votes import Thresholds
 from qnal.inference.ensemble import read_scoring_ensemble
-from qnal.stages.inputs import labelled_set
+from qnal.labels.label_table import sampling_design
+from qnal.stages.inputs import label_table, labelled_set
 from qnal.threads import use_threads
+
+
+def control_targets(config: Config) -> list[int]:
+    """TARGETIDs of the control picks in the label table of ``data.labels``, if it is set."""
+    labels = label_table(config)
+    if labels is None:
+        return []
+    design = sampling_design(labels.history())
+    return [int(target) for target in design.index[design["CONTROL"].to_numpy(bool)]]
 
 
 def held_out_calls(config: Config, folder: EnsembleFolder, thresholds: Thresholds) -> pd.DataFrame:
@@ -19,7 +29,9 @@ def held_out_calls(config: Config, folder: EnsembleFolder, thresholds: Threshold
         KEYS, LABEL, Z, QUASAR, Z_CALL and TRAINED (always false); empty without labelled spectra.
     """
     columns = [*KEYS, "LABEL", "Z", "QUASAR", "Z_CALL", "TRAINED"]
-    if config.data.desi.spectra is None and config.data.boss.spectra is None:
+    if all(
+        v is None for v in (config.data.desi.spectra, config.data.boss.spectra, config.data.labels)
+    ):
         return pd.DataFrame(columns=columns)
     use_threads(config.infer.threads)  # the number that the scoring of the pool asks for later
     ensemble = read_scoring_ensemble(

@@ -8,6 +8,7 @@ import pandas as pd
 
 from qnal.config.query_choices import strategies_by_name
 from qnal.config.schema import Config, Stage
+from qnal.ensemble.prior import PriorKind
 from qnal.files import written_aside
 from qnal.labels.label import BadRows
 from qnal.learning.loop_set import LoopSet
@@ -22,6 +23,7 @@ from qnal.stages import Job
 from qnal.stages.inputs import labelled_set, with_survey
 from qnal.stages.loop_runs import record_loops
 from qnal.stages.member_recipe import member_recipe
+from qnal.stages.prior_knowledge import prior_knowledge
 from qnal.stages.study_cost import say_cost
 from qnal.stages.work_folder import WorkFolder
 from qnal.summary import Summary
@@ -30,15 +32,15 @@ from qnal.summary import Summary
 def loop(config: Config, job: Job) -> Summary:
     """Run the rounds that are missing, and compare the strategies."""
     config = with_survey(config)
-    study = _study(config)
+    study = _study(config, job)
     plan, task = study.plan, study.task
     say_cost(study, job)
     with job.run(config, Stage.loop, "loop") as run:
         with progress("rounds", plan.trainings) as advance:
-            curves, picks = study.run(
-                partial(job.executor, task.recipe.threads), lambda what: advance(1, what)
-            )
-        results = report(curves)
+            executor = partial(job.executor, task.recipe.threads)
+            cold = study.cold_starts(executor, lambda what: advance(1, what))
+            curves, picks = study.run(executor, lambda what: advance(1, what))
+        results = report(curves, cold)
         paths = _write(results, picks, job.folder)
         for name, draw in results.figures.items():
             run.figure(draw(), job.folder / name)
@@ -59,7 +61,7 @@ def loop(config: Config, job: Job) -> Summary:
     )
 
 
-def _study(config: Config) -> Study:
+def _study(config: Config, job: Job) -> Study:
     """The study that a configuration describes."""
     options, work = config.loop, WorkFolder(config.work)
     recipe = member_recipe(config)
@@ -81,6 +83,12 @@ def _study(config: Config) -> Study:
         config.data.bad,
         config.ensemble.calibrate,
         name,
+        {
+            kind: prior_knowledge(
+                config, replace(recipe, prior=replace(recipe.prior, kind=kind)), job
+            )
+            for kind in options.priors or [recipe.prior.kind]
+        },
     )
     names = dict.fromkeys([BASELINE, "stratified", *options.strategies])
     plan = Plan(
@@ -90,6 +98,8 @@ def _study(config: Config) -> Study:
         options.batch,
         options.repeats,
         options.test,
+        tuple(options.priors),
+        PriorKind.mix in (options.priors or [recipe.prior.kind]),
     )
     study = Study(plan, task, LoopSet(labelled, config.seed))
     rows, columns = config.som.shape

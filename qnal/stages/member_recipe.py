@@ -1,6 +1,7 @@
 """The recipe of a member, from the configuration."""
 
 from qnal.config.schema import Config
+from qnal.ensemble.prior import Prior
 from qnal.ensemble.recipe import MemberRecipe
 from qnal.network.device import group_size
 from qnal.network.hyperparameters import Hyperparameters
@@ -39,4 +40,5 @@ def member_recipe(config: Config) -> MemberRecipe:
         config.seed,
         fit.threads,
         group_size(fit.group),
+        Prior(fit.prior, fit.prior_spectra, fit.prior_weight),
     )

@@ -89,7 +89,7 @@ def query(config: Config, job: Job) -> Summary:
             dict(selection.funnel) | metrics,
             "figures/funnel.png",
             notes,
-            {"inspect them": f"prospect_pages --target_list {targets.name} …"},
+            {"label them": "qnal stage=inspect"},
         )
     )
     return summary
@@ -189,7 +189,9 @@ def _record_gallery(
         return
     try:
         grid = named_grid(scores.grid)
-        spectra, failed = read_selected(selection, scores.pool, grid, config.data.use_mask, GALLERY)
+        spectra, failed = read_selected(
+            selection, scores.pool, grid, config.created_reader(), GALLERY
+        )
     except QnalError as error:
         say(f"no gallery of the selected spectra: {error}")
         return

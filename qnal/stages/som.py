@@ -18,8 +18,9 @@ from qnal.som.som import SelfOrganizingMap
 from qnal.som.somviz_backend import fit_with_somviz
 from qnal.spectra.file_sample import sample_files
 from qnal.spectra.grid import Grid, named_grid
-from qnal.spectra.readers.desi import find_coadds
+from qnal.spectra.row_condition import RowCondition
 from qnal.stages import Job
+from qnal.stages.conditions import row_condition
 from qnal.stages.inputs import ensemble_path, labelled_set, pool, with_survey
 from qnal.stages.work_folder import WorkFolder
 from qnal.summary import Number, Summary
@@ -34,10 +35,14 @@ def som(config: Config, job: Job) -> Summary:
     config = with_survey(config)
     grid = som_grid(config)
     given = config.som.spectra is not None
-    files = find_coadds(config.som.spectra, "som.spectra") if given else pool(config)
+    reader = config.created_reader()
+    condition = row_condition(config, "som", reader)
+    files = reader.find(config.som.spectra, "som.spectra") if given else pool(config)
     stats = [(file.name, file.path.stat()) for file in files]
     versions = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
-    folder = WorkFolder(config.work).folder_for("soms", som_fingerprint(config, grid, versions))
+    folder = WorkFolder(config.work).folder_for(
+        "soms", som_fingerprint(config, grid, versions, condition)
+    )
     failed: list[str] = []
     rows, columns = config.som.shape
     name = f"SOM {rows} × {columns}, {len(files):,} files"
@@ -48,7 +53,8 @@ def som(config: Config, job: Job) -> Summary:
         else:
             with progress("reading spectra", len(files)) as advance:
                 x, failed = sample_files(
-                    files, grid, config.som.sample, config.seed, use_mask=config.data.use_mask,
+                    files, grid, config.som.sample, config.seed, reader=reader,
+                    condition=condition,
                     strict=config.infer.strict, progress=advance,
                 )  # fmt: skip
             _check_enough(x, len(files), failed)
@@ -100,13 +106,19 @@ def som_grid(config: Config) -> Grid:
     return named_grid(config.network.grid)
 
 
-def som_fingerprint(config: Config, grid: Grid, files: Sequence[tuple[str, int, int]]) -> str:
+def som_fingerprint(
+    config: Config,
+    grid: Grid,
+    files: Sequence[tuple[str, int, int]],
+    condition: RowCondition | None = None,
+) -> str:
     """Fingerprint of all that determines the SOM; it contains no path.
 
     Args:
         config: the configuration.
         grid: grid of the spectra.
         files: name within the pool, size and modification time (ns) of each file.
+        condition: which spectra it is fitted to; None: all.
     """
     options = config.som
     made_from: dict[str, Any] = {
@@ -124,8 +136,7 @@ def som_fingerprint(config: Config, grid: Grid, files: Sequence[tuple[str, int, 
         made_from["backend"] = str(options.backend)
     if not options.wrap:
         made_from["wrap"] = False
-    if not config.data.use_mask:
-        made_from["use_mask"] = False
+    made_from |= config.created_reader().key() | (condition.key() if condition else {})
     if grid.name == "custom":
         made_from["wave"] = hashlib.sha256(grid.wave.tobytes()).hexdigest()
     return fingerprint(made_from)
@@ -159,7 +170,7 @@ def _fit(x: NDArray[np.float32], grid: Grid, config: Config) -> SelfOrganizingMa
 
 def _labelled(config: Config, grid: Grid) -> tuple[NDArray[Any], NDArray[np.bool_]] | None:
     """The labelled spectra and whether each is a quasar; None if there are none to be read."""
-    sources = (config.data.desi, config.data.boss)
+    sources = (config.data.desi, config.data.boss, config.data.labelled)
     if all(source.spectra is None or source.truth is None for source in sources):
         return None
     try:

@@ -14,14 +14,16 @@ def say_cost(study: Study, job: Job) -> None:
     plan, task = study.plan, study.task
     fit = task.recipe.hyperparameters
     labels = plan.seed_labels + plan.rounds * plan.batch
-    steps = fit.epochs_for(labels) * ceil(labels / fit.batch_size)
+    rows = labels + task.recipe.prior.rows_per_epoch
+    steps = fit.epochs_for(rows) * ceil(rows / fit.batch_size)
     seconds = seconds_per_round(task.recipe, task.members, steps, task.store)
     pool = made(lambda: job.executor(task.recipe.threads))
     workers = getattr(pool, "_max_workers", None) or 1
     pool.shutdown(wait=False, cancel_futures=True)
     # A round is one unit of work; the seed rounds come first, then the strategies side by side.
-    waves = ceil(plan.repeats / workers)
-    waves += plan.rounds * ceil(plan.repeats * len(plan.strategies) / workers)
+    priors = max(len(plan.priors), 1)
+    waves = ceil(plan.repeats * (priors + plan.cold) / workers)
+    waves += plan.rounds * ceil(plan.repeats * len(plan.arms()) / workers)
     several = "s" if workers > 1 else ""
     say(
         f"{plan.trainings} trainings of {task.members} members, {steps} steps each: about "

@@ -1,5 +1,6 @@
 """``stage=train``: trains an ensemble of networks on bootstrap samples of the labelled set."""
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -9,13 +10,16 @@ from qnal.ensemble.evaluation.evaluate_task import evaluate_ensemble
 from qnal.ensemble.folder import EnsembleFolder
 from qnal.ensemble.labelled_set import BAL_NEEDED, LabelledSet
 from qnal.ensemble.member_record import MemberRecord
+from qnal.ensemble.prior import PriorKind
 from qnal.ensemble.train_task import TrainTask, train_members
 from qnal.errors import ConfigError
 from qnal.labels.label_table import sampling_design
 from qnal.progress import progress, say
 from qnal.stages import Job, training_runs
-from qnal.stages.inputs import NEWEST, label_table, labelled_set, with_survey
+from qnal.stages.inputs import NEWEST, label_table, with_survey
 from qnal.stages.member_recipe import member_recipe
+from qnal.stages.next_round import NextRound, next_round
+from qnal.stages.prior_knowledge import labels_or_prior, prior_knowledge
 from qnal.stages.suspects import write_suspects
 from qnal.stages.training_runs import TrainingRuns
 from qnal.stages.work_folder import WorkFolder
@@ -30,8 +34,13 @@ def train(config: Config, job: Job) -> Summary:
     """Train the members that are missing, and evaluate the ensemble out of bag."""
     config = with_survey(config)
     recipe = member_recipe(config)
-    labelled = labelled_set(config, recipe.structure.grid)
-    description = EnsembleDescription.of(recipe, labelled)
+    labelled = labels_or_prior(config, recipe.structure.grid)
+    if not len(labelled) and recipe.prior.kind is PriorKind.pretrain:
+        recipe = replace(recipe, prior=recipe.prior.alone())  # nothing to continue with
+    knowledge = prior_knowledge(config, recipe, job)
+    description = EnsembleDescription.of(
+        recipe, labelled, knowledge.checksum(), knowledge.teaches_bal()
+    )
     folder = _folder(config, description.fingerprint)
     tags = {"qnal.ensemble": description.fingerprint}
     with job.run(config, Stage.train, training_runs.run_name(config, description), tags) as run:
@@ -39,18 +48,27 @@ def train(config: Config, job: Job) -> Summary:
         folder.start(description, labelled.table)
         runs = TrainingRuns(run, folder, tags)
         set_folder = WorkFolder(config.work).folder_for("labelled", description.training_set)
-        task = TrainTask(recipe, set_folder, folder)
+        task = TrainTask(recipe, set_folder, folder, knowledge)
         failed = _train_missing(task, labelled, config.ensemble.n, job, runs)
         WorkFolder(config.work).set_latest("ensemble", folder.path)
         labels = label_table(config)
         design = None if labels is None else sampling_design(labels.history())
         report = evaluate_ensemble(folder, description, labelled, config.ensemble.n, design)
         runs.report(report, job.folder)
+        ahead = NextRound(None)
+        if labels is not None:
+            ahead = next_round(
+                config.work, recipe, description, labelled, report.metrics, config.query.n
+            )
+            run.metrics(ahead.metrics)
+            if ahead.figure is not None:
+                run.figure(ahead.figure(), job.folder / "next_batch.png")
         register(run, folder, config.ensemble.n, labelled.x[:EXAMPLES])
     status = "incomplete" if failed else "done"
     paths = {"ensemble": str(folder.path)}
-    summary = Summary("train", status, run.id, paths, report.metrics, failed=failed)
+    summary = Summary("train", status, run.id, paths, report.metrics | ahead.metrics, failed=failed)
     write_suspects(config, report, job.folder, summary)
+    summary.notes += ahead.notes
     if report.control is not None:
         summary.notes += report.control.sentences
     if report.fit.why_not:
@@ -95,10 +113,11 @@ def _train_missing(
     if not missing:
         return []
     fit = task.recipe.hyperparameters
-    if (epochs := fit.epochs_for(len(labelled))) > fit.epochs:
+    rows = len(labelled) + task.recipe.prior.rows_per_epoch
+    if (epochs := fit.epochs_for(rows)) > fit.epochs:
         say(
             f"training for {epochs} epochs instead of train.epochs={fit.epochs}, to reach "
-            f"train.min_steps={fit.min_steps} with {len(labelled)} spectra"
+            f"train.min_steps={fit.min_steps} with {rows} spectra"
         )
     labelled.write(task.labelled)
     failed = []

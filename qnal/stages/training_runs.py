@@ -20,6 +20,7 @@ from qnal.tracking import Note, Run
 
 # Metrics of the note, and those whose spread over the members is recorded.
 HEADLINE = ("completeness", "purity", "completeness_z", "purity_z", "z_nmad", "calibrated_ece")
+MEMBER = ("completeness", "purity", "completeness_z", "purity_z", "z_nmad", "nll", "ece")
 SPREAD = ("loss", "oob_completeness", "oob_purity")
 
 
@@ -54,9 +55,10 @@ class TrainingRuns:
         if self.run.recorder.tagged(tags, "qnal.member"):
             return
         with self.run.recorder.run(f"member {record.member:04d}", self.run, tags) as child:
-            child.curves({"loss": record.loss})
+            child.curves({"epoch/loss": record.loss})  # the first chart of the UI
             counts = {name: getattr(record, name) for name in ("epochs", "bag_rows", "oob_rows")}
-            child.metrics(prefixed("oob_", record.oob) | counts)
+            oob = {name: record.oob[name] for name in MEMBER if name in record.oob}
+            child.metrics(prefixed("oob_", oob) | counts)
             for path in (
                 self.folder.weights(record.member),
                 self.folder.out_of_bag_file(record.member),

@@ -10,8 +10,10 @@
       scores/FINGERPRINT/       scores dataset
       predictions/FINGERPRINT/  prediction cache
       rounds/FINGERPRINT/       round of a simulated loop
+      prior/FINGERPRINT/        mock spectra of the prior, on the network's grid
       downloads/FINGERPRINT/    ensemble named by an MLflow URI
       labels/labels.parquet     label table
+      learning_curve.csv        metrics after each training with a label table
       runs/STAGE/TIME/          summary, figures and tables of one job
       latest.json               the newest ensemble, SOM, scores, selection and label table
       mlflow.db                 MLflow store

@@ -1,18 +1,25 @@
 """Opens and closes a sweep; Hydra calls it because ``conf/config.yaml`` names it."""
 
+import traceback
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
-from qnal.job import REFUSED
+from qnal.job import REFUSED, as_given, is_refusal, refuse
 from qnal.job_lock import hold
 from qnal.progress import say
-from qnal.sweep.place import Place, SweepDescription, as_mapping, label_of
-from qnal.sweep.table import SweepTable
+from qnal.sweep.place import Place, SweepDescription, as_mapping, label_of, title_of
+from qnal.sweep.table import SweepTable, as_text
+
+if TYPE_CHECKING:
+    from qnal.tracking import Note
+
+NOTE_METRICS, NOTE_JOBS = 6, 40  # columns and rows of the table in a sweep's note
 
 
 class SweepCallback(Callback):
@@ -24,7 +31,13 @@ class SweepCallback(Callback):
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Write ``sweep.json``, from which jobs learn in what they differ."""
-        Sweep.current = Sweep(config)
+        try:
+            Sweep.current = Sweep(config)
+        except Exception as error:
+            if not is_refusal(error):
+                traceback.print_exc()
+            refuse(error)
+            raise SystemExit(REFUSED) from error  # Hydra would go on after any other exception
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Write the table and the figure, and end the sweep's MLflow run."""
@@ -51,9 +64,8 @@ class Sweep:
         self._records = config.hydra.output_subdir
         self._objective = OmegaConf.select(config, "objective")
         self._held = ExitStack()
-        work = Path(config.work_dir).expanduser().absolute()
-        lock = self._held.enter_context(hold(work / ".jobs"))
-        given = [str(o) for o in config.hydra.overrides.task]
+        lock = self._held.enter_context(hold(self._work(config) / ".jobs"))
+        given = as_given(config.hydra.overrides.task)
         parsed = OverridesParser.create().parse_overrides(given)
         varied = [o.get_key_element() for o in parsed if o.is_sweep_override()]
         # Sweepers that search for the best values are told where to search by their settings.
@@ -61,6 +73,13 @@ class Sweep:
         launcher = OmegaConf.select(config, "hydra.launcher._target_")
         keys = [key.lstrip("+") for key in varied]
         SweepDescription(keys, launcher, str(lock)).write(self.folder)
+
+    def _work(self, config: DictConfig) -> Path:
+        """The work folder; the sweep's folder if each job has a work folder of its own."""
+        try:
+            return Path(config.work_dir).expanduser().absolute()
+        except OmegaConfBaseException:  # such as ${hydra:job.num}, which only a job has
+            return self.folder
 
     def end(self, status: str) -> None:
         """Write and print the table, write the figure, and end the MLflow run with ``status``."""
@@ -78,13 +97,33 @@ class Sweep:
                 counts = {"jobs": len(table.jobs)}
                 done = sum(job.summary.status == "done" for job in table.jobs)
                 run.metrics(counts | {"jobs_done": done})
-                if figure := draw(table):
+                figure = draw(table)
+                if figure is not None:
                     save_figure(figure, self.folder / "sweep.png")
                     run.file(self.folder / "sweep.png", "figures")
+                run.note(_note(table, "figures/sweep.png" if figure else None))
                 table.show()
                 print(f" sweep  {self.folder / 'sweep.csv'}")
         self._held.close()
         self.exit_code = table.exit_code
+
+
+def _note(table: SweepTable, figure: str | None) -> "Note":
+    """The note of a sweep's run: its table, with the key metrics that differ."""
+    from qnal.tracking import Note
+
+    metrics = table.compared()[:NOTE_METRICS]
+    rows = [["", *metrics, "status"], ["---"] * (len(metrics) + 2)]
+    for label, job in zip(table.labels(), table.jobs, strict=True):
+        values = (job.summary.metrics.get(name) for name in metrics)
+        rows.append([f"`{label}`", *map(as_text, values), job.summary.status])
+    lines = "\n".join(f"| {' | '.join(row)} |" for row in rows[: NOTE_JOBS + 2])
+    done = sum(job.summary.status == "done" for job in table.jobs)
+    varied = ", ".join(f"`{key}`" for key in table.varied) or "nothing"
+    remarks = ["`sweep.csv` among the artifacts has all metrics, run ids and paths."]
+    remarks += [f"{j.number}: {j.summary.error}" for j in table.jobs if j.summary.error][:NOTE_JOBS]
+    what = f"{len(table.jobs)} jobs, of which {done} are done; they differ in {varied}."
+    return Note(f"{what}\n\n{lines}", figure=figure, remarks=remarks)
 
 
 def finish(status: str = "FINISHED") -> None:
@@ -111,7 +150,8 @@ def place_of(settings: Any) -> Place:
             f"warning: an experiment asks for the launcher {wanted}, but one launcher runs all "
             "jobs of a sweep; give hydra/launcher=… on the command line."
         )
-    overrides = as_mapping([str(o) for o in settings.overrides.task])
+    overrides = as_mapping(as_given(settings.overrides.task))
     label = label_of(overrides, sweep.varied) or f"job {settings.job.num}"
     lock = None if sweep.lock is None else Path(sweep.lock)
-    return Place(folder, int(settings.job.num), label, lock)
+    title = title_of(folder.parent.name, sweep.varied)
+    return Place(folder, int(settings.job.num), label, lock, title)

@@ -46,12 +46,25 @@ class Place:
         number: of the job, from 0 on.
         label: the overrides by which it differs from the sweep's other jobs.
         lock: a file that is locked while the sweep runs.
+        title: name of the sweep's MLflow run, such as ``sweep train: layers, seed``.
     """
 
     sweep: Path
     number: int
     label: str
     lock: Path | None = None
+    title: str = "sweep"
+
+
+def title_of(stage: str, varied: Sequence[str]) -> str:
+    """Name of a sweep by its stage and what varies in it."""
+    return f"sweep {stage}: {', '.join(short(varied))}" if varied else f"sweep {stage}"
+
+
+def short(keys: Sequence[str]) -> list[str]:
+    """Names of keys without their sections, where that is unambiguous."""
+    last = [key.rpartition(".")[2] for key in keys]
+    return [name if last.count(name) == 1 else key for name, key in zip(last, keys, strict=True)]
 
 
 def as_mapping(overrides: Sequence[str]) -> dict[str, str]:

@@ -13,9 +13,9 @@ from rich.console import Console
 from rich.table import Table
 
 from qnal.files import write_text
-from qnal.job import EXIT_CODES, REFUSED, SUMMARY, objective
+from qnal.job import EXIT_CODES, REFUSED, SUMMARY, as_given, objective
 from qnal.summary import DETAILS, Number, Summary
-from qnal.sweep.place import as_mapping, label_of
+from qnal.sweep.place import as_mapping, label_of, short
 
 # Metrics that compare jobs best, in the order in which they are shown.
 KEY_METRICS = (
@@ -74,8 +74,8 @@ class SweepTable:
         jobs = []
         for number, job in enumerate(sorted(found, key=lambda path: _natural(path, folder))):
             overrides = job / (hydra_folder or "") / "overrides.yaml"
-            given = list(OmegaConf.load(overrides)) if overrides.is_file() else []
-            jobs.append(JobRow(number, job, as_mapping([str(o) for o in given]), summary_of(job)))
+            given = as_given(OmegaConf.load(overrides)) if overrides.is_file() else []
+            jobs.append(JobRow(number, job, as_mapping(given), summary_of(job)))
         keys = list(dict.fromkeys(key for job in jobs for key in job.overrides))
         varied = [k for k in keys if len({job.overrides.get(k) for job in jobs}) > 1]
         return cls(jobs, varied, metric)
@@ -152,7 +152,7 @@ class SweepTable:
 
     def _for_terminal(self, metrics: Sequence[str]) -> Table:
         table = Table(title=f"sweep of {len(self.jobs)} jobs", title_justify="left", box=None)
-        for name in ("job", *_short(self.varied), "status", *metrics):
+        for name in ("job", *short(self.varied), "status", *metrics):
             is_number = name == "job" or name in metrics
             table.add_column(
                 name, justify="right" if is_number else "left", overflow="fold",
@@ -163,7 +163,7 @@ class SweepTable:
                 str(job.number),
                 *(job.overrides.get(key, "") for key in self.varied),
                 job.summary.status,
-                *(_text(job.summary.metrics.get(name)) for name in metrics),
+                *(as_text(job.summary.metrics.get(name)) for name in metrics),
             )
         return table
 
@@ -182,13 +182,8 @@ def summary_of(folder: Path) -> Summary:
         return Summary("", status="failed", error=NO_SUMMARY)
 
 
-def _short(keys: Sequence[str]) -> list[str]:
-    """Names of keys without their sections, where that is unambiguous."""
-    last = [key.rpartition(".")[2] for key in keys]
-    return [name if last.count(name) == 1 else key for name, key in zip(last, keys, strict=True)]
-
-
-def _text(value: Number) -> str:
+def as_text(value: Number) -> str:
+    """A metric with as many digits as a table needs; empty without a value."""
     if value is None:
         return ""
     return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"

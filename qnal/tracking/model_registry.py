@@ -28,6 +28,7 @@ MODEL = "qnal-ensemble"
 CANDIDATE, CHAMPION = "candidate", "champion"
 DIGEST_TAG = "qnal.model"
 ARTIFACT = "model"
+VOTES = "columns C_* are the fractions of networks that vote for a class"
 LOADER = "qnal.tracking.served_ensemble"
 REQUIRED = ("qnal", "tensorflow", "numpy", "pandas", "pyarrow", "h5py")
 
@@ -67,7 +68,10 @@ def register(run: Run, folder: EnsembleFolder, n: int, example: NDArray[np.float
                 client.log_artifact(run.id, str(path), below)
             tags = {DIGEST_TAG: digest, "qnal.ensemble": description.fingerprint}
             source = f"runs:/{run.id}/{ARTIFACT}"
-            made = client.create_model_version(MODEL, source, run.id, tags=tags)
+            said = f"{n} QuasarNET networks, {description.training_spectra or 0:,} labelled spectra"
+            made = client.create_model_version(
+                MODEL, source, run.id, tags=tags, description=f"{said}; {VOTES}"
+            )
             number = str(made.version)
         client.set_registered_model_alias(MODEL, CANDIDATE, number)
         if CHAMPION not in client.get_registered_model(MODEL).aliases:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+FIRST = 4  # results above the fold: the UI shows the first lines of a note only
 LIMIT = 7500  # characters; MLflow accepts 8000 in a tag
 
 
@@ -13,7 +14,7 @@ class Note:
     Attributes:
         what: one sentence on what was done.
         on: what it was done on, by name.
-        results: the most important numbers, by name; None where undefined.
+        results: the most important numbers, the first of them first; None where undefined.
         figure: artifact path of a figure.
         remarks: further sentences, such as warnings.
         next_step: commands that continue from here, with what they do.
@@ -29,15 +30,17 @@ class Note:
     def markdown(self, run_id: str) -> str:
         """The note as Markdown, cut at MLflow's limit."""
         blocks = [self.what]
-        if self.on:
-            blocks.append("\n".join(f"* {name}: `{value}`" for name, value in self.on.items()))
         rows = [(n, v) for n, v in self.results.items() if v is not None]
         if rows:
-            lines = ["| | |", "|---|---|", *(f"| {n} | {_number(v)} |" for n, v in rows)]
-            blocks.append("\n".join(lines))
+            blocks.append(" · ".join(f"{n} **{_number(v)}**" for n, v in rows[:FIRST]))
         if self.figure:
             # The address at which MLflow's server and UI serve artifacts of runs.
             blocks.append(f"![{self.figure}](get-artifact?path={self.figure}&run_uuid={run_id})")
+        if self.on:
+            blocks.append("\n".join(f"* {name}: `{value}`" for name, value in self.on.items()))
+        if rows[FIRST:]:
+            lines = ["| | |", "|---|---|", *(f"| {n} | {_number(v)} |" for n, v in rows[FIRST:])]
+            blocks.append("\n".join(lines))
         if self.remarks:
             blocks.append("\n".join(f"* {remark}" for remark in self.remarks))
         if self.next_step:

@@ -47,6 +47,11 @@ class Recorder:
     failed: bool = field(default=False, init=False)
     failure: str | None = field(default=None, init=False)
 
+    @property
+    def address(self) -> str | None:
+        """The tracking URI with which clients wait while other processes write."""
+        return None if self.uri is None else _patient(self.uri)
+
     def how_to_look(self) -> str | None:
         """The command or address that shows the runs; None if they were not all recorded."""
         if self.uri is None or self.failed:

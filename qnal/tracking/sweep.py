@@ -15,6 +15,7 @@ from filelock import FileLock
 from qnal.files import write_text
 from qnal.tracking.recorder import LOCK_TAG, Recorder
 from qnal.tracking.run import Run
+from qnal.tracking.source import source_tags
 
 FILE = "mlflow.json"
 SWEEP_TAG = "qnal.sweep"
@@ -46,7 +47,7 @@ class SweepRecorder(Recorder):
 
 
 def joined(
-    recorder: Recorder, folder: Path, label: str, lock: Path | None
+    recorder: Recorder, folder: Path, label: str, lock: Path | None, title: str = "sweep"
 ) -> tuple[Recorder, Run | None]:
     """The recorder of a job of a sweep, and the sweep's run, which is created if need be.
 
@@ -55,6 +56,7 @@ def joined(
         folder: the sweep's folder.
         label: name of the job's run.
         lock: a file that is locked while the sweep runs.
+        title: name of the sweep's run.
     """
     if recorder.client is None:
         return recorder, None
@@ -62,8 +64,8 @@ def joined(
         if (folder / FILE).exists():
             run_id = json.loads((folder / FILE).read_text())["run_id"]
         else:
-            tags = {
-                "mlflow.runName": f"sweep {folder.name}",
+            tags = source_tags() | {
+                "mlflow.runName": title,
                 "qnal.stage": "sweep",
                 SWEEP_TAG: folder.name,
                 LOCK_TAG: str(lock or recorder.lock),

@@ -15,13 +15,14 @@ from qnal.ensemble.labelled_set import (
     merged,
     one_exposure_each,
     read_boss,
-    read_desi,
+    read_labelled,
     thinned,
 )
 from qnal.errors import InputError
 from qnal.labels.label import BadRows, Label, is_quasar
 from qnal.spectra.grid import named_grid
-from qnal.spectra.readers.desi import find_coadds
+from qnal.spectra.readers.desi import Desi, find_coadds
+from qnal.spectra.row_condition import RowCondition
 
 LOG = named_grid("log")
 FIRST = 39633559463397282
@@ -45,7 +46,7 @@ def survey(tmp_path: Path, coadd_parts: Parts) -> tuple[Path, Path]:
 def desi(survey: tuple[Path, Path], **options: Any) -> LabelledSet:
     tree, truth = survey
     files = find_coadds(str(tree), "data.desi.spectra")
-    return read_desi(files, [truth], LOG, high_z=2.1, **options)
+    return read_labelled(files, [truth], LOG, high_z=2.1, **options)
 
 
 def test_rows_come_in_canonical_order_with_their_labels(survey: tuple[Path, Path]) -> None:
@@ -111,7 +112,7 @@ def test_absurd_spectra_and_unusable_ones_are_counted(
 def test_fingerprint_is_that_of_the_content(survey: tuple[Path, Path]) -> None:
     first = desi(survey).fingerprint()
     assert desi(survey).fingerprint() == first
-    assert desi(survey, use_mask=False).fingerprint() == first  # no pixel is masked
+    assert desi(survey, reader=Desi(use_mask=False)).fingerprint() == first  # no pixel is masked
     again = desi(survey)
     again.table["SNR"] += 1  # it follows from the spectra, so it is not part of the fingerprint
     assert again.fingerprint() == first
@@ -165,7 +166,7 @@ def test_sources_are_merged_in_canonical_order(real_data: Path) -> None:
     )
     files = find_coadds(str(real_data / "desi"), "data.desi.spectra")
     truth = [real_data / "desi" / "truth_qso_catalog.csv"]
-    both = merged([read_desi(files, truth, LOG, high_z=2.1), boss])
+    both = merged([read_labelled(files, truth, LOG, high_z=2.1), boss])
     assert both.column("SOURCE").tolist() == ["boss"] * 137 + ["desi"] * 12
     for source in ("boss", "desi"):
         assert both.table.loc[both.table["SOURCE"] == source, "TARGETID"].is_monotonic_increasing
@@ -195,3 +196,14 @@ def test_written_for_other_processes(tmp_path):
             path.write_bytes(damage)
             labelled.write(tmp_path)
             assert path.read_bytes() == content
+
+
+def test_a_condition_on_labelled_spectra(survey: tuple[Path, Path]) -> None:
+    """Spectra that are left out are counted, and labels stay what they were."""
+    condition = RowCondition("EXPID = 5", Desi.bits)
+    whole, some = desi(survey), desi(survey, condition=condition)
+    left_out = some.counts["desi_condition_left_out"]
+    assert left_out == len(whole) - len(some) > 0
+    accounted = ("unusable", "absurd_jump", "without_label", "labelled", "condition_left_out")
+    assert sum(some.counts[f"desi_{name}"] for name in accounted) == whole.counts["desi_spectra"]
+    assert set(some.column("EXPID")) == {5} < set(whole.column("EXPID"))

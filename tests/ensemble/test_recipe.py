@@ -9,6 +9,7 @@ import pytest
 from qnal.ensemble import recipe as recipe_module
 from qnal.ensemble.bootstrap import Bootstrap
 from qnal.ensemble.labelled_set import LabelledSet
+from qnal.ensemble.prior import Prior, PriorKind
 from qnal.ensemble.recipe import MemberRecipe
 from qnal.ensemble.votes import Thresholds
 from qnal.labels.label import Label
@@ -73,6 +74,7 @@ def test_golden():
         {"precision": Precision.bfloat16},
         {"bootstrap": Bootstrap.rows},
         {"seed": 1},
+        {"prior": Prior(PriorKind.mix)},
     ],
     ids=str,
 )
@@ -96,6 +98,8 @@ def test_labelled_set_and_initial_ensemble_name_another_ensemble():
         {"thresholds": Thresholds(0.6, 2, 2.5)},
         {"threads": 4},
         {"group": 16},
+        {"prior": Prior(PriorKind.none, 50, 10)},
+        {"prior": Prior(PriorKind.pretrain)},  # what training starts from names the ensemble
         {"padding": Padding.valid},  # what auto stands for with four layers
     ],
     ids=str,

@@ -17,7 +17,7 @@ from qnal.ensemble.votes import Thresholds, score_schema
 from qnal.errors import ConfigError, InputError
 from qnal.lines import QUASARNET_BAL_LINES, QUASARNET_LINES
 from qnal.network.weights import write_network
-from qnal.spectra.target_table import TARGET_COLUMNS
+from qnal.spectra.target_table import target_columns
 
 SCORES = score_schema(QUASARNET_LINES, QUASARNET_BAL_LINES).names
 CAMERAS = "BRZ"
@@ -67,7 +67,7 @@ def test_importing_qnal_is_light():
 
 def test_a_coadd_gives_the_scores_table(ensemble, scored, coadd):
     assert isinstance(scored, pa.Table)
-    assert scored.column_names == [*TARGET_COLUMNS.names, *SCORES]
+    assert scored.column_names == [*target_columns("BRZ").names, *SCORES]
     with fitsio.FITS(str(coadd)) as fits:
         assert scored["TARGETID"].to_pylist() == fits["FIBERMAP"]["TARGETID"].read().tolist()
     assert set(scored["STATUS"].to_pylist()) == {"ok"}

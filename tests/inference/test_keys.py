@@ -16,6 +16,7 @@ from qnal.network.backends.forward import Backend
 from qnal.network.precision import Precision
 from qnal.spectra.file_version import Verify
 from qnal.spectra.grid import Grid, named_grid
+from qnal.spectra.readers.desi import Desi
 
 PREDICTIONS = "98e3ff30df887c8bf5209743ffb5b828f6bf35431691b26ab66a789a5624fa07"
 DATASET = "4bf371ec017c3ed671f2102b31613c7e0e03a4e0ae27a3ee164aa9765c46c5d4"
@@ -40,7 +41,7 @@ def test_golden_fingerprints():
 
 def test_what_predictions_depend_on():
     others = [
-        key(PACKING, reading=replace(READING, use_mask=False)),
+        key(PACKING, reading=replace(READING, reader=Desi(use_mask=False))),
         key(PACKING, reading=replace(READING, sky=False)),
         key(PACKING, reading=Reading(named_grid("linear"))),
         key(PACKING, passes=replace(PASSES, backend=Backend.numpy)),

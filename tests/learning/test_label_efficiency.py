@@ -7,6 +7,7 @@ from scipy.stats import wilcoxon
 
 from qnal.learning.curve_area import compare_areas, curve_areas
 from qnal.learning.label_efficiency import (
+    LOWER_BOUND,
     NOT_REACHED,
     RANDOM_BELOW,
     headline,
@@ -69,6 +70,16 @@ def test_a_level_that_is_not_reached():
     assert row["note"] == NOT_REACHED
     assert np.isnan(row["efficiency"]) and np.isnan(row["low"])
     assert row["reached"] == 0
+
+
+def test_a_level_that_is_passed_at_the_start():
+    table = label_efficiency(curves(fast=8.0), "metric")
+    first = table[table["level"] < 0.599]
+    assert (first["note"] == LOWER_BOUND).all()
+    inside = table[table["level"].between(0.601, 0.699)]
+    assert (inside["note"] == "").all()
+    np.testing.assert_allclose(inside["efficiency"], 8)
+    assert (first["efficiency"] < 8).all() and (first["low"] <= first["efficiency"]).all()
 
 
 def test_intervals_grow_with_the_scatter_and_contain_the_truth():

@@ -18,7 +18,7 @@ def test_held_out_targets(whole):
     held = whole.held_out(0.3)
     assert held.sum() == 900
     assert np.array_equal(held, whole.held_out(0.3))
-    with pytest.raises(ConfigError, match=r"loop\.test=1e-09"):
+    with pytest.raises(ConfigError, match=r"test=1e-09"):
         whole.held_out(1e-9)
 
 

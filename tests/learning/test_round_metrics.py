@@ -6,7 +6,13 @@ import pytest
 from sklearn.metrics import average_precision_score
 
 from qnal.labels.label import Label
-from qnal.learning.round_metrics import PRIMARY, disagreement, held_out_metrics, label_counts
+from qnal.learning.round_metrics import (
+    PRIMARY,
+    disagreement,
+    flipped,
+    held_out_metrics,
+    label_counts,
+)
 
 
 def tables(p: np.ndarray, label: np.ndarray, dz: float = 0.0) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -77,3 +83,10 @@ def test_labels_and_disagreement():
         "pool_mutual_info": pytest.approx(0.1),
     }
     assert disagreement(scores[:0])["pool_disputed"] is None
+
+
+def test_flipped_votes():
+    before = pd.DataFrame({"INDEX": [1, 2, 3, 5], "C_NOT": [0.25, 0.5, 0.75, 1.0]})
+    after = pd.DataFrame({"INDEX": [5, 3, 1], "C_NOT": [0.0, 0.5, 0.49]})
+    assert flipped(before, after) == 1 / 3
+    assert flipped(before[:1], after[:1]) is None

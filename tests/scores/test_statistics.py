@@ -31,6 +31,7 @@ def scores(rows, seed=0):
         "TILEID": pd.array(rng.integers(0, 3, rows), "Int32"),
         "NIGHT": pd.array(20210100 + rng.integers(0, 4, rows), "Int32"),
         "PETAL_LOC": pd.array(rng.integers(0, 10, rows), "Int16"),
+        **{f"SNR_{arm}": np.ones(rows, np.float32) for arm in "BRZ"},
         "CAMERAS": np.where(rng.random(rows) < 0.1, 3, 7).astype(np.int8),
         "STATUS": np.where(ok, "ok", rng.choice(["no_signal", "non_finite"], rows)),
         **{f"C_{c}": shares[:, k] for k, c in enumerate(CLASSES)},

@@ -16,7 +16,8 @@ from qnal.labels.boss_truth import read_boss_truth
 from qnal.labels.inspection_table import read_inspections
 from qnal.spectra.grid import named_grid
 from qnal.spectra.readers.boss import read_boss_spectra
-from qnal.spectra.readers.desi import Coadd, read_coadd
+from qnal.spectra.readers.desi import read_coadd
+from qnal.spectra.readers.reader import Spectra
 from qnal.spectra.readers.sdss import read_sdss
 from qnal.spectra.spectra_file import SpectraFile
 
@@ -39,7 +40,7 @@ fuzz = settings(
 @pytest.fixture(scope="module")
 def whole(
     tmp_path_factory: pytest.TempPathFactory, coadd_parts: Callable[..., Any]
-) -> tuple[bytes, Coadd, list[int]]:
+) -> tuple[bytes, Spectra, list[int]]:
     """A small coadd as bytes, as read, and where its HDUs begin."""
     parts = coadd_parts(rows=2)
     parts.hdus["UTILITIES"] = np.zeros(2, [("TARGETID", "i8")])
@@ -61,7 +62,7 @@ def outcome(path: Path, read: Callable[[Path], Any]) -> Any:
     return None
 
 
-def assert_same(found: Coadd | None, expected: Coadd) -> None:
+def assert_same(found: Spectra | None, expected: Spectra) -> None:
     """Refused, or read as if nothing had been cut off."""
     if found is not None:
         assert np.array_equal(found.x, expected.x)

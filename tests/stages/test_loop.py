@@ -45,6 +45,11 @@ def test_summary_and_files(study):
     assert Path(paths["figure"]).is_file()
     assert {f"label_efficiency_{name}" for name in STRATEGIES - {"random"}} <= metrics.keys()
     assert metrics["trainings"] == 2 * (1 + 3)
+    assert -1 < metrics["next_batch_gain_random_low"] < metrics["next_batch_gain_random_high"] < 1
+    assert any(note.startswith("random: 20 more labels") for note in summary["notes"])
+    assert metrics["forecasts"] == 0  # a forecast takes two rounds, and a third to compare with
+    assert metrics["forecast_coverage"] is None
+    assert Path(paths["figure"]).with_name("next_batch.png").is_file()
 
 
 def test_budgets_are_equal_and_steps_nearly(study):
@@ -128,6 +133,37 @@ def rounds_made(work: Path) -> dict[str, int]:
     """When each complete round was written, by its name."""
     found = (work / "rounds").glob("[0-9a-f]*/round.json")
     return {path.parent.name: path.stat().st_mtime_ns for path in found}
+
+
+def test_priors_beside_each_other(study, qnal_job, tiny):
+    work, first = study
+    rounds = rounds_made(work)
+    more = ["loop.priors=[none,mix]", "loop.repeats=1"]
+    prior = ["train.prior_spectra=60", "train.prior_weight=40"]
+    job = [*tiny, *LOOP, *more, *prior, f"work_dir={work}"]
+    code, summary = qnal_job(work / "priors", *job)
+    assert code == 0, summary
+    # Those without a prior are shared; without labels, there is one of the prior alone.
+    assert len(rounds_made(work)) - len(rounds) == 4 + 1
+    assert summary["metrics"]["trainings"] == 2 * 4 + 1
+    alone = pd.read_csv(summary["paths"]["no_labels"])["completeness_at_purity_99"]
+    found = summary["metrics"]["completeness_at_purity_99_without_labels"]
+    assert len(alone) == 1 and found == pytest.approx(alone[0])
+    before, after = (pd.read_csv(s["paths"]["curves"]) for s in (first, summary))
+    before = before[before["repeat"] == 0].set_index(["strategy", "round"]).sort_index()
+    after = after.set_index(["strategy", "round"]).sort_index()
+    alone = after.loc[[*STRATEGIES]].sort_index()
+    pd.testing.assert_frame_equal(before, alone[before.columns], check_dtype=False)
+    assert set(after.index.levels[0]) == STRATEGIES | {f"{name}_mix" for name in STRATEGIES}
+    assert after.loc["random_mix", "spectra"].equals(after.loc["random", "spectra"])
+    assert after.loc["random_mix", "steps"].between(20, 24).all()
+    picks = pd.read_csv(summary["paths"]["picks"])
+    chosen = {name: set(part["TARGETID"]) for name, part in picks.groupby("strategy")}
+    assert chosen["random_mix"] == chosen["random"]
+    (folder,) = (work / "labelled").iterdir()
+    assert set(picks["TARGETID"]) <= set(pd.read_parquet(folder / "labels.parquet")["TARGETID"])
+    assert "label_efficiency_random_mix" in summary["metrics"]
+    assert "label_efficiency_vote_entropy_mix_over_random_mix" in summary["metrics"]
 
 
 def test_goes_on_after_a_kill(study, qnal_job, tiny, tmp_path):

@@ -32,7 +32,11 @@ def test_a_refused_job_is_in_the_table_and_in_the_exit_code(qnal_command, tmp_pa
     (experiment,) = [e for e in client.search_experiments() if e.name == "qnal"]
     runs = {r.info.run_name: r for r in client.search_runs([experiment.experiment_id])}
     child = runs.pop("data.mock.pool=20")
-    ((_, parent),) = runs.items()
+    ((title, parent),) = runs.items()
+    assert title == "sweep mock: pool"
+    note = parent.data.tags["mlflow.note.content"]
+    assert note.startswith("2 jobs, of which 1 are done; they differ in `data.mock.pool`.")
+    assert "| `data.mock.pool=-1` |" in note and "mlflow.user" in parent.data.tags
     assert child.data.tags["mlflow.parentRunId"] == parent.info.run_id
     assert child.info.run_id == table.mlflow_run_id.iloc[1]
     assert (child.info.status, parent.info.status) == ("FINISHED", "FAILED")

@@ -1,5 +1,6 @@
 """Two ensembles on the same labelled spectra: paired differences and a verdict."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from qnal.ensemble.evaluation.metrics import GOOD_DZ
 from qnal.ensemble.evaluation.out_of_bag import OutOfBag
 from qnal.ensemble.folder import EnsembleFolder
+from qnal.ensemble.inspected_set import SOURCE
 from qnal.ensemble.votes import Thresholds
 from qnal.labels.label import Label, is_quasar
 
@@ -23,7 +25,7 @@ RATIOS = {
 }
 DECISIVE = ("completeness_z", "purity_z")  # the verdict depends on these
 LEVEL = 0.95  # of the intervals
-ENOUGH = 30  # quasars held out from both ensembles from which they alone decide
+ENOUGH = 30  # quasars among the control labels, or the held-out ones, from which these decide alone
 
 
 class Verdict(StrEnum):
@@ -36,6 +38,18 @@ class Verdict(StrEnum):
     worse = "worse"
 
 
+class Basis(StrEnum):
+    """Which labelled spectra were compared.
+
+    Control labels are a random sample of the pool; other labels are of targets that somebody, or an
+    earlier ensemble, has chosen.
+    """
+
+    control = "control labels"
+    held_out = "labels of targets that neither was trained on"
+    all = "labels, out of bag where an ensemble was trained on them"
+
+
 @dataclass(frozen=True)
 class Comparison:
     """What two ensembles do on the same labelled spectra.
@@ -45,7 +59,7 @@ class Comparison:
         flipped: the spectra that one ensemble calls a quasar and the other does not.
         verdict: by the rule of :class:`Verdict`.
         spectra, targets: numbers that were compared.
-        held_out: whether only targets that neither ensemble was trained on were compared.
+        basis: which spectra were compared.
     """
 
     metrics: pd.DataFrame
@@ -53,7 +67,7 @@ class Comparison:
     verdict: Verdict
     spectra: int
     targets: int
-    held_out: bool
+    basis: Basis
 
 
 def out_of_bag_calls(folder: EnsembleFolder, n: int | None, thresholds: Thresholds) -> pd.DataFrame:
@@ -71,33 +85,48 @@ def out_of_bag_calls(folder: EnsembleFolder, n: int | None, thresholds: Threshol
 
 
 def compare_calls(
-    champion: pd.DataFrame, candidate: pd.DataFrame, draws: int, seed: int
+    champion: pd.DataFrame,
+    candidate: pd.DataFrame,
+    draws: int,
+    seed: int,
+    control: Collection[int] = (),
 ) -> Comparison:
     """Compare the calls of two ensembles for the spectra that both have calls for.
 
-    If at least :data:`ENOUGH` quasars were held out from both, only held-out targets are compared.
+    Only control labels are compared if there are at least :data:`ENOUGH` quasars among them; else
+    only targets that neither ensemble was trained on, if these have as many; else all.
 
     Args:
         champion, candidate: calls, as of :func:`out_of_bag_calls`.
         draws: bootstrap samples; targets are drawn, and both ensembles are measured on the same
             sample.
         seed: of the random numbers.
+        control: TARGETIDs of control picks, whose SOURCE is ``inspected``. Each counts once,
+            whatever the size of the pool when it was picked.
     """
     shared = champion.drop_duplicates(KEYS).merge(
         candidate.drop_duplicates(KEYS)[[*KEYS, "QUASAR", "Z_CALL", "TRAINED"]],
         on=KEYS,
         suffixes=("_CHAMPION", "_CANDIDATE"),
     )
-    held_out = ~(shared["TRAINED_CHAMPION"] | shared["TRAINED_CANDIDATE"]).to_numpy(bool)
-    quasar = np.asarray(is_quasar(shared["LABEL"].to_numpy()))
-    alone = int((held_out & quasar).sum()) >= ENOUGH
-    if alone:
-        shared = shared[held_out].reset_index(drop=True)
+    basis, which = _basis(shared, control)
+    shared = shared[which].reset_index(drop=True)
     metrics = _differences(shared, draws, seed)
     differ = shared["QUASAR_CHAMPION"] != shared["QUASAR_CANDIDATE"]
     flipped = shared[differ].drop(columns=["TRAINED_CHAMPION", "TRAINED_CANDIDATE"])
     targets = len(shared[["SOURCE", "TARGETID"]].drop_duplicates())
-    return Comparison(metrics, flipped, verdict(metrics), len(shared), targets, alone)
+    return Comparison(metrics, flipped, verdict(metrics), len(shared), targets, basis)
+
+
+def _basis(shared: pd.DataFrame, control: Collection[int]) -> tuple[Basis, NDArray[np.bool_]]:
+    """Which of the shared spectra are compared."""
+    quasar = np.asarray(is_quasar(shared["LABEL"].to_numpy()))
+    picked = (shared["SOURCE"] == SOURCE) & shared["TARGETID"].isin(list(control))
+    trained = (shared["TRAINED_CHAMPION"] | shared["TRAINED_CANDIDATE"]).to_numpy(bool)
+    for basis, which in ((Basis.control, picked.to_numpy(bool)), (Basis.held_out, ~trained)):
+        if int((which & quasar).sum()) >= ENOUGH:
+            return basis, which
+    return Basis.all, np.ones(len(shared), bool)
 
 
 def verdict(metrics: pd.DataFrame) -> Verdict:

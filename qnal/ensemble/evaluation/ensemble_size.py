@@ -117,7 +117,7 @@ class _SubEnsemble:
         found = self.quasar & truth & counted
         of_true = np.where(truth, self.p_quasar, self.p_not)[counted]
         return {
-            "ANSWERING": float(self.count.mean()),
+            "ANSWERING": float(self.count.mean()) if len(self.count) else np.nan,
             "COMPLETENESS": _share(found, truth & counted),
             "PURITY": _share(found, self.quasar & counted),
             "NLL": _mean(-np.log(np.clip(of_true, SMALLEST, 1 - SMALLEST))),

@@ -2,16 +2,17 @@
 
 from qnal.query.candidates import ORDER, Candidates
 from qnal.query.filters.filter import Filter
+from qnal.spectra.target_table import SNR, arms_of
 
 
 class BestSignalToNoise(Filter):
-    """Keep the spectrum of each target with the highest sum of SNR² over the cameras.
+    """Keep the spectrum of each target with the highest sum of SNR² over the arms.
 
-    Cameras without a signal-to-noise ratio count as 0; ties go by utility.
+    Arms (cameras) without a signal-to-noise ratio count as 0; ties go by utility.
     """
 
     name = "best S/N of each target"
-    columns = ("SNR_B", "SNR_R", "SNR_Z")
+    columns = ("SNR_*",)
     optional = False
     per_target = True
 
@@ -19,7 +20,7 @@ class BestSignalToNoise(Filter):
         """See :meth:`Filter.keep`."""
         power = " + ".join(
             f"CASE WHEN {c} > 0 AND isfinite({c}) THEN {c}::DOUBLE ** 2 ELSE 0 END"
-            for c in self.columns
+            for c in (SNR + arm for arm in arms_of([*candidates.table.columns]))
         )
         return (
             f"FROM {candidates.rows} "

@@ -5,8 +5,8 @@ from enum import StrEnum
 from qnal.errors import ConfigError
 from qnal.query.candidates import Candidates
 from qnal.query.filters.filter import Filter
-
-ALL_CAMERAS = 7  # bits of CAMERAS: B 1, R 2, Z 4
+from qnal.query.score_table import ScoreTable
+from qnal.spectra.target_table import arms_of
 
 
 class CameraRule(StrEnum):
@@ -36,13 +36,23 @@ class LiveCameras(Filter):
 
     def keep(self, candidates: Candidates) -> str:
         """See :meth:`Filter.keep`."""
-        incomplete = f"& {ALL_CAMERAS} <> {ALL_CAMERAS}"
+        every = all_arms(candidates.table)
+        incomplete = f"& {every} <> {every}"
         dead = f"SELECT TARGETID FROM spectra WHERE CAMERAS {incomplete}"
         if self.rule == CameraRule.all:
             dead = (
                 f"FROM ({dead} GROUP BY TARGETID HAVING bit_or(CAMERAS) {incomplete}) "
-                f"ANTI JOIN (FROM spectra WHERE CAMERAS & {ALL_CAMERAS} = {ALL_CAMERAS}) "
+                f"ANTI JOIN (FROM spectra WHERE CAMERAS & {every} = {every}) "
                 "USING (TARGETID)"
             )
         dead = candidates.table.stored(dead)
         return f"FROM {candidates.rows} WHERE TARGETID NOT IN (FROM {dead})"
+
+
+def all_arms(table: ScoreTable) -> int:
+    """The value of CAMERAS of a spectrum in which all arms have data.
+
+    A table without a column SNR_ARM for each arm has the arms that have data in any spectrum.
+    """
+    announced = (1 << len(arms_of([*table.columns]))) - 1
+    return announced | int(table.value("SELECT bit_or(CAMERAS) FROM spectra") or 0)

@@ -1,6 +1,7 @@
 """Spectra within a range of redshift, magnitude or signal-to-noise ratio."""
 
 import math
+import re
 
 from qnal.errors import ConfigError
 from qnal.query.candidates import Candidates
@@ -82,14 +83,14 @@ class SignalToNoiseWindow(Window):
     Args:
         lowest: lower limit.
         highest: upper limit.
-        camera: B, R or Z.
+        camera: an arm of the spectrograph, such as B, R or Z.
     """
 
     def __init__(
         self, lowest: float | None = None, highest: float | None = None, camera: str = "R"
     ) -> None:
-        if camera not in ("B", "R", "Z"):
-            raise ConfigError(f"camera={camera} cannot be used; it takes B, R or Z")
+        if not re.fullmatch(r"\w+", camera):
+            raise ConfigError(f"camera={camera} cannot be used; it takes the name of an arm")
         self.columns = (f"SNR_{camera}",)
         self.value = f"SNR_{camera}::DOUBLE"
         self._set_range(f"S/N in {camera}", lowest, highest)

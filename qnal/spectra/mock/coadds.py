@@ -15,6 +15,13 @@ DEAD_CAMERA = {"B": 1 << 22, "R": 1 << 23, "Z": 1 << 24}  # desispec's fibermask
 # desitarget's desi_mask: quasar target, galaxy (LRG), Milky Way survey, sky
 TARGET_BIT = {"QSO": 1 << 2, "GALAXY": 1 << 0, "STAR": 1 << 61, "SKY": 1 << 32}
 
+# As DESI's pipeline writes BUNIT, which specutils needs.
+UNITS = {
+    "WAVELENGTH": "Angstrom",
+    "FLUX": "10**-17 erg/(s cm2 Angstrom)",
+    "IVAR": "10**+34 (s2 cm4 Angstrom2) / erg2",
+}
+
 
 @dataclass(frozen=True)
 class Petal:
@@ -76,9 +83,9 @@ def write_coadd(
             frame = expose(stream, cam, targets.signal, noise, config)
             frame.flux[dead == k] = 0
             frame.ivar[dead == k] = 0
-            out.write(cam.wave, extname=f"{name}_WAVELENGTH")
-            out.write(frame.flux, extname=f"{name}_FLUX")
-            out.write(frame.ivar, extname=f"{name}_IVAR")
+            arrays = {"WAVELENGTH": cam.wave, "FLUX": frame.flux, "IVAR": frame.ivar}
+            for array, values in arrays.items():
+                out.write(values, extname=f"{name}_{array}", header={"BUNIT": UNITS[array]})
             out.write(frame.mask, extname=f"{name}_MASK")
 
 

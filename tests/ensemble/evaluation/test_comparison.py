@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from qnal.ensemble.evaluation.comparison import ENOUGH, Verdict, compare_calls, verdict
+from qnal.ensemble.evaluation.comparison import ENOUGH, Basis, Verdict, compare_calls, verdict
 from qnal.labels.label import Label
 
 
@@ -59,10 +59,21 @@ def test_held_out_targets_decide_alone_if_there_are_enough():
     inside, outside = calls(N < 100), calls(N[: 2 * ENOUGH] < 50, 2 * ENOUGH, trained=False)
     outside["TARGETID"] += 1000
     found = compare_calls(*[pd.concat([inside, outside])] * 2, 50, 1)
-    assert (found.held_out, found.spectra) == (True, 2 * ENOUGH)
+    assert (found.basis, found.spectra) == (Basis.held_out, 2 * ENOUGH)
     few = outside.iloc[: ENOUGH - 1]
     found = compare_calls(*[pd.concat([inside, few])] * 2, 50, 1)
-    assert (found.held_out, found.spectra) == (False, 200 + ENOUGH - 1)
+    assert (found.basis, found.spectra) == (Basis.all, 200 + ENOUGH - 1)
+
+
+def test_control_labels_decide_alone_if_there_are_enough():
+    """Also those that the ensembles were trained on; labels of other sources are none."""
+    inspected = calls(N < 100).assign(SOURCE="inspected")
+    both = pd.concat([inspected, calls(N < 100, trained=False)])
+    quasars = inspected["TARGETID"].iloc[:ENOUGH]
+    found = compare_calls(both, both, 50, 1, control=[*quasars])
+    assert (found.basis, found.spectra) == (Basis.control, ENOUGH)
+    found = compare_calls(both, both, 50, 1, control=[*quasars[1:]])
+    assert (found.basis, found.spectra) == (Basis.held_out, 200)
 
 
 def test_undefined_metrics_decide_nothing():

@@ -174,7 +174,7 @@ def test_batches_change_nothing_but_memory(random_network, spectra):
 def test_quasarnp_that_is_not_installed(monkeypatch, random_network):
     monkeypatch.setitem(__import__("sys").modules, "quasarnp", None)
     monkeypatch.delitem(__import__("sys").modules, "quasarnp.model", raising=False)
-    with pytest.raises(ConfigError, match=r"infer\.backend=quasarnp needs .* qnal\[quasarnp\]"):
+    with pytest.raises(ConfigError, match=r"backend=quasarnp needs .* qnal\[quasarnp\]"):
         forward(random_network(), Backend.quasarnp)
 
 

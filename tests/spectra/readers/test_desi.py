@@ -12,17 +12,18 @@ import pytest
 
 from qnal.errors import InputError
 from qnal.spectra.grid import named_grid
-from qnal.spectra.readers.desi import Coadd, find_coadds, read_coadd
+from qnal.spectra.readers.desi import find_coadds, read_coadd
+from qnal.spectra.readers.reader import Spectra
 from qnal.spectra.rebin import BLOCK
 from qnal.spectra.spectra_file import SpectraFile
-from qnal.spectra.target_table import TARGET_COLUMNS
+from qnal.spectra.target_table import target_columns
 
 LOG = named_grid("log")
 FIRST = 39633559463397282
 Parts = Callable[..., Any]
 
 
-def column(coadd: Coadd, name: str) -> list:
+def column(coadd: Spectra, name: str) -> list:
     return coadd.table[name].to_pylist()
 
 
@@ -71,7 +72,7 @@ def test_each_tree_tells_by_its_paths(
         assert column(coadd, name) == [expected.get(name)] * 2, name
     for name in ("FIBER", "TARGET_RA", "OBJTYPE", "DESI_TARGET", "FLUX_R", "COADD_FIBERSTATUS"):
         assert column(coadd, name) == [None, None], name
-    assert coadd.table.schema.equals(TARGET_COLUMNS)
+    assert coadd.table.schema.equals(target_columns("BRZ"))
 
 
 def test_real_trees_are_named_as_they_are(real_data: Path) -> None:
@@ -204,7 +205,7 @@ def test_chunks_do_not_change_the_result(
         (tmp_path / "a.fits.gz").write_bytes(gzip.compress(file.path.read_bytes(), 1))
         file = SpectraFile("a", tmp_path / "a.fits.gz")
     whole = read_coadd(file, LOG)
-    monkeypatch.setattr("qnal.spectra.readers.desi.coadd.CHUNK", 2 * BLOCK)
+    monkeypatch.setattr("qnal.spectra.readers.reader.CHUNK", 2 * BLOCK)
     chunks = read_coadd(file, LOG)
     assert chunks.digest == whole.digest
     assert np.array_equal(chunks.x, whole.x)

@@ -5,7 +5,7 @@ Source: https://desidatamodel.readthedocs.io (``coadd``), and docs/formats.md.
 """
 
 from qnal.spectra.readers.desi.camera import CAMERAS
-from qnal.spectra.readers.desi.coadd import Coadd, read_coadd
+from qnal.spectra.readers.desi.coadd import Desi, read_coadd
 from qnal.spectra.readers.desi.file_names import find_coadds
 
-__all__ = ["CAMERAS", "Coadd", "find_coadds", "read_coadd"]
+__all__ = ["CAMERAS", "Desi", "find_coadds", "read_coadd"]

@@ -5,11 +5,12 @@ from numpy.typing import NDArray
 
 from qnal.errors import InputError
 from qnal.spectra.fits import FitsFile
+from qnal.spectra.readers.reader import Arm
 
 CAMERAS = ("B", "R", "Z")
 
 
-class Camera:
+class Camera(Arm):
     """``X_FLUX``, ``X_IVAR``, ``X_WAVELENGTH`` and ``X_MASK`` of camera X of an open coadd.
 
     Only the wavelengths are read at first; flux, ivar and mask are read by :meth:`rows`.
@@ -34,7 +35,7 @@ class Camera:
                     f"{fits.path}: it has no {name}_{array}; a coadd has cameras "
                     f"{', '.join(CAMERAS)}."
                 )
-        self._fits, self._name = fits, name
+        self._fits, self.name = fits, name
         self.wave = _wavelengths(fits, f"{name}_WAVELENGTH")
         self._shape = (rows, len(self.wave))
         # A file in which only some cameras have a mask is truncated or damaged.
@@ -53,10 +54,10 @@ class Camera:
             None if the file has no mask or it is not used.
         """
         flux, ivar = (
-            _floats(self._fits.image(f"{self._name}_{array}", first, last))
+            _floats(self._fits.image(f"{self.name}_{array}", first, last))
             for array in ("FLUX", "IVAR")
         )
-        mask = self._fits.image(f"{self._name}_MASK", first, last) if self._has_mask else None
+        mask = self._fits.image(f"{self.name}_MASK", first, last) if self._has_mask else None
         return flux, ivar, mask
 
     def _check_shape(self, name: str) -> None:
@@ -64,7 +65,7 @@ class Camera:
         if shape != self._shape:
             raise InputError(
                 f"{self._fits.path}: {name} has shape {shape}, not {self._shape}, the rows of "
-                f"FIBERMAP by the pixels of {self._name}_WAVELENGTH."
+                f"FIBERMAP by the pixels of {self.name}_WAVELENGTH."
             )
 
 

@@ -1,91 +1,57 @@
-"""Reading a DESI coadd: rebinned spectra and the target table of one file."""
+"""The reader of DESI's files, the default reader."""
 
-import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-
-import numpy as np
-import pyarrow as pa
-from numpy.typing import NDArray
+from typing import Any
 
 from qnal.spectra.fits import open_fits
 from qnal.spectra.grid import Grid
 from qnal.spectra.readers.desi.camera import CAMERAS, Camera
 from qnal.spectra.readers.desi.fibermap import read_fibermap
-from qnal.spectra.rebin import BLOCK, Binning, Rebinner
-from qnal.spectra.signal_to_noise import median_snr
-from qnal.spectra.spectra_file import SpectraFile
-from qnal.spectra.target_table import target_table
-
-# Rows read at once: one petal's 500 in one go, and bounded memory for large healpix coadds.
-CHUNK = 16 * BLOCK
+from qnal.spectra.readers.desi.file_names import PREFIX
+from qnal.spectra.readers.desi.target_bits import TARGET_BITS
+from qnal.spectra.readers.reader import OpenSpectra, Reader, Spectra
+from qnal.spectra.spectra_file import SpectraFile, find_files
 
 
 @dataclass(frozen=True)
-class Coadd:
-    """The spectra of one coadd file.
-
-    Attributes:
-        x: renormalised spectra on the grid, shape [rows, npix]; zero where STATUS is not ``ok``.
-        table: the columns of :data:`~qnal.spectra.target_table.TARGET_COLUMNS`, one row per row of
-            FIBERMAP and in its order.
-        digest: SHA-256 of the TARGETIDs and of the rebinned flux and ivar.
-    """
-
-    x: NDArray[np.float64]
-    table: pa.Table
-    digest: str
-
-
-def read_coadd(file: SpectraFile, grid: Grid, use_mask: bool = True) -> Coadd:
-    """Read a coadd file, gzipped or not.
+class Desi(Reader):
+    """Reads DESI coadds, or files of single exposures, gzipped or not.
 
     Args:
-        file: the file.
-        grid: the wavelength grid to rebin to.
         use_mask: ignore pixels whose ``X_MASK`` is not 0 (QuasarNP does not read the mask).
-
-    Raises:
-        InputError: the file is damaged, lacks FIBERMAP or a camera, or its arrays differ in length.
+        prefix: how the names of the files begin: ``coadd-``, or ``spectra-`` for files with one
+            spectrum per exposure.
     """
-    with open_fits(file.path) as fits:
-        targetid, columns = read_fibermap(fits, file)
-        rows = len(targetid)
-        rebinner = Rebinner(rows, grid)
-        cameras = [Camera(fits, name, rows, use_mask) for name in CAMERAS]
-        bits = np.zeros(rows, np.int8)
-        for bit, (name, camera) in enumerate(zip(CAMERAS, cameras, strict=True)):
-            has_data, columns[f"SNR_{name}"] = _add_camera(rebinner, camera, rows)
-            bits |= (has_data << bit).astype(np.int8)
-    x, status = rebinner.renormalised()
-    columns |= {
-        "TARGETID": targetid,
-        "FILE": np.full(rows, file.name),
-        "ROW": np.arange(rows, dtype=np.int32),
-        "CAMERAS": bits,
-        "STATUS": status,
-    }
-    # The sums before renormalisation, whose rounding depends on the processor.
-    digest = hashlib.sha256(targetid.data)
-    digest.update(rebinner.weighted.data)
-    digest.update(rebinner.ivar.data)
-    digest.update(rebinner.non_finite.data)
-    return Coadd(x, target_table(columns, rows, file.path), digest.hexdigest())
+
+    use_mask: bool = True
+    prefix: str = PREFIX
+    arms = CAMERAS
+    bits = TARGET_BITS
+
+    def find(self, paths: str | Sequence[str] | None, key: str) -> list[SpectraFile]:
+        """See :meth:`Reader.find`."""
+        return find_files(paths, key, self.prefix)
+
+    @contextmanager
+    def open(self, file: SpectraFile) -> Iterator[OpenSpectra]:
+        """See :meth:`Reader.open`; a file without FIBERMAP or a camera is refused."""
+        with open_fits(file.path) as fits:
+            targetid, columns, targeting = read_fibermap(fits, file, self.prefix != PREFIX)
+            cameras = [Camera(fits, name, len(targetid), self.use_mask) for name in CAMERAS]
+            yield OpenSpectra(columns | {"TARGETID": targetid}, cameras, targeting)
+
+    def key(self) -> dict[str, Any]:
+        """As results were named when this was the only reader."""
+        settings = {} if self.use_mask else {"use_mask": False}
+        return settings if self.prefix == PREFIX else settings | {"prefix": self.prefix}
+
+    def metadata(self) -> dict[str, Any]:
+        """Nothing, as before there were other readers: no list of arms means B, R and Z."""
+        return {}
 
 
-def _add_camera(
-    rebinner: Rebinner, camera: Camera, rows: int
-) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
-    """Add all spectra of a camera; returns which have any data in it, and their median SNR."""
-    has_data, snr = np.zeros(rows, bool), np.zeros(rows, np.float32)
-    binning = Binning.of(camera.wave, rebinner.grid)
-    for first in range(0, rows, CHUNK):
-        flux, ivar, mask = camera.rows(first, min(first + CHUNK, rows))
-        # In blocks whose intermediate arrays fit the processor's cache.
-        for start in range(0, len(flux), BLOCK):
-            block, target = slice(start, start + BLOCK), slice(first + start, first + start + BLOCK)
-            block_mask = None if mask is None else mask[block]
-            has_data[target] = rebinner.add(
-                flux[block], ivar[block], binning, block_mask, first + start
-            )
-            snr[target] = median_snr(flux[block], ivar[block], has_data[target])
-    return has_data, snr
+def read_coadd(file: SpectraFile, grid: Grid, use_mask: bool = True) -> Spectra:
+    """Read a coadd file (:meth:`Reader.read` of :class:`Desi`)."""
+    return Desi(use_mask).read(file, grid)

@@ -18,7 +18,9 @@ _HEADER_NAME = {"PETAL_LOC": "PETAL"}
 _TARGETING = ("DESI_TARGET", "SV3_DESI_TARGET", "SV2_DESI_TARGET", "SV1_DESI_TARGET", "CMX_TARGET")
 
 
-def read_fibermap(fits: FitsFile, file: SpectraFile) -> tuple[NDArray[np.int64], Columns]:
+def read_fibermap(
+    fits: FitsFile, file: SpectraFile, single_exposures: bool = False
+) -> tuple[NDArray[np.int64], Columns, str]:
     """TARGETIDs of FIBERMAP's rows and the target columns that the file has.
 
     Each column is taken from FIBERMAP; if it is not there, from EXP_FIBERMAP, a header or the name
@@ -27,10 +29,12 @@ def read_fibermap(fits: FitsFile, file: SpectraFile) -> tuple[NDArray[np.int64],
     Args:
         fits: the open coadd file.
         file: its path and name.
+        single_exposures: whether a row is one exposure, whose status is in FIBERSTATUS.
 
     Returns:
         targetid: shape [rows].
         columns: by name, null where the value of a row is unknown.
+        targeting: name of the column that DESI_TARGET is taken from.
 
     Raises:
         InputError: there is no FIBERMAP, or it has no rows or no usable TARGETID.
@@ -46,19 +50,23 @@ def read_fibermap(fits: FitsFile, file: SpectraFile) -> tuple[NDArray[np.int64],
     if not len(targetid):
         raise InputError(f"{path}: its FIBERMAP has no rows.")
     columns: Columns = {n: fibermap[n] for n in copied if n in fibermap}
-    targeting = _targeting_bits(fibermap)
-    if targeting is not None:
-        columns["DESI_TARGET"] = targeting
+    if single_exposures:
+        columns |= fits.table("FIBERMAP", ["FIBERSTATUS"])
+        columns["COADD_FIBERSTATUS"] = columns.pop("FIBERSTATUS", np.full(len(targetid), None))
+    targeting = _targeting(fibermap)
+    if targeting in fibermap:
+        columns["DESI_TARGET"] = fibermap[targeting]
     missing = [name for name in (*_PER_FILE, "FIBER") if name not in columns]
     several_exposures = _fill_from_exposures(columns, missing, fits, targetid)
     _fill_from_headers(columns, missing, fits, several_exposures)
-    return targetid, columns
+    return targetid, columns, targeting
 
 
-def _targeting_bits(fibermap: dict[str, NDArray]) -> NDArray | None:
-    """The targeting bits of the survey phase that the file belongs to."""
-    present = [fibermap[name] for name in _TARGETING if name in fibermap]
-    return next((bits for bits in present if np.any(bits != 0)), present[0] if present else None)
+def _targeting(fibermap: dict[str, NDArray]) -> str:
+    """The targeting column of the survey phase that the file belongs to."""
+    present = [name for name in _TARGETING if name in fibermap]
+    used = [name for name in present if np.any(fibermap[name] != 0)]
+    return [*used, *present, "DESI_TARGET"][0]
 
 
 def _fill_from_exposures(
@@ -120,7 +128,4 @@ def _common_value(
 
 def targeting_column(fits: FitsFile) -> str:
     """Name of the column of FIBERMAP that the DESI_TARGET of a target table is taken from."""
-    fibermap = fits.table("FIBERMAP", _TARGETING)
-    present = [name for name in _TARGETING if name in fibermap]
-    used = [name for name in present if np.any(fibermap[name] != 0)]
-    return [*used, *present, "DESI_TARGET"][0]
+    return _targeting(fits.table("FIBERMAP", _TARGETING))

@@ -9,12 +9,15 @@ from qnal.spectra.spectra_file import SpectraFile, find_files
 PREFIX = "coadd-"
 # File names in the trees tiles/perexp, tiles/cumulative, tiles/pernight and healpix.
 _NAMES = [
-    re.compile(r"coadd-(?P<PETAL_LOC>\d+)-(?P<TILEID>\d+)-exp(?P<EXPID>\d+)$"),
-    re.compile(r"coadd-(?P<PETAL_LOC>\d+)-(?P<TILEID>\d+)-thru(?P<NIGHT>\d{8})$"),
-    re.compile(r"coadd-(?P<PETAL_LOC>\d+)-(?P<TILEID>\d+)-(?P<NIGHT>2\d{7})$"),
+    re.compile(r"(?:coadd|spectra)-(?P<PETAL_LOC>\d+)-(?P<TILEID>\d+)-exp(?P<EXPID>\d+)$"),
+    re.compile(r"(?:coadd|spectra)-(?P<PETAL_LOC>\d+)-(?P<TILEID>\d+)-thru(?P<NIGHT>\d{8})$"),
+    re.compile(r"(?:coadd|spectra)-(?P<PETAL_LOC>\d+)-(?P<TILEID>\d+)-(?P<NIGHT>2\d{7})$"),
     # Older perexp trees have no "exp" before the exposure number.
-    re.compile(r"coadd-(?P<PETAL_LOC>\d+)-(?P<TILEID>\d+)-(?P<EXPID>0\d{7})$"),
-    re.compile(r"coadd-(?P<SURVEY>[a-z][a-z0-9]*)-(?P<PROGRAM>[a-z][a-z0-9]*)-(?P<HPXPIXEL>\d+)$"),
+    re.compile(r"(?:coadd|spectra)-(?P<PETAL_LOC>\d+)-(?P<TILEID>\d+)-(?P<EXPID>0\d{7})$"),
+    re.compile(
+        r"(?:coadd|spectra)-(?P<SURVEY>[a-z][a-z0-9]*)-(?P<PROGRAM>[a-z][a-z0-9]*)-"
+        r"(?P<HPXPIXEL>\d+)$"
+    ),
 ]
 
 
