@@ -9,7 +9,7 @@ import json
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -28,6 +28,15 @@ COLUMNS = (
     "metrics.`oob/purity`",
 )  # fmt: skip
 
+# The chat, which opens by itself at the first visit.
+CLOSE = "document.querySelector('[data-component-id$=\"assistant.chat_panel.close\"]')?.click()"
+
+SHORTEN = """
+    const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    while (arguments[0] && texts.nextNode())
+      texts.currentNode.textContent = texts.currentNode.textContent.replace(arguments[0], '');
+"""
+
 
 class Ui:
     """The MLflow UI in a browser.
@@ -39,7 +48,8 @@ class Ui:
 
     def __init__(self, driver: Any, url: str) -> None:
         self.driver, self.url = driver, url
-        self._open("/#/experiments")
+        self.home = ""  # start of paths that pictures leave out
+        self.page("/#/experiments", "Model training")
         # Charts and models instead of traces; no chat beside the page.
         self._store("mlflow.assistant.panelOpen_v1", "false")
         self._store("mlflow.assistant.fab.autoOpenedOnFirstLoad_v1", "true")
@@ -79,17 +89,18 @@ class Ui:
         """
         self.driver.execute_script(script, text)
 
-    def show_columns(self, experiment: str) -> None:
-        """Choose the columns of the list of runs, and expand the runs."""
+    def show(self, experiment: str, expanded: Iterable[str]) -> None:
+        """Choose the columns of the list of runs, and the runs whose children it shows."""
         key = f'MLflowLocalStorage-1.1-ExperimentPage-["{experiment}"]-ReactComponentState'
         state = self.driver.execute_script("return localStorage.getItem(arguments[0])", key)
-        chosen = json.loads(state or "{}") | {"selectedColumns": list(COLUMNS)}
-        self._store(key, json.dumps(chosen))
-        self._store(f"MLflowLocalStorage-1.1-ExperimentView-{experiment}-expandRows", "true")
+        chosen = {"selectedColumns": list(COLUMNS), "runsExpanded": dict.fromkeys(expanded, True)}
+        self._store(key, json.dumps(json.loads(state or "{}") | chosen))
 
     def picture(self, path: Path, width: int = 1200, height: int = 700) -> None:
         """Save what the window shows once it stands still."""
         self.driver.set_window_size(width, height)
+        self.driver.execute_script(CLOSE)
+        self.driver.execute_script(SHORTEN, self.home)
         last = b""
         for _ in range(20):
             time.sleep(1)
@@ -141,26 +152,30 @@ def runs_of(client: MlflowClient, stage: str) -> list[Run]:
 
 
 def take(ui: Ui, client: MlflowClient, folder: Path) -> None:
-    """Take all pictures."""
+    """Take all pictures: of the oldest training and its first member, and of the sweep's jobs."""
     trained = runs_of(client, "train")
-    first, (member, *_) = trained[-1], runs_of(client, "member")
+    first, member, sweep = trained[-1], runs_of(client, "member")[-1], runs_of(client, "sweep")[0]
     below = f"/#/experiments/{first.info.experiment_id}/runs"
     ui.page(below, "Run Name")
-    ui.show_columns(first.info.experiment_id)
-    ui.page(below, "Run Name")
-    ui.picture(folder / "mlflow_runs.png", 1400)
-    ui.page(f"{below}/{member.info.run_id}/model-metrics", "completeness")
-    ui.picture(folder / "mlflow_member.png")
-    ui.page(f"{below}/{first.info.run_id}", "Next")
-    ui.picture(folder / "mlflow_note.png", 1200, 1100)
-    ui.page(f"{below}/{first.info.run_id}/artifacts/figures/completeness_purity.png", "figures")
-    ui.picture(folder / "mlflow_figure.png")
-    two = json.dumps([run.info.run_id for run in trained[:2]])
-    compared = f"/#/compare-runs?runs={two}&experiments=[%22{first.info.experiment_id}%22]"
-    ui.page(compared.replace('"', "%22").replace(" ", ""), "Parameters")
-    ui.picture(folder / "mlflow_compare.png", 1200, 1100)
-    ui.page("/#/models/qnal-ensemble", "champion")
-    ui.picture(folder / "mlflow_model.png", 1200, 500)
+    parts = [run.info.run_id for run in (sweep, *runs_of(client, "pipeline"))]
+    ui.show(first.info.experiment_id, parts)
+    ui.page(below, "layers=")
+    ui.picture(folder / "mlflow_runs.png", 1300)
+    ui.page(f"{below}/{member.info.run_id}/model-metrics", "epoch")
+    ui.picture(folder / "mlflow_member.png", 1300, 850)
+    for name, run in (("note", first), ("sweep", sweep)):
+        ui.page(f"{below}/{run.info.run_id}", "Description")
+        ui.click("Show more")
+        ui.wait_for("[...document.images].some(i => i.src.includes('note') && i.naturalWidth > 99)")
+        ui.picture(folder / f"mlflow_{name}.png", 1300, 950)
+    ui.page(f"{below}/{first.info.run_id}/artifacts/figures/confusion.png", "confusion.png")
+    ui.picture(folder / "mlflow_figure.png", 1300)
+    two = "%22,%22".join(run.info.run_id for run in trained[:2])
+    experiments = f"[%22{first.info.experiment_id}%22]"
+    ui.page(f"/#/compare-runs?runs=[%22{two}%22]&experiments={experiments}", "Run details")
+    ui.picture(folder / "mlflow_compare.png", 1300, 1000)
+    ui.page("/#/models/qnal-ensemble", "Version 1", "champion")
+    ui.picture(folder / "mlflow_model.png", 1300, 1000)
 
 
 def main() -> None:
@@ -169,6 +184,7 @@ def main() -> None:
         sys.exit(__doc__)
     client = MlflowClient(f"sqlite:///{Path(sys.argv[1]).absolute() / 'mlflow.db'}")
     with opened(sys.argv[2]) as ui:
+        ui.home = f"{Path(sys.argv[1]).absolute().parent}/"
         take(ui, client, Path(__file__).parent)
 
 

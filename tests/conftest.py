@@ -1,11 +1,13 @@
 """What all tests share: the real data, composed configurations, a small survey already run."""
 
+import io
 import json
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -164,7 +166,7 @@ def qnal_command() -> Callable[..., subprocess.CompletedProcess[str]]:
 
 @pytest.fixture
 def qnal_main(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run the command in this process, which spares Python's start: for jobs that are refused."""
     from qnal import cli
@@ -174,14 +176,15 @@ def qnal_main(
         monkeypatch.setattr(cli, "_codes", [])
         monkeypatch.setattr(sys, "argv", ["qnal", *arguments])
         monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
-        capfd.readouterr()
         code: Any = 0
-        try:
-            cli.main()
-        except SystemExit as ended:
-            code = ended.code
-        out, err = capfd.readouterr()
-        return subprocess.CompletedProcess(["qnal", *arguments], code or 0, out, err)
+        with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as err:
+            try:
+                cli.main()
+            except SystemExit as ended:
+                code = ended.code
+        return subprocess.CompletedProcess(
+            ["qnal", *arguments], code or 0, out.getvalue(), err.getvalue()
+        )
 
     return command
 

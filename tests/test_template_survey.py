@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from qnal.ensemble.labelled_set import read_desi
+from qnal.ensemble.labelled_set import read_labelled
 from qnal.labels.label import Label
 from qnal.spectra.grid import named_grid
 from qnal.spectra.readers.desi import find_coadds
@@ -48,7 +48,7 @@ def survey(tmp_path_factory):
 def test_qnal_reads_it(survey):
     grid = named_grid("log")
     files = find_coadds(str(survey / "labelled"), "x")
-    found = read_desi(files, [survey / "labelled.csv"], grid, high_z=2.1)
+    found = read_labelled(files, [survey / "labelled.csv"], grid, high_z=2.1)
     assert len(found) == 120 and not (found.column("LABEL") == Label.BAD).any()
     truth = pd.read_csv(survey / "truth.csv").set_index("TARGETID").loc[found.column("TARGETID")]
     np.testing.assert_allclose(found.column("Z"), truth["Z"])

@@ -83,7 +83,7 @@ def test_artifacts_params_and_metrics_of_stages(store):
             if r.data.tags["qnal.stage"] == stage
             and r.data.tags["mlflow.parentRunId"] == summary["mlflow_run_id"]
         ]
-        assert {a.path for a in client.list_artifacts(run.info.run_id)} == names
+        assert {a.path for a in client.list_artifacts(run.info.run_id)} == names | {"note"}
         if stage == "train":
             assert run.data.params["ensemble.n"] == "3"
             assert run.data.params["train.batch_size"] == "32"
@@ -210,7 +210,7 @@ def test_runs_say_what_they_are(store):
         assert 1 <= len(run.data.params) <= 16, stage
         metrics = [name for name in run.data.metrics if not name.startswith("system/")]
         assert len(metrics) <= 50, (stage, metrics)
-        assert "get-artifact?path=figures/" in tags["mlflow.note.content"] or stage == "pipeline"
+        assert "get-artifact?path=note/" in tags["mlflow.note.content"] or stage == "pipeline"
 
 
 def test_inputs_of_runs(store):

@@ -568,10 +568,14 @@ class Config:
     )
     tracking: TrackingConfig = key("recording of runs in MLflow")
 
-    def created_reader(self) -> Reader:
-        """The reader; ConfigError if ``reader`` does not name one or its settings are wrong."""
-        defaults = {"use_mask": self.data.use_mask}
-        reader: Reader = plugin.create(self.reader, "reader", Reader, defaults)  # type: ignore[type-abstract]
+    def created_reader(self, named: dict[str, Any] | None = None) -> Reader:
+        """The reader; ConfigError if ``reader`` does not name one or its settings are wrong.
+
+        Args:
+            named: the reader that made a dataset, instead of ``reader``.
+        """
+        defaults, node = {"use_mask": self.data.use_mask}, named or self.reader
+        reader: Reader = plugin.create(node, "reader", Reader, defaults)  # type: ignore[type-abstract]
         reader.check()
         return reader
 

@@ -12,7 +12,7 @@ from qnal.fingerprint import fingerprint
 from qnal.spectra.grid import Grid
 
 # Bump this number when the same settings give other spectra, as MOCK_VERSION of the mock survey.
-VERSION = 1
+VERSION = 2
 
 
 class PriorKind(StrEnum):

@@ -29,6 +29,8 @@ def prior_set(
 ) -> LabelledSet:
     """Make the spectra of the prior: usable, with confident labels.
 
+    The mock survey's inspectors note no BALs, so that BAL is unknown for all quasars.
+
     Args:
         spectra: their number.
         grid: wavelength grid.
@@ -45,7 +47,6 @@ def prior_set(
                 [survey.desi_truth],
                 grid,
                 high_z=np.inf,
-                bal_recorded=True,
                 bad=BadRows.drop,
             )
         finally:

@@ -36,11 +36,11 @@ class PoolDistribution:
 
 def pool_distribution(table: ScoreTable) -> PoolDistribution:
     """Count the spectra of a pool, in one scan of the scores."""
+    arms = arms_of([*table.columns])
+    arm = arms[len(arms) // 2] if arms else ""
     known: dict[str, list[str]] = {}
     if table.has("Z"):
         known["z"] = [_bin("Z", REDSHIFTS)]
-    arms = arms_of([*table.columns])
-    arm = arms[len(arms) // 2] if arms else ""
     if table.has(f"{SNR}{arm}"):
         known["snr"] = [_bin(f"{SNR}{arm}", SIGNAL_TO_NOISE)]
     if all(map(table.has, VOTES)):

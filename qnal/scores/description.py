@@ -33,6 +33,7 @@ class DatasetDescription:
         pool: paths of the pool.
         files: how many files the pool has.
         som: the SOM of the BMUs, if there is one.
+        reader: the reader of the pool, as the configuration names it; None: that of DESI coadds.
     """
 
     ensemble: str
@@ -43,6 +44,7 @@ class DatasetDescription:
     pool: tuple[str, ...]
     files: int
     som: SomReference | None
+    reader: dict[str, Any] | None = None
 
     @classmethod
     def parse(cls, content: Any, work: Path) -> "DatasetDescription":
@@ -57,12 +59,16 @@ class DatasetDescription:
             tuple(str(work / path) for path in content["pool"]),
             int(content["files"]),
             som and SomReference(str(som["fingerprint"]), int(som["cells"])),
+            content.get("reader"),
         )
 
     def to_dict(self, work: Path) -> dict[str, Any]:
         """As JSON takes it."""
         pool = [relative_path(path, work) for path in self.pool]
-        return asdict(self) | {"ensemble": relative_path(self.ensemble, work), "pool": pool}
+        content = asdict(self) | {"ensemble": relative_path(self.ensemble, work), "pool": pool}
+        if self.reader is None:
+            del content["reader"]
+        return content
 
 
 def relative_path(path: str, work: Path) -> str:

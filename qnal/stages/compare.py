@@ -60,6 +60,7 @@ def compare(config: Config, job: Job) -> Summary:
     paths |= {f"{w}_ensemble": str(f.path) for w, f in folders.items()}
     summary = Summary("compare", "done", run.id, paths, metrics, notes=[sentence])
     run.tags({"qnal.verdict": str(found.verdict)})
+    run.rename(f"compare: {found.verdict}, {title.removeprefix('compare ')}")
     run.note(_note(summary, found, names))
     return summary
 
@@ -179,7 +180,8 @@ def _note(summary: Summary, found: Comparison, names: dict[str, str]) -> Note:
         f"A candidate against the champion: **{found.verdict}**, on {found.spectra:,} "
         f"{found.basis}.",
         on,
-        {k: v for k, v in summary.metrics.items() if "pool" in k or "picks" in k},
+        {f"Δ {r['METRIC']}": float(r["DIFFERENCE"]) for r in found.metrics.to_dict("records")}
+        | {k: v for k, v in summary.metrics.items() if "pool" in k or "picks" in k},
         "figures/comparison.png",
         summary.notes,
         {"promote": "qnal stage=compare compare.promote=true"},

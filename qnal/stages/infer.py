@@ -180,6 +180,7 @@ def _describe(config: Config, task: ScoreTask, path: Path, files: int) -> None:
         pool=tuple(absolute(config.data.pool)),
         files=files,
         som=som,
+        reader=None if task.reading.reader.is_default else dict(config.reader),
     )
     scores.describe(description)
     if cache is not None:

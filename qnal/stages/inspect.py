@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from qnal.config.schema import Config, Stage
 from qnal.errors import ConfigError, InputError
@@ -31,7 +32,7 @@ def inspect(config: Config, job: Job) -> Summary:
     source = _Source.of(path, config, selection)
     options = InspectOptions(
         folder=source.folder,
-        reader=config.created_reader(),
+        reader=config.created_reader(source.reader),
         blind=config.inspect.blind,
         seed=config.seed,
         per_page=config.inspect.per_page,
@@ -85,10 +86,12 @@ class _Source:
     Attributes:
         folder: the folder that FILE is relative to.
         scores: the dataset that they were selected from; None if it is not known.
+        reader: of the pool, if the dataset says so; None: that of the configuration.
     """
 
     folder: Path
     scores: ScoresFolder | None
+    reader: dict[str, Any] | None = None
 
     @classmethod
     def of(cls, selection: Path, config: Config, targets: SelectedTargets) -> "_Source":
@@ -106,7 +109,8 @@ class _Source:
             raise ConfigError(
                 f"{selection}: it is not known which pool it was selected from; set data.pool."
             )
-        return cls(common_folder(paths_of(pool, "data.pool")), scores)
+        reader = None if scores is None else scores.description().reader
+        return cls(common_folder(paths_of(pool, "data.pool")), scores, reader)
 
 
 def _scores(selection: Path, config: Config) -> ScoresFolder | None:

@@ -129,6 +129,7 @@ class _Scores:
         som: the SOM of the BMUs, if it is at hand.
         members: number of members of the ensemble, if known.
         pool, grid: of the spectra; None for a table.
+        reader: of the pool, where it is not that of the configuration.
     """
 
     parts: Path
@@ -139,6 +140,7 @@ class _Scores:
     members: int | None = None
     pool: Any = None
     grid: str | None = None
+    reader: dict[str, Any] | None = None
 
     @classmethod
     def at(cls, path: Path, config: Config) -> "_Scores":
@@ -159,6 +161,7 @@ class _Scores:
             len(description.checksums),
             description.pool,
             description.grid,
+            description.reader,
         )
 
 
@@ -189,9 +192,8 @@ def _record_gallery(
         return
     try:
         grid = named_grid(scores.grid)
-        spectra, failed = read_selected(
-            selection, scores.pool, grid, config.created_reader(), GALLERY
-        )
+        reader = config.created_reader(scores.reader)
+        spectra, failed = read_selected(selection, scores.pool, grid, reader, GALLERY)
     except QnalError as error:
         say(f"no gallery of the selected spectra: {error}")
         return

@@ -67,7 +67,10 @@ class TrainingRuns:
 
     def report(self, report: Report, job_folder: Path) -> None:
         """Write the tables and figures of a report into the job's folder, and record them."""
-        self.run.metrics(report.metrics | spread(report.tables["members.csv"]))
+        # The UI begins its lists and comparisons with what is logged first.
+        names = [f"oob_{name}" for name in HEADLINE if f"oob_{name}" in report.metrics]
+        first = {name: report.metrics[name] for name in names}
+        self.run.metrics(first | report.metrics | spread(report.tables["members.csv"]))
         for name, values in report.by_size.items():
             self.run.series(f"oob_by_size/{name}", values)
         for name, table in report.tables.items():

@@ -13,7 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 from qnal.job import REFUSED, as_given, is_refusal, refuse
 from qnal.job_lock import hold
 from qnal.progress import say
-from qnal.sweep.place import Place, SweepDescription, as_mapping, label_of, title_of
+from qnal.sweep.place import Place, SweepDescription, as_mapping, label_of, name_of, title_of
 from qnal.sweep.table import SweepTable, as_text
 
 if TYPE_CHECKING:
@@ -84,7 +84,6 @@ class Sweep:
     def end(self, status: str) -> None:
         """Write and print the table, write the figure, and end the MLflow run with ``status``."""
         from qnal.sweep.figure import draw
-        from qnal.tracking import save_figure
         from qnal.tracking.sweep import closing
 
         table = SweepTable.read(self.folder, self._records, self._objective)
@@ -99,8 +98,7 @@ class Sweep:
                 run.metrics(counts | {"jobs_done": done})
                 figure = draw(table)
                 if figure is not None:
-                    save_figure(figure, self.folder / "sweep.png")
-                    run.file(self.folder / "sweep.png", "figures")
+                    run.figure(figure, self.folder / "sweep.png")
                 run.note(_note(table, "figures/sweep.png" if figure else None))
                 table.show()
                 print(f" sweep  {self.folder / 'sweep.csv'}")
@@ -154,4 +152,5 @@ def place_of(settings: Any) -> Place:
     label = label_of(overrides, sweep.varied) or f"job {settings.job.num}"
     lock = None if sweep.lock is None else Path(sweep.lock)
     title = title_of(folder.parent.name, sweep.varied)
-    return Place(folder, int(settings.job.num), label, lock, title)
+    name = name_of(overrides, sweep.varied) or label
+    return Place(folder, int(settings.job.num), label, lock, title, name)

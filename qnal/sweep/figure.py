@@ -3,6 +3,7 @@
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from qnal.figure_style import AFTER, CHOSEN, LINES, new_figure
 from qnal.sweep.table import SweepTable
 
 MOST_METRICS = 4
@@ -35,17 +36,16 @@ def _varied_number(table: SweepTable) -> list[float] | None:
 
 
 def _by_number(table: SweepTable, metrics: list[str], numbers: list[float]) -> Figure:
-    figure = Figure(figsize=(PANEL * len(metrics) + 0.5, PANEL), layout="constrained")
-    panels = figure.subplots(1, len(metrics), squeeze=False)[0]
+    figure, panels = new_figure(PANEL * len(metrics) + 0.5, PANEL, 1, len(metrics))
     positive = [n for n in numbers if n > 0]
     for axes, metric in zip(panels, metrics, strict=True):
         values = table.values(metric)
         points = sorted((n, v) for n, v in zip(numbers, values, strict=True) if v is not None)
-        axes.plot(*zip(*points, strict=True), "o-", ms=5)
+        axes.plot(*zip(*points, strict=True), "o-", color=AFTER, ms=5)
         missing = [n for n, v in zip(numbers, values, strict=True) if v is None]
         if missing:
             bottom = [0.03] * len(missing)
-            axes.plot(missing, bottom, "x", color="tab:red", transform=axes.get_xaxis_transform())
+            axes.plot(missing, bottom, "x", color=CHOSEN, transform=axes.get_xaxis_transform())
         if len(positive) == len(numbers) and max(numbers) >= 10 * min(numbers):
             axes.set_xscale("log")
         axes.set(xlabel=table.varied[0], ylabel=metric)
@@ -55,17 +55,16 @@ def _by_number(table: SweepTable, metrics: list[str], numbers: list[float]) -> F
 def _by_job(table: SweepTable, metrics: list[str]) -> Figure:
     labels = table.labels()
     height = 0.9 + ROW * len(labels)
-    figure = Figure(figsize=(PANEL * len(metrics) + 2, height), layout="constrained")
-    panels = figure.subplots(1, len(metrics), squeeze=False, sharey=True)[0]
+    figure, panels = new_figure(PANEL * len(metrics) + 2, height, 1, len(metrics))
     for axes, metric in zip(panels, metrics, strict=True):
         for row, value in enumerate(table.values(metric)):
             if value is None:
-                axes.plot(0.03, row, "x", color="tab:red", transform=axes.get_yaxis_transform())
+                axes.plot(0.03, row, "x", color=CHOSEN, transform=axes.get_yaxis_transform())
             else:
-                axes.plot(value, row, "o", color="tab:blue", ms=5)
+                axes.plot(value, row, "o", color=AFTER, ms=5)
         axes.set_xlabel(metric)
         axes.xaxis.set_major_locator(MaxNLocator(4))
-        axes.grid(axis="y", lw=0.5, alpha=0.5)
-    panels[0].set_yticks(range(len(labels)), labels, fontsize=8)
-    panels[0].set_ylim(len(labels) - 0.5, -0.5)
+        axes.grid(axis="y", lw=0.5, color=LINES)
+        axes.set_yticks(range(len(labels)), labels if axes is panels[0] else [])
+        axes.set_ylim(len(labels) - 0.5, -0.5)
     return figure

@@ -47,6 +47,8 @@ class Place:
         label: the overrides by which it differs from the sweep's other jobs.
         lock: a file that is locked while the sweep runs.
         title: name of the sweep's MLflow run, such as ``sweep train: layers, seed``.
+        name: name of the job's MLflow run, such as ``layers=4, seed=1``: the UI's list of runs
+            shows only the first characters.
     """
 
     sweep: Path
@@ -54,11 +56,18 @@ class Place:
     label: str
     lock: Path | None = None
     title: str = "sweep"
+    name: str = ""
 
 
 def title_of(stage: str, varied: Sequence[str]) -> str:
     """Name of a sweep by its stage and what varies in it."""
     return f"sweep {stage}: {', '.join(short(varied))}" if varied else f"sweep {stage}"
+
+
+def name_of(overrides: Mapping[str, str], varied: Sequence[str]) -> str:
+    """The varied overrides of a job with short names; empty if it is not known which vary."""
+    given = [key for key in overrides if key in varied]
+    return ", ".join(f"{n}={overrides[key]}" for n, key in zip(short(given), given, strict=True))
 
 
 def short(keys: Sequence[str]) -> list[str]:

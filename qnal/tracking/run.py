@@ -3,8 +3,10 @@
 import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from shutil import copyfile
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from qnal.tracking.metric_names import grouped
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 PARAM_LIMIT = 6000  # MLflow's limit for the characters of a param
 BATCH_METRICS, BATCH_PARAMS = 1000, 100  # MLflow's limits for one request
 FIGURE_DPI = 150
+NOTE_WIDTH = 900  # pixels
 DIGEST_LENGTH = 36  # MLflow's limit
 NOTE_TAG = "mlflow.note.content"
 
@@ -30,10 +33,12 @@ class Run:
     Attributes:
         recorder: the store that the run belongs to.
         id: MLflow's id of the run; None without tracking.
+        figures: files of the figures, by artifact path.
     """
 
     recorder: "Recorder"
     id: str | None
+    figures: dict[str, Path] = field(default_factory=dict, compare=False)
 
     def config(
         self, config: Mapping[str, Any], stage: str | None = None, overrides: Iterable[str] = ()
@@ -95,8 +100,15 @@ class Run:
 
     def note(self, note: Note) -> None:
         """Describe the run in Markdown, as the UI shows it."""
-        if self.id is not None:
-            self._call("set_tag", NOTE_TAG, note.markdown(self.id))
+        if self.id is None:
+            return
+        if file := self.figures.get(note.figure or ""):
+            with TemporaryDirectory() as scratch:
+                small = Path(scratch) / file.name
+                _shrink(file, small)
+                self.file(small, "note")
+            note = replace(note, figure=f"note/{file.name}")
+        self._call("set_tag", NOTE_TAG, note.markdown(self.id))
 
     def metrics(self, metrics: Mapping[str, float | int | None]) -> None:
         """Log numbers, in the groups of the UI; undefined ones (None) and details are left out."""
@@ -122,6 +134,7 @@ class Run:
     def figure(self, figure: "Figure", path: Path) -> None:
         """Save a figure and log it in the folder ``figures``."""
         save_figure(figure, path)
+        self.figures[f"figures/{path.name}"] = path
         self.file(path, "figures")
 
     def _log(self, series: Mapping[str, Mapping[int, float]]) -> None:
@@ -147,6 +160,18 @@ def save_figure(figure: "Figure", path: Path) -> None:
     """Save a figure in the format of the suffix of ``path``."""
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=FIGURE_DPI, bbox_inches="tight")
+
+
+def _shrink(path: Path, to: Path) -> None:
+    """Copy a figure at the width of the UI, which shows figures of notes in their full size."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(path) as image:
+            image.thumbnail((NOTE_WIDTH, NOTE_WIDTH))
+            image.save(to)
+    except UnidentifiedImageError:  # drawings such as SVG have no pixels
+        copyfile(path, to)
 
 
 def flattened(value: Any, prefix: str = "") -> dict[str, Any]:

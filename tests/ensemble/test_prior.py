@@ -16,7 +16,7 @@ from qnal.ensemble.prior_spectra import no_labels, prior_set
 from qnal.ensemble.recipe import MemberRecipe
 from qnal.ensemble.votes import Thresholds
 from qnal.errors import InputError
-from qnal.labels.label import Label
+from qnal.labels.label import Label, is_quasar
 from qnal.network.fit_state import FitState, InitialState
 from qnal.network.hyperparameters import Hyperparameters
 from qnal.network.structure import Structure
@@ -56,6 +56,9 @@ def test_spectra_of_the_prior(mock, tmp_path):
     assert len(np.unique(made.column("TARGETID"))) == 50
     assert Label.BAD not in made.column("LABEL")
     assert {Label.STAR, Label.GALAXY, Label.QSO_LZ} <= set(made.column("LABEL"))
+    # Nobody noted BALs, so that quasars say nothing about them.
+    assert (made.column("BAL")[is_quasar(made.column("LABEL"))] == 0).all()
+    assert not mock[1].teaches_bal()
     assert prior_set(50, GRID, tmp_path / "again").fingerprint() == made.fingerprint()
 
 

@@ -31,7 +31,7 @@ def test_a_refused_job_is_in_the_table_and_in_the_exit_code(qnal_command, tmp_pa
     client = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
     (experiment,) = [e for e in client.search_experiments() if e.name == "qnal"]
     runs = {r.info.run_name: r for r in client.search_runs([experiment.experiment_id])}
-    child = runs.pop("data.mock.pool=20")
+    child = runs.pop("pool=20")
     ((title, parent),) = runs.items()
     assert title == "sweep mock: pool"
     note = parent.data.tags["mlflow.note.content"]

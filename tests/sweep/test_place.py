@@ -1,6 +1,6 @@
 """How a job is named in its sweep."""
 
-from qnal.sweep.place import SweepDescription, as_mapping, label_of
+from qnal.sweep.place import SweepDescription, as_mapping, label_of, name_of, title_of
 
 OVERRIDES = ["stage=train", "+experiment=demo", "train.learning_rate=1e-4", "lines.names=[LYA,a=b]"]
 
@@ -13,6 +13,10 @@ def test_labels():
     )
     assert label_of(given, []).startswith("stage=train, experiment=demo")
     assert label_of({}, ["seed"]) == ""
+    assert name_of(given, ["train.learning_rate", "experiment"]) == (
+        "experiment=demo, learning_rate=1e-4"
+    )
+    assert title_of("train", ["a.seed", "b.seed", "b.n"]) == "sweep train: a.seed, b.seed, n"
 
 
 def test_a_description_is_read_back(tmp_path):

@@ -150,6 +150,11 @@ class Reader(ABC):
         cls = type(self)
         return {"reader": {"class": f"{cls.__module__}.{cls.__qualname__}", **settings}}
 
+    @property
+    def is_default(self) -> bool:
+        """Whether results need not say which reader made them, because it is the usual one."""
+        return not self.key().keys() - {"use_mask"}
+
     def metadata(self) -> dict[str, Any]:
         """What the metadata of scores says about the reader, as JSON takes it."""
         return {"arms": list(self.arms)}

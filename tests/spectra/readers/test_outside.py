@@ -58,7 +58,7 @@ def test_a_reader_from_outside(same, mock_data, by_name):
         same / "coadd-same.fits", pandas=True
     )
     for column in ("Z", "C_NOT", "P_NOT", "C_LYA"):
-        np.testing.assert_allclose(table[column], expected[column], rtol=2e-4, atol=3e-5)
+        np.testing.assert_allclose(table[column], expected[column], rtol=2e-5, atol=2e-5)
 
 
 def test_its_settings_are_checked(my_survey):
