@@ -64,10 +64,10 @@ def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
     for item in items:
         folders = item.path.relative_to(ROOT).parts
         if PROCESS_FOLDERS.intersection(folders) or (
-            PROCESS_FIXTURES.intersection(getattr(item, "fixturenames", ()))
+            PROCESS_FIXTURES.intersection(item.fixturenames)
         ):
             item.add_marker("process")
-        if NETWORK_FOLDERS.intersection(folders):
+        if NETWORK_FOLDERS.intersection(folders) or "qnal_job" in item.fixturenames:
             item.fixturenames.insert(0, "one_thread")
         if "stages" in folders and item.path.stem not in FIGURES:
             item.fixturenames.append("without_figures")  # after what sets up the test
