@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 VENV_MIN := .venv-min
 FAST := "not slow and not process"
+# Two processes: most tests use one core, and those with workers of their own no more than two.
+PARALLEL := --numprocesses 2 --dist loadfile
 WORK ?= work
 
 .DEFAULT_GOAL := help
@@ -29,10 +31,10 @@ ui: install ## browse the results in MLflow, at http://127.0.0.1:5000
 	$(BIN)/mlflow ui --backend-store-uri sqlite:///$(abspath $(WORK))/mlflow.db
 
 test: install lint ## lint, then all tests but the slow ones, with coverage
-	$(BIN)/python -m pytest -m "not slow" --cov
+	$(BIN)/python -m pytest -m "not slow" --cov $(PARALLEL)
 
 test-fast: install ## the tests that start no process and take seconds; under a minute
-	$(BIN)/python -m pytest -m $(FAST)
+	$(BIN)/python -m pytest -m $(FAST) $(PARALLEL)
 
 test-slow: install ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow
@@ -42,7 +44,7 @@ test-browser: install ## the tests of the inspection page in a headless Chromium
 
 # Old releases use what their own, newer dependencies deprecate.
 test-min: $(VENV_MIN)/installed ## the fast tests with the oldest supported versions (.venv-min)
-	$(VENV_MIN)/bin/python -m pytest -m $(FAST) \
+	$(VENV_MIN)/bin/python -m pytest -m $(FAST) $(PARALLEL) \
 	  -W default::DeprecationWarning -W default::PendingDeprecationWarning
 
 $(VENV_MIN)/installed: requirements-min.lock pyproject.toml

@@ -220,7 +220,7 @@ def test_a_config_folder_adds_an_experiment_a_data_set_and_a_strategy(
     assert listed.read_text().split() == [str(2**53 + 1), str(2**53 + 2)]
     assert "pool: cmx/tiles" in qnal_command(*own_folder, "--cfg", "job", cwd=tmp_path).stdout
     usage = qnal_command("--config-dir", "my", "--help", cwd=tmp_path).stdout
-    assert "data=cmx|files|mock" in usage and "bootstrap, cmx, demo" in usage
+    assert "data=cmx|desi_release|files|mock" in usage and "bootstrap, cmx, demo" in usage
 
 
 COMPLETE = """

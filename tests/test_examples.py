@@ -18,13 +18,13 @@ def test_a_notebook_is_kept_without_outputs(path):
 
 
 @pytest.mark.process
-def test_score_a_coadd(pipeline, monkeypatch):
+def test_score_a_coadd(pipeline_copy, monkeypatch):
     """It shows a table of the coadd's scores and one figure."""
     from nbclient import NotebookClient
 
     (path,) = [path for path in NOTEBOOKS if path.stem == "score_a_coadd"]
     notebook = nbformat.read(path, as_version=4)
-    monkeypatch.setitem(os.environ, "QNAL_WORK", str(pipeline[0]))
+    monkeypatch.setitem(os.environ, "QNAL_WORK", str(pipeline_copy))
     NotebookClient(notebook, timeout=300, resources={"metadata": {"path": path.parent}}).execute()
     shown = [
         output

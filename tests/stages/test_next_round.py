@@ -41,9 +41,10 @@ def test_rounds_make_a_curve(tmp_path):
     again = after(tmp_path, 200, oob_completeness=0.6)  # the same job again
     assert again.forecast == expected
     assert len(pd.read_csv(tmp_path / "learning_curve.csv")) == 3
-    figure = tmp_path / "next_batch.png"
-    second.figure().savefig(figure)
-    assert figure.stat().st_size > 1000
+    axes = second.figure().axes[0]
+    drawn = [xy for line in axes.lines for xy in line.get_xydata().tolist()]
+    drawn += [xy for c in axes.collections for xy in c.get_offsets().tolist()]
+    assert [100, 0.5] in drawn and [200, 0.6] in drawn
 
 
 def test_control_labels_are_preferred(tmp_path):
