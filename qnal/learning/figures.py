@@ -43,7 +43,10 @@ def learning_curves(curves: pd.DataFrame) -> Figure:
         _log_labels(axes, curves)
         axes.set_title(title, fontsize=10, color=INK)
         axes.grid(color=LINES, lw=0.5)
-    panels[0].legend(frameon=False, fontsize=9)
+    handles, names = panels[0].get_legend_handles_labels()
+    figure.legend(
+        handles, names, loc="outside lower center", ncols=len(names), frameon=False, fontsize=9
+    )
     note = f"bands: 68 % of {repeats} repeats" if repeats > 1 else "one repeat"
     panels[-1].text(
         0.98, 0.03, note, transform=panels[-1].transAxes, ha="right", fontsize=8, color=FAINT
