@@ -285,29 +285,29 @@ def test_the_jobs_of_a_multirun_are_recorded_apart(qnal_command, tiny, tmp_path)
         *[o for o in tiny if not o.startswith(("ensemble.n=", "train.epochs", "train.min_steps"))],
         "stage=train",
         "network.layers=4,6",
-        "train.epochs=1,2",
+        "data.mock.pool=0",
+        "train.epochs=2",
         "train.min_steps=0",
         "ensemble.n=2",
         f"work_dir={tmp_path}",
     )
     assert done.returncode == 0, done.stderr
     summaries = [json.loads(p.read_text()) for p in sorted(tmp_path.rglob("summary.json"))]
-    assert len(summaries) == 4
-    assert len({s["paths"]["ensemble"] for s in summaries}) == 4
+    assert len(summaries) == 2
+    assert len({s["paths"]["ensemble"] for s in summaries}) == 2
     shapes = []
     for summary in summaries:
         ensemble = json.loads(Path(summary["paths"]["ensemble"], "ensemble.json").read_text())
         record = json.loads(Path(summary["paths"]["ensemble"], "members/0001.json").read_text())
         shapes.append((ensemble["network"]["layers"], len(record["loss"])))
-    assert sorted(shapes) == [(4, 1), (4, 2), (6, 1), (6, 2)]
+    assert sorted(shapes) == [(4, 2), (6, 2)]
 
     client = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
     (experiment,) = [e for e in client.search_experiments() if e.name == "qnal"]
     runs = client.search_runs([experiment.experiment_id])
     stages = [r for r in runs if r.data.tags["qnal.stage"] == "train"]
     assert {r.info.run_id for r in stages} == {s["mlflow_run_id"] for s in summaries}
-    params = {(r.data.params["network.layers"], r.data.params["train.epochs"]) for r in stages}
-    assert params == {("4", "1"), ("4", "2"), ("6", "1"), ("6", "2")}
+    assert {r.data.params["network.layers"] for r in stages} == {"4", "6"}
     for stage in stages:
         members = [r for r in runs if r.data.tags.get("mlflow.parentRunId") == stage.info.run_id]
         assert len(members) == 2

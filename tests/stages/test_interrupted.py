@@ -64,6 +64,7 @@ def test_killed_training_goes_on(pipeline, qnal_job, tiny, tmp_path):
     assert finished == {"0", "1", "2"}  # the first was adopted from the killed run
 
 
+@pytest.mark.slow
 def test_workers_end_with_a_killed_job_and_the_same_command_goes_on(
     pipeline, qnal_job, tiny, tmp_path
 ):
@@ -123,6 +124,7 @@ def scoring(pipeline, tmp_path) -> list[str]:
     ]
 
 
+@pytest.mark.slow  # test_faults.py kills scoring too
 def test_killed_scoring_goes_on(pipeline, scoring, qnal_job, tmp_path):
     _, undisturbed = pipeline
     killed_when(scoring, lambda: any(tmp_path.glob("scores/*/parts/**/*.parquet")))
@@ -149,17 +151,6 @@ def test_a_survey_that_was_damaged_is_written_again(qnal_job, tmp_path):
         assert file.read_bytes() == content
     _, summary = qnal_job(tmp_path / "three", *job)
     assert "nothing was written" in summary["notes"][0]
-
-
-@pytest.mark.parametrize("what", ["parts", "_bmu"])
-def test_damaged_scores_are_made_again(scoring, qnal_job, tmp_path, what):
-    _, first = qnal_job(tmp_path / "one", *scoring)
-    damaged = sorted(Path(first["paths"]["scores"], what).rglob("*.parquet"))[0]
-    content = damaged.read_bytes()
-    damaged.write_bytes(os.urandom(300))
-    code, _ = qnal_job(tmp_path / "two", *scoring)
-    assert code == 0
-    assert damaged.read_bytes() == content
 
 
 def test_a_query_says_what_is_not_scored(scoring, qnal_job, tmp_path):

@@ -135,6 +135,7 @@ def rounds_made(work: Path) -> dict[str, int]:
     return {path.parent.name: path.stat().st_mtime_ns for path in found}
 
 
+@pytest.mark.slow
 def test_priors_beside_each_other(study, qnal_job, tiny):
     work, first = study
     rounds = rounds_made(work)
