@@ -54,7 +54,7 @@ def trained() -> tuple[Path, Path]:
     for words in (["stage=mock"], ["stage=train", "train=small", "ensemble.n=4"]):
         subprocess.run([sys.executable, "-m", "qnal", *words, *MOCK], check=True)
     pool = next(WORK.glob("mock/*/pool/tiles/perexp"))
-    return Path(json.loads((WORK / "latest.json").read_text())["ensemble"]), pool
+    return WORK / json.loads((WORK / "latest.json").read_text())["ensemble"], pool
 
 
 def spectra(pool: Path, network: Network) -> np.ndarray:
