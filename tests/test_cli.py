@@ -277,6 +277,7 @@ def test_a_refused_job_says_so_in_its_summary(qnal_command, tmp_path):
     assert "data.pool" in summary["error"]
 
 
+@pytest.mark.slow
 def test_the_jobs_of_a_multirun_are_recorded_apart(qnal_command, tiny, tmp_path):
     from mlflow import MlflowClient
 

@@ -147,6 +147,7 @@ def scheduler(tmp_path):
             process.wait()
 
 
+@pytest.mark.slow
 def test_dask_workers_one_of_which_is_killed(serial, tmp_path, scheduler):
     address, workers = scheduler
     task = a_task(tmp_path)

@@ -164,6 +164,7 @@ def test_a_query_says_what_is_not_scored(scoring, qnal_job, tmp_path):
     assert any(said in note for note in summary["notes"])
 
 
+@pytest.mark.slow
 def test_a_damaged_member_is_trained_again(pipeline, qnal_job, tiny, tmp_path):
     job = [*tiny, "ensemble.n=1", "stage=train", f"work_dir={tmp_path}", "tracking=none"]
     _, first = qnal_job(tmp_path / "one", *job)

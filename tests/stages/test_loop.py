@@ -167,6 +167,7 @@ def test_priors_beside_each_other(study, qnal_job, tiny):
     assert "label_efficiency_vote_entropy_mix_over_random_mix" in summary["metrics"]
 
 
+@pytest.mark.slow
 def test_goes_on_after_a_kill(study, qnal_job, tiny, tmp_path):
     whole, undisturbed = study
     job = [*tiny, *LOOP, f"work_dir={tmp_path}", "tracking=none", "loop.repeats=1"]
