@@ -5,7 +5,7 @@ from qnal.query.strategies.strategy import Strategy
 
 
 class RedrockDisagreement(Strategy):
-    """Certainty of the ensemble, |1 − 2 P_NOT|, times the kind of disagreement with Redrock.
+    """Certainty of the ensemble, ``|1 − 2 P_NOT|``, times the kind of disagreement with Redrock.
 
     It finds confident errors of either, which disagreement among the members cannot show. Spectra
     without results of Redrock are not selected.
