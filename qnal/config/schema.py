@@ -345,8 +345,7 @@ class InferConfig:
         "fibres called quasars"
     )
     qn_confidence: float = key(
-        "mean line confidence above which a spectrum is a quasar in qso_qn tables and "
-        "priors",
+        "mean line confidence above which a spectrum is a quasar in qso_qn tables and priors",
         Valid("a confidence from 0 up to 0.99", lambda v: 0 <= v <= 0.99),
     )
 

@@ -108,7 +108,7 @@ def test_a_pool_that_changed_is_refused(
     file = tmp_path / "pool" / "tiles" / "coadd-0-80605-exp00000005.fits"
     ids = FIRST + np.arange(5, dtype=np.int64)[::-1]
     coadd_parts(rows=5, TARGETID=ids).write(file)
-    with pytest.raises(InputError, match=r"exp00000005\.fits: its rows are not those"):
+    with pytest.raises(InputError, match=r"exp00000005\.fits: its rows are not the spectra"):
         make(rows((1, "STAR", 0, 4)))
     file.unlink()
     with pytest.raises(InputError, match=r"exp00000005\.fits: there is no such file"):
