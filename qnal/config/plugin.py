@@ -52,7 +52,7 @@ def create(
     try:
         return cls(**settings)
     except (TypeError, ValueError, ConfigError) as error:
-        raise ConfigError(f"{key}: {target} refuses its settings ({error}).") from error
+        raise ConfigError(f"{key}: {target} does not accept its settings ({error}).") from error
 
 
 def check_settings(target: Callable[..., Any], settings: Mapping[str, Any], section: str) -> None:

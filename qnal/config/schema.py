@@ -226,7 +226,7 @@ class TrainConfig:
     )
     prior_weight: int = key(
         "number of mock spectra in each epoch with train.prior=mix, drawn anew for each; the prior "
-        "counts like as many labelled spectra, so that its share falls as labels grow",
+        "counts like this many labelled spectra, so its share falls as the number of labels grows",
         at_least(1, "a number of spectra"),
     )
     init: str | None = key(
@@ -240,20 +240,20 @@ class EnsembleConfig:
     """The ensemble, and when its members call a spectrum a quasar."""
 
     n: int = key("number of members", at_least(1, "a number of members"))
-    path: str | None = key("the ensemble to use; null for the last one trained in work_dir")
+    path: str | None = key("the ensemble to use; null for the latest one in work_dir")
     bootstrap: Bootstrap = key(
         "what is drawn with replacement: targets with all their exposures, or rows"
     )
     line_threshold: float = key(
-        "confidence from which a line counts as detected",
+        "confidence above which a line counts as detected",
         Valid("a confidence from 0 up to, not including, 1", lambda v: 0 <= v < 1),
     )
     min_lines: int = key(
-        "number of detected lines from which a spectrum is a quasar",
+        "number of detected lines that makes a spectrum a quasar",
         at_least(1, "a number of lines"),
     )
     high_z: float = key(
-        "redshift from which a quasar is in class QSO_HZ",
+        "quasars at this redshift or above are in class QSO_HZ",
         Valid("a redshift", lambda v: -1 < v < math.inf),
     )
     calibrate: bool = key(
@@ -270,7 +270,7 @@ class EnsembleConfig:
 class SomConfig:
     """The self-organizing map (SOM), used to reject outliers."""
 
-    backend: SomBackend = key("implementation that fits it")
+    backend: SomBackend = key("implementation that fits the SOM")
     shape: list[int] = key(
         "rows and columns of cells",
         Valid(
@@ -281,10 +281,10 @@ class SomConfig:
     wrap: bool = key("whether both axes wrap around (a torus)")
     epochs: int = key("passes over the sample", at_least(1))
     sample: int = key(
-        "number of spectra it is fitted to, drawn with the seed",
+        "number of spectra that the SOM is fitted to, drawn at random with the seed",
         at_least(2, "a number of spectra"),
     )
-    spectra: Any = key("spectra it is fitted to; null for data.pool", PATHS)
+    spectra: Any = key("spectra that the SOM is fitted to; null for data.pool", PATHS)
     where: str | None = key(
         "fit only to spectra that satisfy this condition in SQL on their target columns "
         "(docs/conditions.md); null for all"
@@ -293,7 +293,7 @@ class SomConfig:
         "fit only to spectra of the targets on these lists of TARGETIDs; null for all", PATHS
     )
     path: str | None = key(
-        "a fitted SOM, written by qnal or SOMVIZ; null for the last one in work_dir"
+        "a fitted SOM, written by qnal or SOMVIZ; null for the latest one in work_dir"
     )
 
 
@@ -332,8 +332,8 @@ class InferConfig:
     )
     csv: bool = key("also write _scores.csv, the table of the reference")
     qso_qn: bool = key(
-        "also write a qso_qn-*.fits table per coadd, as DESI's pipeline does, where Redrock's "
-        "results and those of all re-runs that it needs are there"
+        "also write a qso_qn-*.fits table per coadd, as DESI's pipeline does, if Redrock's "
+        "results and those of all re-runs that it needs exist"
     )
     redrock_priors: Any = key(
         "also write a PRIORS file per coadd, for the targets that DESI would run Redrock on again "
@@ -341,12 +341,11 @@ class InferConfig:
         Valid("true, false or all", lambda v: isinstance(v, bool) or v == "all"),
     )
     redshifts: bool = key(
-        "draw the page on redshifts also where there are no results of Redrock: pile-ups, and sky "
+        "draw the figures on redshifts also without results of Redrock: pile-ups, and sky "
         "fibres called quasars"
     )
     qn_confidence: float = key(
-        "largest mean line confidence above which a spectrum is a quasar in qso_qn tables and "
-        "priors",
+        "mean line confidence above which a spectrum is a quasar in qso_qn tables and priors",
         Valid("a confidence from 0 up to 0.99", lambda v: 0 <= v <= 0.99),
     )
 
@@ -355,7 +354,7 @@ class InferConfig:
 class QueryConfig:
     """Selection of the spectra to inspect."""
 
-    scores: str | None = key("a scores dataset or table; null for the last one in work_dir")
+    scores: str | None = key("a scores dataset or table; null for the latest one in work_dir")
     strategy: dict[str, Any] = key(
         "utility by which targets are ranked, set by the choice of `query`: `_target_`, a subclass "
         "of qnal.query.strategies.strategy.Strategy, and its arguments"
@@ -390,7 +389,8 @@ class QueryConfig:
     bad_cameras: Any = key("lists of TARGETIDs to reject for a dead camera", PATHS)
     exclude: Any = key("lists of TARGETIDs to leave out, such as other campaigns' targets", PATHS)
     labels: str | None = key(
-        "label table whose targets are left out; null for the last one in work_dir, if there is one"
+        "label table whose targets are left out; null for the latest one in work_dir, if there is "
+        "one"
     )
     filters: Any = key(
         "the filters in order, each a name (docs/query.md) or `_target_` and its arguments; null "
@@ -446,15 +446,15 @@ class LoopConfig:
         at_least(1),
     )
     oracle: OracleKind = key(
-        "the inspector: always right, or with mistakes and “cannot tell” the more often the lower "
-        "the signal-to-noise is"
+        "the simulated inspector: always right, or with wrong or missing classes that are more "
+        "frequent at low signal-to-noise"
     )
     test: float = key(
-        "share of the targets that are held out for good",
+        "share of the targets that are held out in all rounds",
         Valid("a share above 0 and below 1", lambda v: 0 < v < 1),
     )
     steps: int | None = key(
-        "optimizer steps of a member, the same for every number of labels up to whole epochs",
+        "optimizer steps of a member at every number of labels, completed to whole epochs",
         at_least(1).or_null("the epochs and steps of stage=train"),
     )
     priors: list[PriorKind] = key(
@@ -469,9 +469,9 @@ class InspectConfig:
     """The inspection page."""
 
     selection: str | None = key(
-        "the selection to inspect, CSV or Parquet; null for the last one in work_dir"
+        "the selection to inspect, CSV or Parquet; null for the latest one in work_dir"
     )
-    blind: bool = key("leave out what the ensemble and Redrock say")
+    blind: bool = key("leave out the results of the ensemble and Redrock")
     per_page: int = key(
         "largest number of spectra in one file; more are split into several",
         at_least(1, "a number of spectra"),
@@ -490,7 +490,7 @@ class LabelConfig:
 
     tables: Any = key("tables that inspectors returned, CSV or FITS", PATHS)
     selection: str | None = key(
-        "the selection that they were given; null for the last one in work_dir"
+        "the selection that the inspectors were given; null for the latest one in work_dir"
     )
     path: str | None = key("the label table to extend; null for labels/labels.parquet in work_dir")
     bal_recorded: bool = key(
@@ -498,7 +498,7 @@ class LabelConfig:
     )
     population: int | None = key(
         "number of targets that the control picks stand for, if neither the selection nor the "
-        "summary of its query says",
+        "summary of its query has it",
         at_least(1, "a number of targets").or_null("unknown"),
     )
 
@@ -514,8 +514,8 @@ class CompareConfig:
     draws: int = key("bootstrap samples for the intervals", at_least(1, "a number of samples"))
     pool: bool = key("also score data.pool with both, if it is set")
     promote: bool = key(
-        "make the candidate the champion of the model registry, unless it is worse beyond the "
-        "interval"
+        "make the candidate the champion of the model registry, unless the verdict is that it "
+        "is worse"
     )
 
 

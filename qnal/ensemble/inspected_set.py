@@ -49,8 +49,8 @@ def read_inspected(
     if unknown.any():
         target = current.loc[unknown, "TARGETID"].iloc[0]
         raise InputError(
-            f"{path}: where the spectra of target {target} are is unknown ({unknown.sum()} of "
-            f"{len(current)} targets); run stage=label again where the scores of its selection are."
+            f"{path}: it does not say where the spectra of target {target} are ({unknown.sum()} of "
+            f"{len(current)} targets); run stage=label again with the scores of its selection."
         )
     rows = current[["TARGETID", "POOL", "FILES", "ROWS"]].explode(["FILES", "ROWS"])
     rows = rows.rename(columns={"FILES": "FILE", "ROWS": "ROW"})
@@ -59,8 +59,8 @@ def read_inspected(
         file = SpectraFile(str(name), path.parent / str(pool) / str(name))
         if not file.path.exists():
             raise InputError(
-                f"{file.path}: it is gone, and {path} has labels of its spectra; put the pool back "
-                "to where it was."
+                f"{file.path}: there is no such file, but {path} has labels of its spectra; move "
+                "the pool back to where it was."
             )
         read = rows_of_file(file, grid, reader or Desi(), condition)
         index = of_file["ROW"].to_numpy(np.int64)
@@ -68,8 +68,8 @@ def read_inspected(
         found = read.table["TARGETID"].to_numpy()[np.where(in_file, index, 0)]
         if not (in_file & (found == of_file["TARGETID"].to_numpy())).all():
             raise InputError(
-                f"{file.path}: its rows are not those that {path} has labels of; the file was "
-                "replaced, so run stage=infer and stage=label again."
+                f"{file.path}: its rows are not the spectra that {path} has labels for; the file "
+                "was replaced, so run stage=infer and stage=label again."
             )
         known = np.zeros(len(read.table), bool)
         known[index] = True

@@ -58,14 +58,14 @@ class PriorKnowledge:
         files = list(EnsembleFolder(self.initial).weight_files())
         if member >= len(files):
             raise InputError(
-                f"{self.initial}: it has {len(files)} members, so that there is none to start "
-                f"member {member} from; lower ensemble.n, or train more members of it."
+                f"{self.initial}: it has only {len(files)} members, so member {member} has none to "
+                "start from; lower ensemble.n, or train more members of that ensemble."
             )
         found = read_network(files[member], template.lines, template.bal_lines)
         if shapes(found) != shapes(template):
             raise InputError(
-                f"{files[member]}: the structure of the network differs from the one that is to be "
-                "trained; set network and lines as they were for the ensemble to start from."
+                f"{files[member]}: the structure of this network differs from that of the network "
+                "to be trained; set network and lines as they were for the ensemble to start from."
             )
         return found
 

@@ -74,7 +74,7 @@ def made(executor: MakeExecutor) -> Executor:
         raise
     except Exception as error:  # other libraries raise anything
         reason = " ".join(str(error).split()) or repr(error)
-        raise ConfigError(f"executor: it cannot be started ({reason.rstrip('.')}).") from error
+        raise ConfigError(f"executor: cannot be started ({reason.rstrip('.')}).") from error
     if not isinstance(pool, Executor):
         raise ConfigError(
             f"executor: {type(pool).__name__} is not a concurrent.futures.Executor; set "

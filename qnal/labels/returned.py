@@ -75,7 +75,7 @@ def _read(path: Path) -> pd.DataFrame:
         row = rows[out_of_range].iloc[0]
         raise InputError(
             f"{path}: target {row['TARGETID']} has a redshift of {row['Z']:g}; a label of quality "
-            f"{GOOD_QUALITY} or more takes one from {REDSHIFTS[0]} to {REDSHIFTS[1]}."
+            f"{GOOD_QUALITY} or more needs one from {REDSHIFTS[0]} to {REDSHIFTS[1]}."
         )
     rows["SPECTYPE"] = rows["SPECTYPE"].where(rows["SPECTYPE"] != "?", "")
     rows["Z"] = rows["Z"].where(has_z, np.nan)

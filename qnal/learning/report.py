@@ -54,9 +54,8 @@ def report(curves: pd.DataFrame, cold: pd.DataFrame | None = None) -> StudyRepor
         metrics[f"label_efficiency_{name}_high"] = _known(row["high"])
         if row["note"] == LOWER_BOUND:
             notes.append(
-                f"{name} is above the {row['level']:.3f} that random picks reach from its first "
-                f"labels on, so that its label efficiency of {row['efficiency']:.1f} is a lower "
-                "bound."
+                f"{name} is already with its first labels above the {row['level']:.3f} that random "
+                f"picks reach, so its label efficiency of {row['efficiency']:.1f} is a lower bound."
             )
         elif row["note"]:
             notes.append(
@@ -90,13 +89,13 @@ def report(curves: pd.DataFrame, cold: pd.DataFrame | None = None) -> StudyRepor
     filled = curves.groupby("strategy")["filled"].sum()
     for strategy, number in filled[filled > 0].items():
         notes.append(
-            f"{strategy} left {number} picks open, because it gains nothing from the rest; they "
-            "were drawn at random."
+            f"{strategy}: {number} picks were drawn at random, because all other targets had "
+            "utility 0."
         )
     if (repeats := curves["repeat"].nunique()) < PAIRS_NEEDED:
         notes.append(
-            f"With {repeats} repeat{'s' if repeats > 1 else ''} chance decides which strategy is "
-            "ahead; compare strategies with 20."
+            f"{repeats} repeat{'s are' if repeats > 1 else ' is'} too few to tell which strategy "
+            "is better; use loop.repeats=20."
         )
     return StudyReport(
         {

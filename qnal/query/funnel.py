@@ -134,6 +134,6 @@ class Funnel:
         )
         if tied != taken:
             candidates.notes.append(
-                f"{tied} targets are tied at the cut; the {taken} with the lowest TARGETIDs are "
-                "selected."
+                f"{tied} targets share the lowest selected utility; the {taken} with the lowest "
+                "TARGETIDs are selected."
             )

@@ -144,8 +144,8 @@ class QsoQn:
         outside = int((~self.rule.is_inside(z, table["Z_QN"][needed].astype(float))).sum())
         if outside:
             raise InputError(
-                f"{outside} of {n} redshifts in {again.path} lie outside of the prior; it is of "
-                "another prior or ensemble"
+                f"{outside} of {n} redshifts in {again.path} lie outside of the prior; the file "
+                "was made with another prior or ensemble"
             )
         for name in ("ZERR", "ZWARN", "CHI2", "DELTACHI2", "COEFF"):
             table[f"{name}_NEW"][needed] = getattr(again, name.lower())[row]

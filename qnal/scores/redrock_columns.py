@@ -44,8 +44,8 @@ def with_redrock(part: pa.Table, results: RedrockResults | None) -> tuple[pa.Tab
     known = found >= 0
     if rows and not known.any():
         raise InputError(
-            f"{results.path}: it is of other targets; none of its {len(results)} TARGETIDs is in "
-            f"{part['FILE'][0]}."
+            f"{results.path}: it belongs to other targets; none of its {len(results)} TARGETIDs is "
+            f"in {part['FILE'][0]}."
         )
     where = pa.array(found, mask=~known)
     text = [pa.array([str(v) or None for v in t]) for t in (results.spectype, results.subtype)]

@@ -112,7 +112,7 @@ class JoinOutcome:
         if partly:
             notes.append(
                 f"{sum(partly.values()):,} spectra of {len(partly):,} files have no row in "
-                f"Redrock's results ({_some(list(partly))}), which may be of another reduction."
+                f"Redrock's results ({_some(list(partly))}), which may be from another reduction."
             )
         return notes
 

@@ -162,7 +162,7 @@ def _decide(config: Config, run: Run, found: Comparison) -> str:
     if not config.compare.promote:
         return f"{verdict}; the champion stays (compare.promote=false)."
     if found.verdict is Verdict.worse:
-        return f"{verdict} than the champion beyond the interval; it is not promoted."
+        return f"{verdict} than the champion; it is not promoted."
     version = promote(run.recorder, config.compare.candidate)
     if version is None:
         return f"{verdict}; it is not promoted, because the store of models cannot be written."

@@ -269,8 +269,8 @@ def _notes(
         )
     if config.ensemble.calibrate and found.is_calibrated and not task.rule.calibration:
         notes.append(
-            "Soft outputs are not calibrated: the calibration of the ensemble is for another "
-            "ensemble.min_lines."
+            "Probabilities are not calibrated: the calibration of the ensemble was fitted with "
+            "another ensemble.min_lines."
         )
     counts = outcome.counts()
     if counts.uncertain:

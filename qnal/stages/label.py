@@ -185,21 +185,21 @@ def _notes(
     notes = []
     if len(reconciled.conflicts):
         notes.append(
-            f"Inspectors disagree on {len(reconciled.conflicts)} targets, which got no label; for "
-            f"a third look, inspect the selection {paths['conflicts']} and return its labels with "
-            "label.selection set to it."
+            f"Inspectors disagree on {len(reconciled.conflicts)} targets, which got no label; to "
+            f"resolve this, inspect the selection {paths['conflicts']} and run stage=label on the "
+            "new labels with label.selection set to this file."
         )
     if check.not_returned:
         notes.append(f"{len(check.not_returned)} targets of the selection have no label yet.")
     if len(check.not_asked):
         notes.append(
-            f"{check.not_asked['TARGETID'].nunique()} targets that were not asked for have labels, "
-            "which are not used."
+            f"{check.not_asked['TARGETID'].nunique()} targets that are not in the selection have "
+            "labels, which are not used."
         )
     if scored.pool is None:
         notes.append(
-            "The scores of the selection are not there, so the pool that its spectra are in is "
-            "unknown, and stage=train cannot use these labels."
+            "The scores of the selection were not found, so it is unknown where its spectra are, "
+            "and stage=train cannot use these labels."
         )
     control = picks.targets["CONTROL"]
     if control.any() and picks.targets.loc[control, "POPULATION"].isna().all():

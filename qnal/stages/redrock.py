@@ -80,7 +80,7 @@ def redrock_exports(
 def record_redshifts(
     config: Config, job: Job, run: Run, task: ScoreTask, joined: JoinOutcome
 ) -> None:
-    """Record the page on redshifts: pile-ups, sky fibres called quasars, Redrock."""
+    """Record the figures on redshifts: pile-ups, sky fibres called quasars, Redrock."""
     if not joined.joined and not config.infer.redshifts:
         return
     lines = task.packing.lines

@@ -1,4 +1,4 @@
-"""Labels that the ensemble doubts, as a selection for ``stage=inspect``."""
+"""Labels that are probably wrong, as a selection for ``stage=inspect``."""
 
 from pathlib import Path
 
@@ -31,9 +31,9 @@ def write_suspects(config: Config, report: Report, folder: Path, summary: Summar
     summary.paths["suspected"] = str(folder / NAME)
     others = int((suspected["SUSPECTED"] & (suspected["SOURCE"] == BOSS)).sum())
     summary.notes.append(
-        f"The ensemble doubts the labels of {len(table)} targets; to look at them again: "
+        f"The labels of {len(table)} targets are probably wrong; to inspect these targets again: "
         f"stage=inspect inspect.selection={folder / NAME}"
-        + (f" (and {others} of BOSS, which the page cannot show)." if others else ".")
+        + (f" ({others} more are in BOSS spectra, which the page cannot show)." if others else ".")
     )
 
 

@@ -80,7 +80,7 @@ class WorkFolder:
                 raise ConfigError(f"{key}={value}: there is no such file or folder.")
             return path
         if latest := self.latest(kind):
-            say(f"{key}: using {latest}, the last one in {self.path}")
+            say(f"{key}: using {latest}, the latest one in {self.path}")
             return latest
         return None
 

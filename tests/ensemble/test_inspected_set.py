@@ -108,15 +108,15 @@ def test_a_pool_that_changed_is_refused(
     file = tmp_path / "pool" / "tiles" / "coadd-0-80605-exp00000005.fits"
     ids = FIRST + np.arange(5, dtype=np.int64)[::-1]
     coadd_parts(rows=5, TARGETID=ids).write(file)
-    with pytest.raises(InputError, match=r"exp00000005\.fits: its rows are not those"):
+    with pytest.raises(InputError, match=r"exp00000005\.fits: its rows are not the spectra"):
         make(rows((1, "STAR", 0, 4)))
     file.unlink()
-    with pytest.raises(InputError, match=r"exp00000005\.fits: it is gone"):
+    with pytest.raises(InputError, match=r"exp00000005\.fits: there is no such file"):
         make(rows((1, "STAR", 0, 4)))
 
 
 def test_labels_without_spectra_are_refused(make: Make) -> None:
-    with pytest.raises(InputError, match="where the spectra of target"):
+    with pytest.raises(InputError, match="it does not say where the spectra of target"):
         make(rows((1, "STAR", 0, 4), POOL=None))
 
 

@@ -135,8 +135,8 @@ def test_members_start_from_those_of_an_ensemble(mock, tmp_path):
     first.write(description)
     assert knowledge.checksum() == name != PriorKnowledge(initial=second.path).checksum()
     assert PriorKnowledge().checksum() is None
-    with pytest.raises(InputError, match="it has 3 members, so that there is none to start"):
+    with pytest.raises(InputError, match="it has only 3 members, so member 3 has none to start"):
         trainer(second.path, labelled, knowledge, prior=Prior()).train([3])
     deeper = replace(RECIPE.structure, layers=3)
-    with pytest.raises(InputError, match="the structure of the network differs"):
+    with pytest.raises(InputError, match="the structure of this network differs"):
         trainer(tmp_path / "third", labelled, knowledge, structure=deeper).train([0])

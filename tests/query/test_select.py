@@ -148,7 +148,9 @@ def test_order_of_rows_does_not_matter():
 def test_ties_at_the_cut_go_by_targetid_and_are_noted():
     selection = query(scores([9, 4, 7, 1], [0.5, 0.8, 0.2, 0.8]), n=2)
     assert selection.targetids.tolist() == [9, 1]
-    assert any("3 targets are tied at the cut; the 1" in note for note in selection.notes)
+    assert any(
+        "3 targets share the lowest selected utility; the 1" in note for note in selection.notes
+    )
     assert selection.cut == selection.utilities[1] == pytest.approx(entropy([0.8, 0.2]), abs=1e-6)
 
 

@@ -112,7 +112,7 @@ def test_what_is_wrong_is_reported_once_and_counts_add_up(infer, pool):
         assert sum(counts) == metrics["files"] and counts[1:] == [1, 1]
         rows = metrics["redrock_answered"] + metrics["redrock_unanswered"]
         assert rows == metrics["spectra"] and metrics["redrock_unanswered"] > 3
-        assert f"{second}: it is of other targets" in notes
+        assert f"{second}: it belongs to other targets" in notes
         assert "have no results of Redrock" in notes and "3 spectra of 1 files have no row" in notes
     assert table(summary)["Z_RR"].isna().sum() == metrics["redrock_unanswered"]
 

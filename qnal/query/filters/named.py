@@ -43,7 +43,7 @@ def named_filter(given: str | Mapping[str, Any], key: str) -> Filter:
         inspect.signature(cls).bind(**arguments)
         return cls(**arguments)
     except (TypeError, ValueError, ConfigError) as error:
-        raise ConfigError(f"{key}: {name} refuses its settings ({error}).") from error
+        raise ConfigError(f"{key}: {name} does not accept its settings ({error}).") from error
 
 
 def _class(name: str, key: str) -> type[Filter]:

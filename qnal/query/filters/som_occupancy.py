@@ -37,8 +37,8 @@ class SomOccupancy(Filter):
     ) -> None:
         if not 0 <= percentile < 100:
             raise ConfigError(
-                f"percentile={percentile} cannot be used; it takes one from 0 up to, not "
-                "including, 100"
+                f"percentile={percentile} cannot be used; it takes a percentile from 0 "
+                "up to, not including, 100"
             )
         if counts not in list(SomCounts):
             raise ConfigError(f"counts={counts} cannot be used; it takes {', '.join(SomCounts)}")

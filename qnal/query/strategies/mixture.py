@@ -38,7 +38,7 @@ class Mixture(Strategy):
                 )
             given, share = entry["strategy"], float(entry["share"])
             if not 0 < share < math.inf:
-                raise ConfigError(f"shares: the share of {given} is {share}; it takes one above 0")
+                raise ConfigError(f"shares: the share of {given} is {share}; it must be above 0")
             if given == "redrock" and given not in strategy_names():
                 self.notes.append(f"The share of {given} was skipped: there is no such strategy.")
                 continue

@@ -227,8 +227,8 @@ class Reader(ABC):
     def _check_arms(self, arms: Sequence[Arm], path: Path) -> None:
         if (names := tuple(arm.name for arm in arms)) != self.arms:
             raise InputError(
-                f"{path}: it has the arms {', '.join(names) or 'none'}, and the reader "
-                f"{type(self).__name__} announces {', '.join(self.arms)}."
+                f"{path}: it has the arms {', '.join(names) or 'none'}, but the reader "
+                f"{type(self).__name__} declares {', '.join(self.arms)}."
             )
 
 

@@ -74,8 +74,8 @@ class Specutils(Reader):
             ) from error
         if not -len(spectra) <= self.item < len(spectra):
             raise InputError(
-                f"{path}: it has {len(spectra)} spectra, and reader.item={self.item} is none of "
-                "them."
+                f"{path}: reader.item={self.item} does not exist; the file has {len(spectra)} "
+                "spectra, counted from 0."
             )
         return spectra[self.item]
 

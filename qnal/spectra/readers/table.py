@@ -115,7 +115,7 @@ class _TableArm(Arm):
         self.wave = wavelengths(values, reader.wave_unit, where, reader.air)
         if len(self.wave) != pixels:
             raise InputError(
-                f"{path}: {reader.flux} has {pixels} pixels per row, and there are "
+                f"{path}: {reader.flux} has {pixels} pixels per row, but there are "
                 f"{len(self.wave)} wavelengths."
             )
         self._scale = flux_scale(reader.flux_unit)
