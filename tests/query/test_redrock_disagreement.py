@@ -93,6 +93,13 @@ def test_the_filter_keeps_each_kind(scores, kind):
     assert not any("Redrock" in reason for reason in found["REASON"])
 
 
+def test_control_picks_are_drawn_from_those_that_agree_too(scores):
+    options = QueryOptions(
+        n=1, som_percentile=None, camera=CameraRule.none, redrock=(Kind.delta_chi2,), control=3
+    )
+    assert select(scores, options).control_population == len(CASES)
+
+
 def test_without_redrock_there_is_a_sentence(scores):
     with pytest.raises(InputError, match="has no column Z_RR, which strategy redrock needs"):
         query(scores.drop_columns(["Z_RR"]), RedrockDisagreement())

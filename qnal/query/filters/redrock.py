@@ -17,6 +17,7 @@ class DisagreesWithRedrock(Filter):
 
     name = "disagreement with Redrock"
     columns = COLUMNS
+    interesting = True
 
     def __init__(
         self, kinds: Collection[Kind] = tuple(Kind), disagreement: Disagreement | None = None
