@@ -127,7 +127,7 @@ function setClass(spectype) {
 
 function acceptEnsemble() {
   const { ensemble } = current();
-  if (!ensemble || ensemble.z === null) return say("The ensemble's answer is not known here.", true);
+  if (!ensemble || ensemble.z === null) return say("The ensemble's redshift is not known here.", true);
   const [not, low, high] = ensemble.shares;
   if (!(low + high > not)) {
     return say("Most members say no quasar, which is not a class; choose star or galaxy.", true);
@@ -138,7 +138,7 @@ function acceptEnsemble() {
 
 function acceptRedrock() {
   const { redrock } = current();
-  if (!redrock) return say("Redrock's answer is not known here.", true);
+  if (!redrock) return say("Redrock's redshift is not known here.", true);
   if (!SPECTYPES.includes(redrock.spectype)) return say("Redrock gives no class.", true);
   change({ spectype: redrock.spectype, z: redrock.z, zFrom: "Redrock", noGuess: false });
   showRedshift(redrock.z);

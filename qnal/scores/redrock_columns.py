@@ -1,4 +1,4 @@
-"""Redrock's answers as columns of a part, matched by TARGETID."""
+"""Redrock's results as columns of a part, matched by TARGETID."""
 
 import hashlib
 

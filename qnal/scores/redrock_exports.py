@@ -62,7 +62,7 @@ def write_qso_qn_tables(
     reruns: RedrockFinder | None,
     how: QsoQn,
 ) -> Exported:
-    """Write the QN_RR tables of the coadds for which all of Redrock's answers are there.
+    """Write the QN_RR tables of the coadds for which all of Redrock's results are there.
 
     Args:
         scores: the dataset, locked.
