@@ -35,8 +35,8 @@ def suspected_selection(
     )  # fmt: skip
     probability = rows[[f"OOB_P_{name}" for name in CLASSES]].to_numpy(float)
     predicted = np.array([CLASSES.index(name) for name in rows["PREDICTED"]], int)
-    rows["DOUBT"] = np.nan_to_num(probability[np.arange(len(rows)), predicted], nan=-1)
-    rows = rows.sort_values(["PLACE", "DOUBT"], ascending=[True, False], kind="stable")
+    rows["CONFIDENCE"] = np.nan_to_num(probability[np.arange(len(rows)), predicted], nan=-1)
+    rows = rows.sort_values(["PLACE", "CONFIDENCE"], ascending=[True, False], kind="stable")
     rows = rows.drop_duplicates("TARGETID").reset_index(drop=True)
     share = rows["OOB_SHARE"].to_numpy(float)
     high = rows["OOB_P_QSO_HZ"].to_numpy(float) > rows["OOB_P_QSO_LZ"].to_numpy(float)
