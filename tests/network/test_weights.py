@@ -11,6 +11,8 @@ from qnal.lines import QUASARNET_BAL_LINES, QUASARNET_LINES
 from qnal.network.network import OffsetActivation, Padding, apply_numpy
 from qnal.network.weights import read_network, write_network
 
+pytestmark = pytest.mark.process  # networks are built and run for seconds
+
 NAMES = (QUASARNET_LINES, QUASARNET_BAL_LINES)
 
 

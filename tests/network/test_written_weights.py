@@ -10,6 +10,8 @@ from qnal.lines import QUASARNET_LINES
 from qnal.network.network import OffsetActivation, apply_numpy
 from qnal.network.weights import write_network
 
+pytestmark = pytest.mark.process  # networks are built and run for seconds
+
 KINDS = [OffsetActivation.rescaled_sigmoid, OffsetActivation.sigmoid]
 
 

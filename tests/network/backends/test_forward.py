@@ -16,6 +16,8 @@ from qnal.network.backends.quasarnp_backend import _padded_alike
 from qnal.network.decode import decode
 from qnal.network.network import OffsetActivation, Padding, apply_numpy
 
+pytestmark = pytest.mark.process  # networks are built and run for seconds
+
 PRECISION = {np.float32: 1e-4, np.float64: 1e-5}
 NAMES = ("net4", "net6")
 
