@@ -148,6 +148,8 @@ def commands():
 
 @pytest.mark.parametrize("overrides", commands())
 def test_commands_compose(overrides):
+    if "hydra/launcher=joblib" in overrides:
+        pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
     # Of a sweep, the first value of each key.
     sweep = "-m" in overrides
     chosen = [re.sub(r",.*", "", word) if sweep else word for word in overrides if "=" in word]

@@ -5,16 +5,15 @@ import os
 import re
 import runpy
 import shutil
-import socket
 import subprocess
 import sys
-import time
-import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
+
+from tests.servers import free_port, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.process]
 
@@ -45,31 +44,12 @@ class Hour:
         return MlflowClient(f"sqlite:///{self.folder / 'work' / 'mlflow.db'}")
 
 
-def free_port() -> str:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return str(s.getsockname()[1])
-
-
 def write_command(folder: Path, name: str, *further: str) -> None:
     """An executable that runs a module of this interpreter, with further arguments at the end."""
     folder.mkdir(exist_ok=True)
     words = " ".join(f"'{word}'" for word in further)
     (folder / name).write_text(f'#!/bin/sh\nexec {sys.executable} -m {name} "$@" {words}\n')
     (folder / name).chmod(0o755)
-
-
-def answer(url: str, process: subprocess.Popen, seconds: float = 180) -> None:
-    """Wait until a server answers."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end and process.poll() is None:
-        try:
-            urllib.request.urlopen(url, timeout=5)  # noqa: S310
-        except OSError:
-            time.sleep(0.5)
-        else:
-            return
-    pytest.fail(f"{url} does not answer")
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +64,7 @@ def hour(tmp_path_factory, tiny):
         "PATH": f"{path}{os.pathsep}{os.environ['PATH']}",
         "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
     }
-    ports = {UI: free_port(), MODEL: free_port()}
+    ports = {UI: str(free_port()), MODEL: str(free_port())}
     text = PAGE.read_text()
     for port, free in ports.items():
         text = text.replace(port, free)
@@ -101,7 +81,7 @@ def hour(tmp_path_factory, tiny):
                 )  # fmt: skip
                 servers.append(server)
                 port = next(free for free in ports.values() if free in block)
-                answer(f"http://127.0.0.1:{port}/{health[0]}", server)
+                wait_for(f"http://127.0.0.1:{port}/{health[0]}", server)
                 printed.append("")
             else:
                 done = subprocess.run(command, **given, capture_output=True, timeout=900)

@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ import pytest
 from mlflow import MlflowClient
 
 from qnal.stages.training_runs import TrainingRuns
+from tests.servers import free_port, wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.process]
 
@@ -30,24 +30,6 @@ with recorder.run(sys.argv[2]) as run:
     run.dictionary({"a": 1}, "a.json")
 sys.exit(recorder.failure)
 """
-
-
-def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
-def wait_for(url: str, process: subprocess.Popen, seconds: float = 180) -> None:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end and process.poll() is None:
-        try:
-            urllib.request.urlopen(url, timeout=5)  # noqa: S310
-        except OSError:
-            time.sleep(0.5)
-        else:
-            return
-    pytest.fail(f"{url} does not answer")
 
 
 class Server:

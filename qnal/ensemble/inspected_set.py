@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from qnal.ensemble.labelled_set import LabelledSet, joined, rows_of_file
+from qnal.ensemble.file_rows import UsedRows, rows_of_file
+from qnal.ensemble.labelled_set import LabelledSet, joined
 from qnal.errors import InputError
 from qnal.labels.label import BadRows, Label, labels
 from qnal.labels.truth import GOOD_QUALITY, Truth
@@ -54,7 +55,7 @@ def read_inspected(
         )
     rows = current[["TARGETID", "POOL", "FILES", "ROWS"]].explode(["FILES", "ROWS"])
     rows = rows.rename(columns={"FILES": "FILE", "ROWS": "ROW"})
-    parts, unusable, jumps, left_out = [], 0, 0, 0
+    used = UsedRows()
     for (pool, name), of_file in rows.groupby(["POOL", "FILE"], sort=True):
         file = SpectraFile(str(name), path.parent / str(pool) / str(name))
         if not file.path.exists():
@@ -73,17 +74,10 @@ def read_inspected(
             )
         known = np.zeros(len(read.table), bool)
         known[index] = True
-        left_out += int((known & ~read.wanted).sum())
-        known = known & read.wanted
-        unusable += int((known & ~read.usable).sum())
-        jumps += int((known & read.usable & ~read.sane).sum())
-        use = known & read.usable & read.sane
-        parts.append((read.x[use].astype(np.float32), read.table[use]))
-    counts = {"spectra": len(rows), "unusable": unusable, "absurd_jump": jumps}
-    if condition:
-        counts["condition_left_out"] = left_out
+        used.add(read, known)
+    counts = {"spectra": len(rows)} | used.counts(condition)
     truth = Truth(_truth(current, high_z), {"targets": len(current)})
-    return joined(SOURCE, parts, truth, counts, [path], BadRows.negative)
+    return joined(SOURCE, used.parts, truth, counts, [path], BadRows.negative)
 
 
 def _truth(current: pd.DataFrame, high_z: float) -> pd.DataFrame:

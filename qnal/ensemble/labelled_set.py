@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 from numpy.typing import NDArray
 
+from qnal.ensemble.file_rows import UNKNOWN_EXPID, UsedRows, rows_of_file
 from qnal.errors import InputError
 from qnal.files import written_aside
 from qnal.labels.boss_truth import read_boss_truth
@@ -23,14 +23,8 @@ from qnal.spectra.readers.sdss import NO_TARGETID, expand_folders, is_sdss, read
 from qnal.spectra.rebin import Status
 from qnal.spectra.row_condition import RowCondition
 from qnal.spectra.spectra_file import SpectraFile
-from qnal.spectra.target_table import SNR
 
-# DESI spectra that jump by this much between neighbouring pixels are left out, as in the QuasarNET
-# active-learning scripts.
-ABSURD_JUMP = 1e4
-UNKNOWN_EXPID = -1
 BAL_NEEDED = 20  # quasars with and without BALs that training a BAL head takes
-_OF_A_FILE = ("TARGETID", "EXPID", "FILE", "ROW", "STATUS", "DESI_TARGET")
 
 SPECTRA, LABELS = "spectra.npy", "labels.parquet"
 
@@ -149,61 +143,13 @@ def read_labelled(
         InputError: no spectrum has a label, or a file is damaged.
     """
     truth = read_truth(truth_paths, high_z, bal_recorded)
-    parts, spectra, unusable, jumps, left_out = [], 0, 0, 0, 0
+    used, spectra = UsedRows(), 0
     for file in files:
         read = rows_of_file(file, grid, reader or Desi(), condition)
         spectra += len(read.x)
-        known = read.table["TARGETID"].isin(truth.table.index).to_numpy()
-        left_out += int((known & ~read.wanted).sum())
-        known = known & read.wanted
-        unusable += int((known & ~read.usable).sum())
-        jumps += int((known & read.usable & ~read.sane).sum())
-        use = known & read.usable & read.sane
-        parts.append((read.x[use].astype(np.float32), read.table[use]))
-    counts = {"spectra": spectra, "unusable": unusable, "absurd_jump": jumps}
-    if condition:
-        counts["condition_left_out"] = left_out
-    return joined(source, parts, truth, counts, truth_paths, bad)
-
-
-@dataclass(frozen=True)
-class FileRows:
-    """All rows of a file, as a labelled set needs them.
-
-    Attributes:
-        x: renormalised spectra, shape [rows, npix].
-        table: TARGETID, EXPID, FILE, ROW, SNR and DESI_TARGET.
-        usable: whether STATUS is ok, shape [rows].
-        sane: whether no neighbouring pixels differ by :data:`ABSURD_JUMP`, shape [rows].
-        wanted: whether the condition is satisfied, shape [rows].
-    """
-
-    x: NDArray[np.float64]
-    table: pd.DataFrame
-    usable: NDArray[np.bool_]
-    sane: NDArray[np.bool_]
-    wanted: NDArray[np.bool_]
-
-
-def rows_of_file(
-    file: SpectraFile, grid: Grid, reader: Reader, condition: RowCondition | None = None
-) -> FileRows:
-    """Read all rows of a file, and find those that satisfy a condition."""
-    spectra = reader.read(file, grid)
-    arms = [f"{SNR}{arm}" for arm in reader.arms]
-    table = spectra.table.select([*_OF_A_FILE, *arms]).to_pandas(
-        types_mapper={pa.int64(): pd.Int64Dtype()}.get
-    )
-    table["SNR"] = table[arms].mean(axis=1).astype(np.float32)  # of the arms that have data
-    table["TARGETID"] = table["TARGETID"].astype(np.int64)
-    table["EXPID"] = table["EXPID"].fillna(UNKNOWN_EXPID).astype(np.int64)
-    table["DESI_TARGET"] = table["DESI_TARGET"].fillna(0).astype(np.int64)
-    ok = (table["STATUS"] == Status.OK).to_numpy(bool)
-    sane = np.logical_not((np.abs(np.diff(spectra.x, axis=1)) >= ABSURD_JUMP).any(axis=1))
-    wanted = np.ones(len(ok), bool)
-    if condition:
-        wanted = condition.selected(spectra.table, spectra.targeting, str(file.path))
-    return FileRows(spectra.x, table, ok, np.asarray(sane), wanted)
+        used.add(read, read.table["TARGETID"].isin(truth.table.index).to_numpy())
+    counts = {"spectra": spectra} | used.counts(condition)
+    return joined(source, used.parts, truth, counts, truth_paths, bad)
 
 
 def read_boss(

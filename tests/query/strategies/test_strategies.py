@@ -180,6 +180,7 @@ def members(shares, rng):
 
 def test_measures_are_those_of_scikit_activeml(shares):
     """The mean KL divergence is the mutual information."""
+    pytest.importorskip("skactiveml")
     from skactiveml.pool import average_kl_divergence, uncertainty_scores, variation_ratios
     from skactiveml.pool import vote_entropy as peer_vote_entropy
 
@@ -253,6 +254,7 @@ def test_herding_is_greedy_uncertainty_coverage():
 
 
 def test_herding_without_uncertainty_is_max_herding():
+    pytest.importorskip("skactiveml")
     from skactiveml.pool import MaxHerding
 
     x = np.random.default_rng(6).normal(size=(30, 2))
