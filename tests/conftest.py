@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from hypothesis import settings
 from omegaconf import DictConfig
 
 from qnal.spectra.spectra_file import SpectraFile
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from qnal.ensemble.member_record import MemberRecord
     from qnal.network.network import Network
 
+# Hypothesis fails an example that takes 0.2 s, such as a first one that imports libraries.
+settings.register_profile("qnal", deadline=None)
+settings.load_profile("qnal")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.pop("MLFLOW_TRACKING_URI", None)
 ROOT = Path(__file__).parents[1]

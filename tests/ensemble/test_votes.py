@@ -151,7 +151,7 @@ def random_predictions(draw):
 
 
 @given(random_predictions(), st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_properties(drawn, data):
     deciding, z_best = drawn
     predictions = predicted(deciding, z_best)

@@ -10,7 +10,7 @@ from qnal.spectra.grid import named_grid
 from qnal.spectra.rebin import BLOCK, Rebinner, Status, renormalise
 from qnal.spectra.signal_to_noise import median_snr
 
-few = settings(max_examples=40, deadline=None)
+few = settings(max_examples=40)
 GRIDS = st.sampled_from(["log", "linear"])
 WAVES = st.builds(
     lambda start, step, n: start + step * np.arange(n),

@@ -95,7 +95,7 @@ def test_few_separable_spectra_give_a_moderate_slope():
 
 
 @given(st.integers(0, 2**32 - 1))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_folds_keep_targets_together_and_do_not_depend_on_the_order(seed):
     rng = np.random.default_rng(seed)
     targetid = rng.integers(0, 40, 120)
