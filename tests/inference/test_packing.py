@@ -37,7 +37,7 @@ def drawn(packing, seed=0):
 
 
 @given(st.integers(0, 10_000))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_rounding_is_within_the_documented_bounds(packing, seed):
     predictions = drawn(packing, seed)
     predicted = packing.unpack(packing.pack(predictions))

@@ -233,7 +233,7 @@ def test_targetids_as_floats_in_fits_are_refused(tmp_path: Path) -> None:
         read(tmp_path / "truth.fits")
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1, max_size=8, unique=True))
 def test_targetids_are_exact(tmp_path_factory: pytest.TempPathFactory, ids: list[int]) -> None:
     path = tmp_path_factory.mktemp("ids") / "truth.csv"
@@ -242,7 +242,7 @@ def test_targetids_are_exact(tmp_path_factory: pytest.TempPathFactory, ids: list
     assert read(path).table.index.tolist() == sorted(ids)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.data())
 def test_counts_add_up_and_order_does_not_matter(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

@@ -67,7 +67,7 @@ def test_truncated(tmp_path, request, kind, share):
 
 
 @given(st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_flipped_bytes_of_a_zip_are_refused_or_harmless(keras_file, tmp_path_factory, data):
     content = bytearray(keras_file.read_bytes())
     for _ in range(data.draw(st.integers(1, 20))):

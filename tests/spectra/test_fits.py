@@ -14,9 +14,7 @@ from qnal.spectra.fits import create_fits, integers, open_fits
 KINDS = ["u1", "i2", "u2", "i4", "u4", "i8", "f4", "f8"]
 
 
-@settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data(), kind=st.sampled_from(KINDS), zipped=st.booleans())
 def test_rows_of_an_image_are_a_slice(
     tmp_path: Path, data: st.DataObject, kind: str, zipped: bool

@@ -32,9 +32,7 @@ READERS: dict[str, Callable[[Path], Any]] = {
     "truth.csv": read_inspections,
     "truth.fits": read_inspections,
 }
-fuzz = settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+fuzz = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture(scope="module")
