@@ -441,7 +441,11 @@ class QueryConfig:
 class LoopConfig:
     """The closed loop, simulated on a labelled set."""
 
-    rounds: int = key("number of batches that are inspected after the seed labels", at_least(1))
+    rounds: int = key(
+        "number of batches that are inspected after the seed labels; 0 compares training settings "
+        "at one number of labels",
+        at_least(0),
+    )
     seed_labels: int = key(
         "number of targets that are labelled at the start, drawn at random",
         at_least(2, "a number of targets"),
