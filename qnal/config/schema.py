@@ -13,6 +13,7 @@ from typing import Any
 
 from qnal.config import plugin
 from qnal.config.key import Valid, at_least, key, positive
+from qnal.ensemble.augmentation import Augmentation
 from qnal.ensemble.bootstrap import Bootstrap
 from qnal.ensemble.prior import PriorKind
 from qnal.ensemble.votes import Thresholds
@@ -229,6 +230,15 @@ class TrainConfig:
         "counts like this many labelled spectra, so its share falls as the number of labels grows",
         at_least(1, "a number of spectra"),
     )
+    augment: list[Augmentation] = key(
+        "how versions of the training spectra differ from the spectra themselves: redshift, noise, "
+        "calibration, sky, gap; [] for the spectra alone",
+        Valid("different kinds of augmentation", lambda v: len(set(v)) == len(v)),
+    )
+    augment_versions: int = key(
+        "versions of each spectrum with train.augment, one of which is drawn in each epoch",
+        at_least(2, "a number of versions"),
+    )
     init: str | None = key(
         "ensemble that training starts from, member k from its member k: a folder, an MLflow URI, "
         "or latest; null for new weights"
@@ -431,7 +441,11 @@ class QueryConfig:
 class LoopConfig:
     """The closed loop, simulated on a labelled set."""
 
-    rounds: int = key("number of batches that are inspected after the seed labels", at_least(1))
+    rounds: int = key(
+        "number of batches that are inspected after the seed labels; 0 compares training settings "
+        "at one number of labels",
+        at_least(0),
+    )
     seed_labels: int = key(
         "number of targets that are labelled at the start, drawn at random",
         at_least(2, "a number of targets"),

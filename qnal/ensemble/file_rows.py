@@ -1,6 +1,7 @@
 """The rows of a file that a labelled set can use."""
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -27,6 +28,7 @@ class FileRows:
 
     Attributes:
         x: renormalised spectra, shape [rows, npix].
+        rebinned: flux and its inverse variance on the grid, shape [rows, 2, npix].
         table: TARGETID, EXPID, FILE, ROW, SNR and DESI_TARGET.
         usable: whether STATUS is ok, shape [rows].
         sane: whether no neighbouring pixels differ by :data:`ABSURD_JUMP`, shape [rows].
@@ -34,6 +36,7 @@ class FileRows:
     """
 
     x: NDArray[np.float64]
+    rebinned: NDArray[np.float32]
     table: pd.DataFrame
     usable: NDArray[np.bool_]
     sane: NDArray[np.bool_]
@@ -58,7 +61,15 @@ def rows_of_file(
     wanted = np.ones(len(ok), bool)
     if condition:
         wanted = condition.selected(spectra.table, spectra.targeting, str(file.path))
-    return FileRows(spectra.x, table, ok, np.asarray(sane), wanted)
+    return FileRows(spectra.x, spectra.rebinned, table, ok, np.asarray(sane), wanted)
+
+
+class Part(NamedTuple):
+    """Some spectra of a labelled set: spectra, rebinned flux and ivar, and table."""
+
+    x: NDArray[np.float32]
+    rebinned: NDArray[np.float32]
+    table: pd.DataFrame
 
 
 @dataclass
@@ -66,13 +77,13 @@ class UsedRows:
     """Collects the labelled rows of files that can be used, and counts the other labelled rows.
 
     Attributes:
-        parts: per file the spectra, shape [rows, npix], float32, and the table of the used rows.
+        parts: the used rows of each file.
         unusable: rows whose STATUS is not ok.
         jumps: rows with neighbouring pixels that differ by :data:`ABSURD_JUMP`.
         left_out: rows that do not satisfy the condition.
     """
 
-    parts: list[tuple[NDArray[np.float32], pd.DataFrame]] = field(default_factory=list)
+    parts: list[Part] = field(default_factory=list)
     unusable: int = 0
     jumps: int = 0
     left_out: int = 0
@@ -84,7 +95,7 @@ class UsedRows:
         self.unusable += int((known & ~rows.usable).sum())
         self.jumps += int((known & rows.usable & ~rows.sane).sum())
         use = known & rows.usable & rows.sane
-        self.parts.append((rows.x[use].astype(np.float32), rows.table[use]))
+        self.parts.append(Part(rows.x[use].astype(np.float32), rows.rebinned[use], rows.table[use]))
 
     def counts(self, condition: RowCondition | None) -> dict[str, int]:
         """Numbers of labelled rows that are not used, by reason."""

@@ -1,5 +1,6 @@
 """The labelled spectra of a label table, read from the pool in which their targets were picked."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -109,7 +110,7 @@ def superseded(others: LabelledSet, inspected: LabelledSet) -> LabelledSet:
         "inspected_supersedes": int(np.unique(targetid[known]).size),
         "inspected_same_spectrum": int(same.sum()),
     }
-    return LabelledSet(others.x, table, others.counts).subset(~same, **counts)
+    return replace(others, table=table).subset(~same, **counts)
 
 
 def without_bad(labelled: LabelledSet) -> LabelledSet:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from qnal.ensemble.file_rows import UNKNOWN_EXPID, UsedRows, rows_of_file
+from qnal.ensemble.file_rows import UNKNOWN_EXPID, Part, UsedRows, rows_of_file
 from qnal.errors import InputError
 from qnal.files import written_aside
 from qnal.labels.boss_truth import read_boss_truth
@@ -26,7 +26,7 @@ from qnal.spectra.spectra_file import SpectraFile
 
 BAL_NEEDED = 20  # quasars with and without BALs that training a BAL head takes
 
-SPECTRA, LABELS = "spectra.npy", "labels.parquet"
+SPECTRA, REBINNED, LABELS = "spectra.npy", "rebinned.npy", "labels.parquet"
 
 
 @dataclass(frozen=True)
@@ -41,11 +41,14 @@ class LabelledSet:
             (+1, −1, or 0 if unknown). SNR is the median of flux·√ivar per pixel; with several arms,
             the mean of the medians of those that have data.
         counts: numbers of rows found, used, and left out by reason.
+        rebinned: flux and its inverse variance on the grid, shape [rows, 2, npix], of which
+            augmentation makes further versions of the spectra; None if unknown.
     """
 
     x: NDArray[np.float32]
     table: pd.DataFrame
     counts: dict[str, int] = field(default_factory=dict)
+    rebinned: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.table)
@@ -57,7 +60,9 @@ class LabelledSet:
     def subset(self, rows: NDArray, **counts: int) -> "LabelledSet":
         """Some of the rows (indices or a mask), with further counts added."""
         table = self.table.iloc[np.flatnonzero(rows) if rows.dtype == bool else rows]
-        return LabelledSet(self.x[rows], table.reset_index(drop=True), self.counts | counts)
+        rebinned = None if self.rebinned is None else self.rebinned[rows]
+        counts = self.counts | counts
+        return LabelledSet(self.x[rows], table.reset_index(drop=True), counts, rebinned)
 
     def write(self, folder: Path) -> None:
         """Write the set for worker processes, unless the folder already has it.
@@ -67,10 +72,14 @@ class LabelledSet:
         table = self.table.assign(LABEL=self._unsplit_labels())
         try:
             there = LabelledSet.read(folder)
-            if np.array_equal(there.x, self.x) and there.table.equals(table):
+            complete = self.rebinned is None or there.rebinned is not None
+            if complete and np.array_equal(there.x, self.x) and there.table.equals(table):
                 return
         except (OSError, ValueError, EOFError):  # missing or damaged
             pass
+        if self.rebinned is not None:
+            with written_aside(folder / REBINNED) as scratch, scratch.open("wb") as file:
+                np.save(file, self.rebinned)
         with written_aside(folder / SPECTRA) as scratch, scratch.open("wb") as file:
             np.save(file, self.x)
         with written_aside(folder / LABELS) as scratch:
@@ -80,7 +89,9 @@ class LabelledSet:
     def read(folder: Path) -> "LabelledSet":
         """Read what :meth:`write` wrote, without ``counts``; spectra are memory-mapped."""
         x = np.load(folder / SPECTRA, mmap_mode="r")
-        return LabelledSet(x, pd.read_parquet(folder / LABELS))
+        path = folder / REBINNED
+        rebinned = np.load(path, mmap_mode="r") if path.exists() else None
+        return LabelledSet(x, pd.read_parquet(folder / LABELS), rebinned=rebinned)
 
     def fingerprint(self) -> str:
         """SHA-256 of the spectra and labels.
@@ -169,7 +180,7 @@ def read_boss(
     truth = read_boss_truth(truth_paths, high_z)
     parts, spectra, unusable, dropped = [], 0, 0, 0
     for path in expand_folders(paths):
-        x, status, targetid, snr = (
+        x, rebinned, status, targetid, snr = (
             _one_sdss(path, grid, truth) if is_sdss(path) else read_boss_spectra(path, grid)
         )
         spectra += len(x)
@@ -188,20 +199,21 @@ def read_boss(
                 "DESI_TARGET": np.int64(0),
             }
         )
-        parts.append((x[use].astype(np.float32), table[use]))
+        parts.append(Part(x[use].astype(np.float32), rebinned[use], table[use]))
     counts = {"spectra": spectra, "without_targetid": dropped, "unusable": unusable}
     return joined("boss", parts, truth, counts, truth_paths, bad)
 
 
 def _one_sdss(
     path: Path, grid: Grid, truth: Truth
-) -> tuple[NDArray, NDArray, NDArray[np.int64], NDArray[np.float32]]:
+) -> tuple[NDArray, NDArray, NDArray, NDArray[np.int64], NDArray[np.float32]]:
     spectrum = read_sdss(path, grid)
     targetid = spectrum.thing_id
     if targetid == NO_TARGETID and spectrum.plate_mjd_fiber is not None:
         targetid = truth.spectra.get(spectrum.plate_mjd_fiber, NO_TARGETID)
     return (
         spectrum.x[None],
+        spectrum.rebinned[None],
         np.array([spectrum.status]),
         np.array([targetid], np.int64),
         np.array([spectrum.snr], np.float32),
@@ -210,15 +222,15 @@ def _one_sdss(
 
 def joined(
     source: str,
-    parts: list[tuple[NDArray[np.float32], pd.DataFrame]],
+    parts: list[Part],
     truth: Truth,
     counts: dict[str, int],
     truth_paths: Sequence[Path],
     bad: BadRows,
 ) -> LabelledSet:
     """The labelled set of one source, from spectra that all have a label."""
-    x = np.concatenate([part for part, _ in parts])
-    table = pd.concat([part for _, part in parts], ignore_index=True)
+    x, rebinned = (np.concatenate([part[k] for part in parts]) for k in range(2))
+    table = pd.concat([part.table for part in parts], ignore_index=True)
     if not len(table):
         raise InputError(
             f"data.{source}: none of {counts['spectra']} spectra is usable and among the "
@@ -233,7 +245,7 @@ def joined(
     if bad is BadRows.drop:
         keep = (table["LABEL"] != Label.BAD).to_numpy()
         counts["bad_left_out"] = int((~keep).sum())
-        x, table = x[keep], table[keep].reset_index(drop=True)
+        x, rebinned, table = x[keep], rebinned[keep], table[keep].reset_index(drop=True)
         if not len(table):
             raise InputError(
                 f"data.{source}: all of its {counts['bad_left_out']} labels are of low confidence, "
@@ -242,7 +254,7 @@ def joined(
     counts["labelled"] = len(table)
     counts = {f"{source}_{k}": v for k, v in (counts | truth.counts).items()}
     order = np.lexsort([table[c] for c in ("ROW", "FILE", "EXPID", "TARGETID")])
-    return LabelledSet(x, table, counts).subset(order)
+    return LabelledSet(x, table, counts, rebinned).subset(order)
 
 
 def merged(sets: Sequence[LabelledSet]) -> LabelledSet:
@@ -250,7 +262,16 @@ def merged(sets: Sequence[LabelledSet]) -> LabelledSet:
     ordered = sorted(sets, key=lambda s: s.column("SOURCE")[0])
     counts = {k: v for s in ordered for k, v in s.counts.items()}
     table = pd.concat([s.table for s in ordered], ignore_index=True)
-    return LabelledSet(np.concatenate([s.x for s in ordered]), table, counts)
+    return concatenated(ordered, table, counts)
+
+
+def concatenated(
+    sets: Sequence[LabelledSet], table: pd.DataFrame, counts: dict[str, int]
+) -> LabelledSet:
+    """The spectra of several sets, with a table and counts of all of them."""
+    parts = [s.rebinned for s in sets if s.rebinned is not None]
+    rebinned = np.concatenate(parts) if len(parts) == len(sets) else None
+    return LabelledSet(np.concatenate([s.x for s in sets]), table, counts, rebinned)
 
 
 def one_exposure_each(labelled: LabelledSet, rng: np.random.Generator) -> LabelledSet:

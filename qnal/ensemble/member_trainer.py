@@ -10,6 +10,7 @@ import pandas as pd
 from filelock import FileLock
 from numpy.typing import NDArray
 
+from qnal.ensemble.augmentation import with_versions
 from qnal.ensemble.bootstrap import draw_bag, out_of_bag, streams
 from qnal.ensemble.evaluation.metrics import member_metrics
 from qnal.ensemble.folder import EnsembleFolder
@@ -21,7 +22,7 @@ from qnal.ensemble.recipe import MemberRecipe
 from qnal.ensemble.votes import MemberPredictions, gather
 from qnal.lines import column_names
 from qnal.network.backends.forward import Backend, forward, member_lines
-from qnal.network.fit_state import InitialState
+from qnal.network.fit_state import InitialState, Versions
 from qnal.network.network import Network
 from qnal.network.targets import targets
 from qnal.network.training import Trainer
@@ -63,6 +64,8 @@ class MemberTrainer:
         prior = self.knowledge.read_spectra()
         every = labelled if prior is None else with_prior(labelled, prior)
         self.prior_rows = np.arange(len(labelled), len(every))
+        self.versions = Versions(recipe.augment.number, len(every))
+        every = with_versions(every, len(labelled), recipe.augment, structure.grid, recipe.seed)
         self.trainer = Trainer(
             structure.initial(np.random.default_rng(0)),
             recipe.hyperparameters,
@@ -124,7 +127,9 @@ class MemberTrainer:
             network = recipe.structure.initial(random.weights)
             network = self.knowledge.network(k, network) or network
             extra = recipe.prior.rows_per_epoch
-            initial[slot] = InitialState(network, bag, random.fit, self.prior_rows, extra)
+            initial[slot] = InitialState(
+                network, bag, random.fit, self.prior_rows, extra, self.versions
+            )
         fits = self.trainer.fit_group(initial)
         return {
             member_in[slot]: self._store(

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from qnal.ensemble.labelled_set import LabelledSet, merged, read_labelled
+from qnal.ensemble.labelled_set import LabelledSet, concatenated, merged, read_labelled
 from qnal.labels.label import BadRows
 from qnal.spectra.grid import Grid
 from qnal.spectra.mock import MockConfig, write_survey
@@ -59,7 +59,7 @@ def prior_set(
 def with_prior(labelled: LabelledSet, prior: LabelledSet) -> LabelledSet:
     """The labelled spectra, then those of the prior."""
     table = pd.concat([labelled.table, prior.table], ignore_index=True)
-    return LabelledSet(np.concatenate([labelled.x, prior.x]), table)
+    return concatenated([labelled, prior], table, {})
 
 
 def no_labels(grid: Grid) -> LabelledSet:
@@ -77,4 +77,5 @@ def no_labels(grid: Grid) -> LabelledSet:
         "BAL": np.int8,
     }
     table = pd.DataFrame({name: pd.Series([], dtype=kind) for name, kind in columns.items()})
-    return LabelledSet(np.zeros((0, len(grid)), np.float32), table)
+    rebinned = np.zeros((0, 2, len(grid)), np.float32)
+    return LabelledSet(rebinned[:, 0], table, rebinned=rebinned)

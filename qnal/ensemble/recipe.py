@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from qnal.ensemble.augmentation import Augment
 from qnal.ensemble.bootstrap import Bootstrap
 from qnal.ensemble.prior import Prior
 from qnal.ensemble.votes import Thresholds
@@ -25,6 +26,7 @@ NEUTRAL: dict[str, Any] = {
     "amsgrad": False,
     "initial": None,
     "prior": None,
+    "augment": None,
 }
 
 
@@ -41,6 +43,7 @@ class MemberRecipe:
         threads: number of threads per process; it affects the weights by rounding only.
         group: number of members that are fitted together; it affects the weights by rounding only.
         prior: mock spectra that are used beside the labelled set.
+        augment: further versions of the spectra.
     """
 
     structure: Structure
@@ -51,6 +54,7 @@ class MemberRecipe:
     threads: int
     group: int = 1
     prior: Prior = field(default_factory=Prior)
+    augment: Augment = field(default_factory=Augment)
 
     def fingerprint(self, training_set: str, initial: str | None = None) -> str:
         """Fingerprint of an ensemble: equal for ensembles with the same members up to rounding.
@@ -86,6 +90,7 @@ class MemberRecipe:
             "bootstrap": self.bootstrap,
             "seed": self.seed,
             "prior": self.prior.identity(),
+            "augment": self.augment.identity(),
         }
         nothing = object()
         return fingerprint({k: v for k, v in identity.items() if v != NEUTRAL.get(k, nothing)})
@@ -114,7 +119,8 @@ class MemberRecipe:
                 "amsgrad": fit.amsgrad,
                 "precision": fit.precision,
             }
-            | self.prior.settings(),
+            | self.prior.settings()
+            | self.augment.settings(),
             "bootstrap": self.bootstrap,
             "seed": self.seed,
         }

@@ -1,6 +1,6 @@
 """The labelled set of a simulated loop: targets that may be inspected, and targets held out."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -71,7 +71,7 @@ class LoopSet:
         if bad is BadRows.drop:
             use &= (table["LABEL"] != Label.BAD).to_numpy()
         rows = np.flatnonzero(use)
-        return LabelledSet(self.labelled.x, table).subset(rows)
+        return replace(self.labelled, table=table, counts={}).subset(rows)
 
     def _rng(self, purpose: str, *keys: int) -> np.random.Generator:
         code = int.from_bytes(purpose.encode(), "big") % 2**32

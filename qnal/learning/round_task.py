@@ -128,7 +128,7 @@ class RoundTask:
         known = whole.training_set(round_.targets, self.oracle, round_.repeat, self.bad)
         label, z = known.column("LABEL"), known.column("Z")
         split = split_quasars(label, z, self.recipe.thresholds.high_z)
-        return LabelledSet(known.x, known.table.assign(LABEL=split))
+        return replace(known, table=known.table.assign(LABEL=split))
 
     def _made(self, round_: Round, name: str) -> tuple[RoundRecord, pd.DataFrame]:
         start = time.monotonic()

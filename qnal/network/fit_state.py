@@ -11,6 +11,25 @@ from qnal.network.network import Network
 
 
 @dataclass(frozen=True)
+class Versions:
+    """Versions of spectra that batches are drawn from: version v of row r is row v · rows + r.
+
+    Attributes:
+        number: number of versions of each spectrum.
+        rows: number of spectra.
+    """
+
+    number: int = 1
+    rows: int = 0
+
+    def drawn(self, rows: NDArray[np.integer], rng: np.random.Generator) -> NDArray[np.integer]:
+        """A random version of each row; the rows themselves if there is only one."""
+        if self.number == 1:
+            return rows
+        return rows + self.rows * rng.integers(self.number, size=len(rows))
+
+
+@dataclass(frozen=True)
 class InitialState:
     """What the fit of a network starts from.
 
@@ -20,6 +39,7 @@ class InitialState:
         rng: shuffles the batches and draws the dropout masks.
         extra: indices of further spectra, such as those of a prior.
         extra_per_epoch: number of them that each epoch has, drawn anew without replacement.
+        versions: versions of each spectrum, one of which is drawn in each epoch.
     """
 
     network: Network
@@ -27,6 +47,7 @@ class InitialState:
     rng: np.random.Generator
     extra: NDArray[np.integer] = field(default_factory=lambda: np.zeros(0, np.int64))
     extra_per_epoch: int = 0
+    versions: Versions = Versions()
 
     @property
     def epoch_rows(self) -> int:
@@ -82,6 +103,7 @@ def _batches(initial: InitialState, size: int) -> Iterator[NDArray[np.int32]]:
         if initial.extra_per_epoch:
             extra = initial.rng.choice(initial.extra, initial.extra_per_epoch, replace=False)
             rows = np.concatenate([rows, extra])
+        rows = initial.versions.drawn(rows, initial.rng)
         order = initial.rng.permutation(rows).astype(np.int32)
         for first in range(0, len(order), size):
             yield order[first : first + size]

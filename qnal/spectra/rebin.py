@@ -85,6 +85,13 @@ class Rebinner:
         self.ivar = np.zeros((rows, len(grid)))
         self.non_finite = np.zeros(rows, bool)
 
+    @classmethod
+    def of(cls, flux: NDArray, ivar: NDArray, wave: NDArray, grid: Grid) -> "Rebinner":
+        """The sums of spectra with a single wavelength array (arguments as for :meth:`add`)."""
+        rebinner = cls(len(flux), grid)
+        rebinner.add(flux, ivar, wave)
+        return rebinner
+
     def add(
         self,
         flux: NDArray,
@@ -120,6 +127,13 @@ class Rebinner:
             self.ivar[rows, binning.bins] += total
             self.weighted[rows, binning.bins] += binning.sums(product)
         return has_data
+
+    def rebinned(self) -> NDArray[np.float32]:
+        """Flux and its inverse variance, shape [rows, 2, npix]; both are 0 in bins without data."""
+        with np.errstate(all="ignore"):
+            flux = self.weighted / self.ivar
+        flux[self.ivar == 0] = 0
+        return np.stack([flux, self.ivar], axis=1).astype(np.float32)
 
     def renormalised(self) -> tuple[NDArray[np.float64], NDArray[np.str_]]:
         """Spectra shifted and scaled to an ivar-weighted mean of 0 and rms of 1.
@@ -187,6 +201,18 @@ def renormalise(
     flux: NDArray, ivar: NDArray, wave: NDArray, grid: Grid
 ) -> tuple[NDArray[np.float64], NDArray[np.str_]]:
     """Rebin and renormalise spectra with a single wavelength array (see :class:`Rebinner`)."""
-    rebinner = Rebinner(len(flux), grid)
-    rebinner.add(flux, ivar, wave)
-    return rebinner.renormalised()
+    return Rebinner.of(flux, ivar, wave, grid).renormalised()
+
+
+def renormalise_rebinned(rebinned: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Renormalise spectra that are on the grid already.
+
+    Args:
+        rebinned: flux and ivar, see :meth:`Rebinner.rebinned`.
+
+    Returns:
+        Shape [rows, npix]; not finite where a spectrum is constant or has no data.
+    """
+    flux, ivar = rebinned.astype(np.float64).transpose(1, 0, 2)
+    x, *_ = _renormalised(flux * ivar, ivar)
+    return x.astype(np.float32)

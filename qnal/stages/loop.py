@@ -90,7 +90,9 @@ def _study(config: Config, job: Job) -> Study:
             for kind in options.priors or [recipe.prior.kind]
         },
     )
-    names = dict.fromkeys([BASELINE, "stratified", *options.strategies])
+    # Without further batches all strategies have the same labels.
+    others = ["stratified", *options.strategies] if options.rounds else []
+    names = dict.fromkeys([BASELINE, *others])
     plan = Plan(
         strategies_by_name(names, "loop.strategies"),
         options.rounds,

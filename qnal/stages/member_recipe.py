@@ -1,6 +1,7 @@
 """The recipe of a member, from the configuration."""
 
 from qnal.config.schema import Config
+from qnal.ensemble.augmentation import Augment
 from qnal.ensemble.prior import Prior
 from qnal.ensemble.recipe import MemberRecipe
 from qnal.network.device import group_size
@@ -41,4 +42,5 @@ def member_recipe(config: Config) -> MemberRecipe:
         fit.threads,
         group_size(fit.group),
         Prior(fit.prior, fit.prior_spectra, fit.prior_weight),
+        Augment(frozenset(fit.augment), fit.augment_versions),
     )

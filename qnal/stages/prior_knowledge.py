@@ -10,7 +10,7 @@ from qnal.config.schema import Config
 from qnal.ensemble.description import EnsembleDescription
 from qnal.ensemble.evaluation.evaluate_task import evaluate_ensemble
 from qnal.ensemble.folder import EnsembleFolder
-from qnal.ensemble.labelled_set import LABELS, LabelledSet
+from qnal.ensemble.labelled_set import LABELS, REBINNED, LabelledSet
 from qnal.ensemble.prior import PriorKind
 from qnal.ensemble.prior_knowledge import PriorKnowledge
 from qnal.ensemble.prior_spectra import no_labels, prior_set
@@ -64,7 +64,7 @@ def _spectra(config: Config, recipe: MemberRecipe) -> Path:
     folder = WorkFolder(config.work).folder_for("prior", prior.fingerprint(grid))
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".lock"):
-        if not (folder / LABELS).is_file():  # written last
+        if not {REBINNED, LABELS} <= {p.name for p in folder.iterdir()}:
             with progress("spectra of the prior", prior.spectra) as advance:
                 made = prior_set(prior.spectra, grid, folder / ".survey", advance)
             made.write(folder)

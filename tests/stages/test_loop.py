@@ -209,3 +209,24 @@ def test_refused(study, qnal_job, tiny, setting, sentence):
     code, summary = qnal_job(work / "refused", *tiny, *LOOP, setting, f"work_dir={work}")
     assert code == 1
     assert sentence in summary["error"]
+
+
+def test_training_settings_at_one_number_of_labels(study, qnal_job, tiny):
+    """Without further batches: no strategies but the baseline, and one ensemble per prior."""
+    work, summary = study
+    settings = [
+        *("loop.rounds=0", "loop.priors=[none,mix]", "train.prior_spectra=60"),
+        *("train.prior_weight=30", "train.augment=[noise,gap]", "train.augment_versions=2"),
+    ]
+    code, augmented = qnal_job(work / "settings", *tiny, *LOOP, *settings, f"work_dir={work}")
+    assert code == 0, augmented
+    curves = pd.read_csv(augmented["paths"]["curves"])
+    assert list(curves["strategy"]) == ["random", "random_mix"] * 2
+    assert augmented["metrics"]["trainings"] == 2 * 2 + 2  # and one without labels per repeat
+    # Augmentation changes the ensembles, not what they are trained on or how long.
+    plain = pd.read_csv(summary["paths"]["curves"])
+    plain = plain[(plain["strategy"] == "random") & (plain["round"] == 0)]
+    alone = curves[curves["strategy"] == "random"]
+    assert (plain["nll"].to_numpy() != alone["nll"].to_numpy()).all()
+    same = ["repeat", "labels", "spectra", "steps"]
+    assert plain[same].to_numpy().tolist() == alone[same].to_numpy().tolist()

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from qnal.errors import InputError
 from qnal.spectra.fits import integers, open_fits
 from qnal.spectra.grid import LOG_PIXELS, LOG_START, LOG_STEP, Grid, named_grid
-from qnal.spectra.rebin import BLOCK, renormalise
+from qnal.spectra.rebin import BLOCK, Rebinner
 from qnal.spectra.signal_to_noise import median_snr
 
 # log10 of the wavelength (Å) of the first native pixel, and the step
@@ -25,12 +25,14 @@ class BossSpectra(NamedTuple):
 
     Attributes:
         x: renormalised spectra, shape [rows, npix].
+        rebinned: flux and its inverse variance on the grid, shape [rows, 2, npix].
         status: :class:`~qnal.spectra.rebin.Status` of each row.
         targetid: THING_ID of each row; −1 for rows to be left out.
         snr: median flux·√ivar per pixel of each row.
     """
 
     x: NDArray[np.float64]
+    rebinned: NDArray[np.float32]
     status: NDArray[np.str_]
     targetid: NDArray[np.int64]
     snr: NDArray[np.float32]
@@ -70,10 +72,12 @@ def read_boss_spectra(path: Path, grid: Grid) -> BossSpectra:
             f"{path}: flux has shape {flux.shape}, ivar {ivar.shape}, and there are "
             f"{len(targetid)} TARGETIDs; both arrays must have one row per TARGETID."
         )
-    x, status = renormalise(flux, ivar, wave, grid)
+    rebinner = Rebinner.of(flux, ivar, wave, grid)
+    x, status = rebinner.renormalised()
     blocks = [slice(i, i + BLOCK) for i in range(0, len(flux), BLOCK)]
-    snr = [median_snr(flux[block], ivar[block]) for block in blocks]
-    return BossSpectra(x, status, targetid, np.concatenate([np.zeros(0, np.float32), *snr]))
+    snr_of_blocks = [median_snr(flux[block], ivar[block]) for block in blocks]
+    snr = np.concatenate([np.zeros(0, np.float32), *snr_of_blocks])
+    return BossSpectra(x, rebinner.rebinned(), status, targetid, snr)
 
 
 def _split_rebinned(both: NDArray, path: Path) -> tuple[NDArray, NDArray, NDArray]:

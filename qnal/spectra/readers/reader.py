@@ -97,12 +97,14 @@ class Spectra:
         x: renormalised spectra on the grid, shape [rows, npix]; zero where STATUS is not ``ok``.
         table: the target table, one row per spectrum of the file and in its order.
         digest: SHA-256 of the TARGETIDs and of the rebinned flux and ivar.
+        rebinned: flux and its inverse variance on the grid, shape [rows, 2, npix].
         targeting: name of the column that DESI_TARGET was taken from.
     """
 
     x: NDArray[np.float64]
     table: pa.Table
     digest: str
+    rebinned: NDArray[np.float32]
     targeting: str = "DESI_TARGET"
 
 
@@ -201,7 +203,7 @@ class Reader(ABC):
         digest.update(rebinner.ivar.data)
         digest.update(rebinner.non_finite.data)
         table = target_table(columns, rows, file.path, self.arms, self.named)
-        return Spectra(x, table, digest.hexdigest(), opened.targeting)
+        return Spectra(x, table, digest.hexdigest(), rebinner.rebinned(), opened.targeting)
 
     def pixels(
         self, file: SpectraFile, rows: Sequence[int], targetids: Sequence[int]

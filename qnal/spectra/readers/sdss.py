@@ -21,7 +21,7 @@ from qnal.spectra.grid import Grid
 from qnal.spectra.nights import night_of
 from qnal.spectra.object_names import targetid_of
 from qnal.spectra.readers.reader import ArrayArm, OpenSpectra, Reader
-from qnal.spectra.rebin import Status, renormalise
+from qnal.spectra.rebin import Rebinner, Status
 from qnal.spectra.signal_to_noise import median_snr
 from qnal.spectra.spectra_file import SpectraFile, files_in_tree, find_files
 from qnal.spectra.target_table import Columns
@@ -48,6 +48,7 @@ class SdssSpectrum:
     """
 
     x: NDArray[np.float64]
+    rebinned: NDArray[np.float32]
     status: Status
     snr: float
     thing_id: int
@@ -83,9 +84,12 @@ def read_sdss(path: Path, grid: Grid) -> SdssSpectrum:
     with open_fits(path) as fits:
         wave, flux, ivar, _ = _pixels(fits)
         thing_id, plate_mjd_fiber = _integer(fits, "THING_ID"), _plate_mjd_fiber(fits)
-    x, status = renormalise(flux[None], ivar[None], wave, grid)
+    rebinner = Rebinner.of(flux[None], ivar[None], wave, grid)
+    x, status = rebinner.renormalised()
     snr = float(median_snr(flux[None], ivar[None])[0])
-    return SdssSpectrum(x[0], Status(status[0]), snr, thing_id, plate_mjd_fiber)
+    return SdssSpectrum(
+        x[0], rebinner.rebinned()[0], Status(status[0]), snr, thing_id, plate_mjd_fiber
+    )
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from qnal.labels.label import Label
 from qnal.spectra.grid import named_grid
 from qnal.spectra.readers.boss import read_boss_spectra
 from qnal.spectra.readers.sdss import read_sdss
-from qnal.spectra.rebin import Rebinner
+from qnal.spectra.rebin import Rebinner, renormalise_rebinned
 
 LOG = named_grid("log")
 
@@ -49,7 +49,9 @@ def test_the_older_layout_gives_the_same_spectra(
         rebinner.weighted, rebinner.ivar, out=np.zeros_like(rebinner.ivar), where=rebinner.ivar > 0
     )
     path = write(tmp_path / "old.fits", np.hstack([mean, rebinner.ivar]), table)
-    x, status, targetid, snr = read_boss_spectra(path, LOG)
+    x, rebinned, status, targetid, snr = read_boss_spectra(path, LOG)
+    assert np.array_equal(rebinned[:, 1], rebinner.ivar.astype(np.float32))
+    assert np.abs(renormalise_rebinned(rebinned) - x).max() < 1e-4 * np.abs(x).max()
     golden = np.load(peer_data / "golden" / "quasarnp_boss.npz")["X"]
     assert np.abs(x - golden).max() <= 1e-12 * np.abs(golden).max()
     assert np.array_equal(targetid, table["TARGETID"])
