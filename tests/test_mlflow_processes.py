@@ -22,7 +22,7 @@ JSON, PARQUET = "application/json", "application/vnd.apache.parquet"
 FIRST_JOB = """
 import sys
 from pathlib import Path
-from qnal.config.schema import TrackingConfig, TrackingKind
+from qnal.config.tracking_keys import TrackingConfig, TrackingKind
 from qnal.tracking import open_recorder
 recorder = open_recorder(TrackingConfig(TrackingKind.sqlite, None, None), Path(sys.argv[1]))
 with recorder.run(sys.argv[2]) as run:

@@ -11,7 +11,7 @@ from mlflow import MlflowClient
 from mlflow.pyfunc import load_model
 
 import qnal
-from qnal.config.schema import TrackingConfig, TrackingKind
+from qnal.config.tracking_keys import TrackingConfig, TrackingKind
 from qnal.ensemble.folder import EnsembleFolder
 from qnal.errors import ConfigError
 from qnal.tracking import flattened, open_recorder

@@ -40,3 +40,6 @@ def key(meaning: str, valid: Valid | None = None) -> Any:
     Its default value is in ``conf/``. Without ``valid``, all values of the field's type are valid.
     """
     return field(metadata={"meaning": meaning, "valid": valid})
+
+
+PATHS = Valid("a path, a glob pattern, or a list of them", lambda v: True)

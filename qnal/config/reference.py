@@ -14,8 +14,7 @@ from typing import Any, get_args, get_origin
 
 from omegaconf import DictConfig, OmegaConf
 
-from qnal.config.key import Valid
-from qnal.config.schema import PATHS
+from qnal.config.key import PATHS, Valid
 from qnal.config.validation import keys
 from qnal.spectra.mock.config import MockConfig
 

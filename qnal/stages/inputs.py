@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock
 
-from qnal.config.schema import BossConfig, Config, DataKind, DesiConfig, LabelledConfig
+from qnal.config.data_keys import BossConfig, DataKind, DesiConfig, LabelledConfig
+from qnal.config.schema import Config
 from qnal.ensemble.inspected_set import read_inspected, superseded, without_bad
 from qnal.ensemble.labelled_set import (
     LabelledSet,

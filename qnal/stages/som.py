@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qnal.config.schema import Config, SomBackend, Stage
+from qnal.config.schema import Config, Stage
+from qnal.config.scoring_keys import SomBackend
 from qnal.ensemble.folder import EnsembleFolder
 from qnal.errors import InputError, QnalError
 from qnal.fingerprint import fingerprint

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from qnal.config.schema import TrackingConfig
+from qnal.config.tracking_keys import TrackingConfig
 from qnal.ensemble.description import MANIFEST, EnsembleDescription
 from qnal.errors import InputError
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from qnal.config.schema import TrackingConfig, TrackingKind
+from qnal.config.tracking_keys import TrackingConfig, TrackingKind
 from qnal.errors import ConfigError
 from qnal.job_lock import is_held
 from qnal.progress import say
