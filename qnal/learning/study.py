@@ -15,59 +15,17 @@ from qnal.ensemble.votes import score_schema
 from qnal.errors import ConfigError, InputError
 from qnal.executors.tasks import MakeExecutor, completed
 from qnal.learning.loop_set import LoopSet
+from qnal.learning.plan import Plan
 from qnal.learning.round_metrics import disagreement, flipped, held_out_metrics, label_counts
 from qnal.learning.round_task import Round, RoundTask
 from qnal.learning.som_cells import SomCells
 from qnal.query.filters.live_cameras import CameraRule
 from qnal.query.options import QueryOptions
 from qnal.query.select import select
-from qnal.query.strategies.strategy import RANDOM, Strategy
+from qnal.query.strategies.strategy import RANDOM
 
-BASELINE = "random"
 # What strategies find beside the score columns.
 KNOWN = ("TARGETID", "EXPID", "FILE", "ROW", RANDOM, "BMU", "BMU_DISTANCE", "prototypes of the SOM")
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a study compares.
-
-    Attributes:
-        strategies: strategies by name; :data:`BASELINE` is one of them.
-        rounds: number of batches that are inspected after the seed.
-        seed_labels: number of targets that are labelled at the start, drawn at random.
-        batch: number of targets that are inspected in a round.
-        repeats: number of repeats; in one, all strategies start from the same labels and members.
-        test: share of the targets that are held out, the same in all repeats.
-        priors: priors, each with all strategies; the first is that of the baseline. Empty for the
-            recipe's prior alone.
-        cold: whether an ensemble without any labels, trained on mock spectra alone, is evaluated
-            in each repeat.
-    """
-
-    strategies: Mapping[str, Strategy]
-    rounds: int
-    seed_labels: int
-    batch: int
-    repeats: int
-    test: float
-    priors: tuple[PriorKind, ...] = ()
-    cold: bool = False
-
-    @property
-    def trainings(self) -> int:
-        """Number of ensembles that are trained; strategies share those of the seed labels."""
-        each = self.repeats * (1 + self.rounds * len(self.strategies))
-        return each * max(len(self.priors), 1) + self.repeats * self.cold
-
-    def arms(self) -> list[tuple[str, PriorKind | None]]:
-        """Every strategy with every prior."""
-        priors: tuple[PriorKind | None, ...] = self.priors or (None,)
-        return [(name, prior) for prior in priors for name in self.strategies]
-
-    def arm_name(self, strategy: str, prior: PriorKind | None) -> str:
-        """Name of an arm, such as ``margin``, or ``margin_mix`` with a prior beside the first."""
-        return strategy if prior in (None, *self.priors[:1]) else f"{strategy}_{prior}"
 
 
 @dataclass
@@ -116,12 +74,13 @@ class Study:
     def __post_init__(self) -> None:
         plan = self.plan
         self.held_out = self.whole.held_out(plan.test)
-        wanted, there = plan.seed_labels + plan.rounds * plan.batch, int((~self.held_out).sum())
+        wanted, there = plan.labels[-1], int((~self.held_out).sum())
         if wanted > there:
+            size = " to ".join(str(n) for n in sorted({plan.batches[0], plan.batches[-1]}))
             raise ConfigError(
-                f"loop: {plan.seed_labels} seed labels and {plan.rounds} batches of {plan.batch} "
-                f"are {wanted} targets, but only {there} are not held out; lower loop.batch or "
-                "loop.rounds, or give more labelled spectra."
+                f"loop: {plan.seed_labels} seed labels and {plan.rounds} batches of {size} "
+                f"are {wanted} targets, but only {there} are not held out; lower loop.batch, "
+                "loop.growth or loop.rounds, or give more labelled spectra."
             )
         structure = self.task.recipe.structure
         known = {*score_schema(structure.lines, structure.bal_lines).names, *KNOWN}
@@ -268,13 +227,16 @@ class Study:
         """The targets of the next batch: those that the strategy selects, filled up at random."""
         seed = self.whole.random_seed("query", loop.repeat, number)
         open_targets = np.setdiff1d(np.flatnonzero(~self.held_out), loop.inspected)
-        chosen = self._selected(loop, open_targets, seed)
-        loop.filled = self.plan.batch - len(chosen)
+        batch = self.plan.batches[number]
+        chosen = self._selected(loop, open_targets, batch, seed)
+        loop.filled = batch - len(chosen)
         rest = np.setdiff1d(open_targets, chosen)
         fill = np.random.default_rng(seed).permutation(rest)[: loop.filled]
         return chosen + [int(t) for t in fill]
 
-    def _selected(self, loop: _Loop, open_targets: NDArray[np.intp], seed: int) -> list[int]:
+    def _selected(
+        self, loop: _Loop, open_targets: NDArray[np.intp], batch: int, seed: int
+    ) -> list[int]:
         scores = self.task.store.scores(self.task.fingerprint(loop.round()))
         scores = scores[np.isin(self.whole.target[scores["INDEX"]], open_targets)]
         index = scores["INDEX"].to_numpy()
@@ -283,7 +245,7 @@ class Study:
         if self.cells is not None:
             table = table.join(self.cells.columns(index))
         options = QueryOptions(
-            n=self.plan.batch,
+            n=batch,
             strategy=self.plan.strategies[loop.strategy],
             seed=seed,
             som_percentile=None,

@@ -129,6 +129,23 @@ def test_the_same_command_trains_nothing_and_another_strategy_only_its_rounds(
     pd.testing.assert_frame_equal(before, after, check_dtype=False)
 
 
+def test_growing_batches_share_their_first_rounds(study, qnal_job, tiny, capsys):
+    work, _ = study
+    rounds = rounds_made(work)
+    more = ["loop.growth=1.1", "loop.rounds=2", "loop.repeats=1"]
+    code, summary = qnal_job(work / "growth", *tiny, *LOOP, *more, f"work_dir={work}")
+    assert code == 0, summary
+    curves = pd.read_csv(summary["paths"]["curves"])
+    assert (curves.pivot(index="round", columns="strategy", values="labels").T == [40, 60, 82]).all(
+        axis=None
+    )
+    picks = pd.read_csv(summary["paths"]["picks"])
+    assert set(picks.groupby(["strategy", "round"]).size()) == {40, 20, 22}
+    assert len(rounds_made(work)) - len(rounds) == 3
+    assert set(pd.read_csv(summary["paths"]["forecasts"])["batch"]) == {22}
+    assert "7 trainings of 2 members, 20 to 2" in capsys.readouterr().err
+
+
 def rounds_made(work: Path) -> dict[str, int]:
     """When each complete round was written, by its name."""
     found = (work / "rounds").glob("[0-9a-f]*/round.json")
@@ -200,6 +217,7 @@ def test_goes_on_after_a_kill(study, qnal_job, tiny, tmp_path):
     [
         ("loop.strategies=[guess]", "there is no strategy guess; valid ones: entropy, "),
         ("loop.batch=1000", "targets, but only"),
+        ("loop.growth=0.5", "loop.growth"),
         ("loop.test=1", "test=1.0 cannot be used"),
         ("loop.oracle=deaf", "loop.oracle"),
     ],
