@@ -462,6 +462,10 @@ class LoopConfig:
         "optimizer steps of a member at every number of labels, completed to whole epochs",
         at_least(1).or_null("the epochs and steps of stage=train"),
     )
+    warm_start: bool = key(
+        "whether the members of a round continue from those of the round before, for loop.steps "
+        "further optimizer steps, instead of from new weights; the networks of all rounds are kept"
+    )
     priors: list[PriorKind] = key(
         "choices of train.prior to compare, each with all strategies and the same seed labels; [] "
         "for train.prior alone. The first is the baseline",

@@ -48,10 +48,6 @@ class _Loop:
     filled: int = 0
     before: str = ""
 
-    def round(self) -> Round:
-        """The round that its labels give."""
-        return Round(self.repeat, tuple(sorted(self.inspected)), self.prior)
-
 
 @dataclass
 class Study:
@@ -125,13 +121,15 @@ class Study:
         rows: list[dict[str, object]] = []
         picks = [_picks(loop, 0, loop.inspected, self.whole.targetids) for loop in loops]
         for number in range(plan.rounds + 1):
-            self._make({loop.round(): loop.name for loop in loops}, number, executor, on_round)
+            self._make({self._round(loop): loop.name for loop in loops}, number, executor, on_round)
             for loop in loops:
                 rows.append(self._row(loop, number))
                 if number < plan.rounds:
+                    name = self.task.fingerprint(self._round(loop))
                     chosen = self._query(loop, number)
                     picks.append(_picks(loop, number + 1, chosen, self.whole.targetids))
                     loop.inspected += chosen
+                    loop.before = name
         return pd.DataFrame(rows), pd.concat(picks, ignore_index=True)
 
     def cold_starts(
@@ -156,6 +154,11 @@ class Study:
             rows.append({"repeat": start.repeat, **metrics})
         return pd.DataFrame(rows)
 
+    def _round(self, loop: _Loop) -> Round:
+        """The round that the labels of a loop give."""
+        start = (loop.before or None) if self.task.warm_start else None
+        return Round(loop.repeat, tuple(sorted(loop.inspected)), loop.prior, start)
+
     def _held_out(self, name: str) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
         """Truth and scores of the held-out spectra in a round, and scores of the others."""
         scores = self.task.store.scores(name)
@@ -171,15 +174,15 @@ class Study:
         on_round: Callable[[str], None],
     ) -> None:
         """Make the rounds that are not in the store."""
-        store, missing = self.task.store, []
+        missing = []
         for round_ in rounds:
-            name = self.task.fingerprint(round_)
-            record = store.record(name)
+            record = self.task.record(round_)
             if record is None:
                 missing.append(round_)
             else:
                 self.failed += record.failed
-                store.remove_training(name)  # left by a job that was killed at the round's end
+                # Left by a job that was killed at the round's end.
+                self.task.store.remove_training(record.fingerprint)
                 on_round("found")
         with closing(completed(executor, self.task, missing)) as results:
             for round_, made in results:
@@ -191,12 +194,12 @@ class Study:
 
     def _row(self, loop: _Loop, number: int) -> dict[str, object]:
         """The row of the curves for a round."""
-        name = self.task.fingerprint(loop.round())
+        name = self.task.fingerprint(self._round(loop))
         record = self.task.store.record(name)
         assert record is not None  # noqa: S101
         if name not in self._metrics:
             truth, scores, rest = self._held_out(name)
-            known = self.task.training_set(loop.round())
+            known = self.task.training_set(self._round(loop))
             self._metrics[name] = (
                 held_out_metrics(truth, scores)
                 | label_counts(known.column("LABEL"))
@@ -211,7 +214,6 @@ class Study:
             "filled": loop.filled,
         }
         store, before = self.task.store, loop.before
-        loop.before = name
         change: Metrics = {
             "pool_flipped": flipped(store.scores(before), store.scores(name)) if before else None
         }
@@ -237,7 +239,7 @@ class Study:
     def _selected(
         self, loop: _Loop, open_targets: NDArray[np.intp], batch: int, seed: int
     ) -> list[int]:
-        scores = self.task.store.scores(self.task.fingerprint(loop.round()))
+        scores = self.task.store.scores(self.task.fingerprint(self._round(loop)))
         scores = scores[np.isin(self.whole.target[scores["INDEX"]], open_targets)]
         index = scores["INDEX"].to_numpy()
         table = self.whole.labelled.table.iloc[index][["TARGETID", "EXPID", "FILE", "ROW"]]

@@ -90,6 +90,7 @@ def _study(config: Config, job: Job) -> Study:
             )
             for kind in options.priors or [recipe.prior.kind]
         },
+        options.warm_start,
     )
     names = dict.fromkeys([BASELINE, "stratified", *options.strategies])
     plan = Plan(

@@ -24,11 +24,17 @@ def say_cost(study: Study, job: Job) -> None:
     total = ceil(plan.repeats * (priors + plan.cold) / workers) * seconds[0]
     total += ceil(plan.repeats * len(plan.arms()) / workers) * sum(seconds[1:])
     several = "s" if workers > 1 else ""
+    start = (
+        "Every training continues from the networks of the round before, except those of the seed "
+        "labels, which"
+        if task.warm_start
+        else "Every training starts from new weights; those of the seed labels"
+    )
     say(
         f"{plan.trainings} trainings of {task.members} members, {_span(steps)} steps each: about "
         f"{_span(seconds)} s per training, {_duration(total)} here with {workers} "
-        f"worker{several}. Trainings found in {task.store.path} are not repeated. Every training "
-        "starts from new weights; the strategies of a repeat share that of the seed labels."
+        f"worker{several}. Trainings found in {task.store.path} are not repeated. "
+        f"{start} are shared by the strategies of a repeat."
     )
 
 

@@ -69,8 +69,17 @@ def test_what_a_round_is_named_by(task):
         replace(task, oracle=Oracle.of(OracleKind.noisy)).fingerprint(start),
         replace(task, bad=BadRows.drop).fingerprint(start),
         replace(task, recipe=replace(task.recipe, seed=6)).fingerprint(start),
+        task.fingerprint(replace(start, start=name)),
+        task.fingerprint(replace(start, start="ab" * 32)),
     ]
-    assert len({name, *others}) == 7
+    assert len({name, *others}) == 9
+
+
+def test_the_first_round_has_the_same_name_with_warm_starts(task):
+    # The name that this round had before there were warm starts.
+    name = "ef89a4f10ad4035fb68320923254d99188183874fda808d0488951ea89def65b"
+    for warm in (False, True):
+        assert replace(task, warm_start=warm).fingerprint(Round(0, (1, 2, 3))) == name
 
 
 def test_a_round_is_stored_whole(task):
