@@ -15,8 +15,8 @@ import pandas as pd
 from qnal.learning.curve_area import curve_areas
 from qnal.learning.figures import learning_curves
 from qnal.learning.label_efficiency import LOWER_BOUND, headline, label_efficiency
+from qnal.learning.plan import BASELINE
 from qnal.learning.round_metrics import PRIMARY
-from qnal.learning.study import BASELINE
 
 Z_RIGHT = f"{PRIMARY}_z"
 

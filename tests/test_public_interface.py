@@ -39,7 +39,8 @@ KEYS = {
     "where targets verify csv qso_qn redrock_priors qn_confidence redshifts",
     "query": "scores strategy n control som_percentile som_counts max_outlier camera bad_cameras "
     "exclude labels filters memory_limit temp_dir",
-    "loop": "rounds seed_labels batch strategies repeats oracle test steps priors",
+    "loop": "rounds seed_labels batch growth strategies repeats oracle test steps warm_start "
+    "priors",
     "inspect": "selection blind per_page title",
     "label": "tables selection path bal_recorded population",
     "compare": "candidate champion draws pool promote",

@@ -20,7 +20,12 @@ class LoopConfig:
         "number of targets that are labelled at the start, drawn at random",
         at_least(2, "a number of targets"),
     )
-    batch: int = key("targets inspected in a round", at_least(1, "a number of targets"))
+    batch: int = key("targets inspected in the first round", at_least(1, "a number of targets"))
+    growth: float = key(
+        "factor by which each batch is larger than the one before; 1 for equal batches, 2 for "
+        "budgets that double if loop.batch equals loop.seed_labels",
+        at_least(1, "a number"),
+    )
     strategies: list[str] = key(
         "choices of `query` to compare; random and stratified are always among them",
         Valid("names of strategies, each once", lambda v: len(set(v)) == len(v)),
@@ -40,6 +45,10 @@ class LoopConfig:
     steps: int | None = key(
         "optimizer steps of a member at every number of labels, completed to whole epochs",
         at_least(1).or_null("the epochs and steps of stage=train"),
+    )
+    warm_start: bool = key(
+        "whether the members of a round continue from those of the round before, for loop.steps "
+        "further optimizer steps, instead of from new weights; the networks of all rounds are kept"
     )
     priors: list[PriorKind] = key(
         "choices of train.prior to compare, each with all strategies and the same seed labels; [] "

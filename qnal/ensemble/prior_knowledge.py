@@ -43,6 +43,19 @@ class PriorKnowledge:
         weights = list(folder.weight_files(1 if name else None).values())
         return fingerprint({"ensemble": name, "weights": weights})
 
+    def weight_files(self) -> dict[int, Path]:
+        """Weight files of the initial ensemble by the numbers of their members; none without.
+
+        Raises:
+            InputError: the folder cannot be read.
+        """
+        if self.initial is None:
+            return {}
+        folder = EnsembleFolder(self.initial)
+        listed, files = folder.description().members, list(folder.weight_files())
+        numbers = [k if m.member is None else m.member for k, m in enumerate(listed)]
+        return dict(zip(numbers or range(len(files)), files, strict=True))
+
     def network(self, member: int, template: Network) -> Network | None:
         """Initial state of a member; None without an initial ensemble.
 
@@ -55,11 +68,11 @@ class PriorKnowledge:
         """
         if self.initial is None:
             return None
-        files = list(EnsembleFolder(self.initial).weight_files())
-        if member >= len(files):
+        files = self.weight_files()
+        if member not in files:
             raise InputError(
-                f"{self.initial}: it has only {len(files)} members, so member {member} has none to "
-                "start from; lower ensemble.n, or train more members of that ensemble."
+                f"{self.initial}: it has no member {member} to start from, only {len(files)} "
+                "others; lower ensemble.n, or train more members of that ensemble."
             )
         found = read_network(files[member], template.lines, template.bal_lines)
         if shapes(found) != shapes(template):

@@ -1,6 +1,7 @@
 """What a study costs, before it starts."""
 
 import time
+from functools import cache
 from statistics import median
 
 import numpy as np
@@ -48,6 +49,7 @@ def forward_operations(recipe: MemberRecipe) -> int:
     return operations + 2 * network.dense_kernel.size + 2 * network.head_kernel.size
 
 
+@cache
 def _operations_per_second(threads: int, size: int = 1000, seconds: float = 0.2) -> float:
     """Speed of a float32 matrix product."""
     a = np.ones((size, size), np.float32)

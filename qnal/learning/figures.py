@@ -11,7 +11,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLo
 from qnal.figure_style import FAINT, INK, LINES, new_figure, short
 from qnal.learning.forecast import Forecast
 from qnal.learning.label_efficiency import NOT_REACHED, RANDOM_BELOW
-from qnal.learning.study import BASELINE
+from qnal.learning.plan import BASELINE
 
 BAND = (0.16, 0.84)  # quantiles over the repeats
 COLOURS = ("#2f5d8c", "#c8502d", "#3f8f5f", "#8a5aa8", "#b08a1e", "#3a9fb0", "#a8446c", "#7a7a3a")

@@ -11,8 +11,8 @@ from qnal.learning import figures
 from qnal.learning.curve_area import compare_areas, curve_areas
 from qnal.learning.forecast import forecasts_in_hindsight, next_batches
 from qnal.learning.label_efficiency import LOWER_BOUND, headline, label_efficiency
+from qnal.learning.plan import BASELINE
 from qnal.learning.round_metrics import PRIMARY
-from qnal.learning.study import BASELINE
 
 PAIRS_NEEDED = 6  # below, the Wilcoxon test cannot give p < 0.05
 

@@ -9,7 +9,12 @@ from pathlib import Path
 
 import pandas as pd
 
+from qnal.ensemble.description import MANIFEST
+from qnal.ensemble.folder import EnsembleFolder
+from qnal.files import files_below
+
 SCORES, RECORD = "scores.parquet", "round.json"
+NETWORKS = "networks"  # an ensemble folder with the weights only
 NAME_LENGTH = 16  # hexadecimal digits of the fingerprint in a folder's name
 SCRATCH = ".part"
 
@@ -76,17 +81,38 @@ class RoundStore:
         """Scores of the spectra that were not inspected, with INDEX, their row of the set."""
         return pd.read_parquet(self.folder(fingerprint) / SCORES)
 
-    def add(self, record: RoundRecord, scores: pd.DataFrame) -> None:
-        """Store a round under its name, whole or not at all."""
+    def networks(self, fingerprint: str) -> Path:
+        """Folder of a round's networks, an ensemble folder with weights alone."""
+        return self.folder(fingerprint) / NETWORKS
+
+    def has_networks(self, fingerprint: str) -> bool:
+        """Whether a round was stored with its networks."""
+        return (self.networks(fingerprint) / MANIFEST).is_file()
+
+    def add(
+        self, record: RoundRecord, scores: pd.DataFrame, ensemble: EnsembleFolder | None = None
+    ) -> None:
+        """Store a round under its name, whole or not at all.
+
+        Args:
+            record: how it was made.
+            scores: the scores of the other spectra.
+            ensemble: the ensemble whose weights are kept for the next round; None to keep none.
+        """
         folder = self.folder(record.fingerprint)
         scratch = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}{SCRATCH}")
         scratch.mkdir(parents=True)
         scores.to_parquet(scratch / SCORES)
         (scratch / RECORD).write_text(json.dumps(asdict(record), indent=1) + "\n")
-        for name in (SCORES, RECORD):
-            with (scratch / name).open("rb") as file:
+        if ensemble is not None:
+            for source in (ensemble.path / MANIFEST, *ensemble.weight_files()):
+                copy = scratch / NETWORKS / source.relative_to(ensemble.path)
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(source, copy)
+        for path in files_below(scratch):
+            with (scratch / path).open("rb") as file:
                 os.fsync(file.fileno())
-        if folder.exists():  # damaged, or the record would have been found
+        if folder.exists():  # damaged or without networks, or it would have been found
             shutil.rmtree(folder)
         scratch.rename(folder)
 

@@ -41,11 +41,13 @@ class Round:
         repeat: number of the repeat; members and inspectors' answers depend on it.
         targets: the inspected targets, numbered as in :class:`LoopSet`, in ascending order.
         prior: how mock spectra are used; None for the recipe's.
+        start: fingerprint of the round whose members training continues from; None for new ones.
     """
 
     repeat: int
     targets: tuple[int, ...]
     prior: PriorKind | None = None
+    start: str | None = None
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,7 @@ class RoundTask:
         calibrate: whether the calibration found out of bag is applied to soft probabilities.
         set_fingerprint: fingerprint of the whole labelled set.
         knowledge: what training uses beside the labels, for each prior.
+        warm_start: whether rounds keep their networks, for later rounds to start from.
     """
 
     labelled: Path
@@ -73,24 +76,25 @@ class RoundTask:
     calibrate: bool
     set_fingerprint: str
     knowledge: Mapping[PriorKind, PriorKnowledge] = field(default_factory=dict)
+    warm_start: bool = False
 
     def fingerprint(self, round_: Round) -> str:
         """Identity of a round: equal for rounds with the same members and the same labels."""
         recipe = self.member_recipe(round_)
-        initial = self.knowledge_of(recipe).checksum()
-        return fingerprint(
-            {
-                "set": self.set_fingerprint,
-                "recipe": recipe.fingerprint("", initial),
-                "thresholds": vars(recipe.thresholds),
-                "members": self.members,
-                "oracle": vars(self.oracle),
-                "answers": round_.repeat if self.oracle != Oracle() else None,
-                "bad": self.bad,
-                "calibrate": self.calibrate,
-                "targets": round_.targets,
-            }
-        )
+        # The name of the round before stands for its networks, whose last bits can differ.
+        initial = self.knowledge_of(round_).checksum() if round_.start is None else None
+        identity = {
+            "set": self.set_fingerprint,
+            "recipe": recipe.fingerprint("", initial),
+            "thresholds": vars(recipe.thresholds),
+            "members": self.members,
+            "oracle": vars(self.oracle),
+            "answers": round_.repeat if self.oracle != Oracle() else None,
+            "bad": self.bad,
+            "calibrate": self.calibrate,
+            "targets": round_.targets,
+        }
+        return fingerprint(identity | ({"start": round_.start} if round_.start else {}))
 
     def member_recipe(self, round_: Round) -> MemberRecipe:
         """The recipe with the seed of a round's repeat and with its prior."""
@@ -101,9 +105,24 @@ class RoundTask:
             prior = replace(prior, kind=round_.prior)
         return replace(self.recipe, seed=seed, prior=prior)
 
-    def knowledge_of(self, recipe: MemberRecipe) -> PriorKnowledge:
-        """What training by a recipe uses beside the labels."""
-        return self.knowledge.get(recipe.prior.kind, PriorKnowledge())
+    def knowledge_of(self, round_: Round) -> PriorKnowledge:
+        """What training in a round uses beside the labels.
+
+        With networks of a round before, training starts from them and not from those of the prior.
+        """
+        found = self.knowledge.get(round_.prior or self.recipe.prior.kind, PriorKnowledge())
+        if round_.start is None:
+            return found
+        return replace(found, initial=self.store.networks(round_.start))
+
+    def record(self, round_: Round) -> RoundRecord | None:
+        """The record of a round; None if it has to be made.
+
+        With ``warm_start``, a round that was stored without its networks is made again.
+        """
+        name = self.fingerprint(round_)
+        keeps = self.warm_start and bool(round_.targets)
+        return None if keeps and not self.store.has_networks(name) else self.store.record(name)
 
     def __call__(self, round_: Round) -> RoundRecord:
         """Make a round, or find it made; returns its record.
@@ -114,11 +133,12 @@ class RoundTask:
         name = self.fingerprint(round_)
         self.store.path.mkdir(parents=True, exist_ok=True)
         with FileLock(self.store.path / f".{name[:16]}.lock"):
-            if (found := self.store.record(name)) is not None:
+            if (found := self.record(round_)) is not None:
                 return found
             self.store.remove_scratch(name)
             record, scores = self._made(round_, name)
-            self.store.add(record, scores)
+            folder = self._folder(name)
+            self.store.add(record, scores, folder if self.warm_start else None)
             self.store.remove_training(name)
             return record
 
@@ -130,23 +150,30 @@ class RoundTask:
         split = split_quasars(label, z, self.recipe.thresholds.high_z)
         return replace(known, table=known.table.assign(LABEL=split))
 
+    def _folder(self, name: str) -> EnsembleFolder:
+        """The ensemble of a round while the round is being made."""
+        return EnsembleFolder(self.store.training_folder(name) / "ensemble")
+
     def _made(self, round_: Round, name: str) -> tuple[RoundRecord, pd.DataFrame]:
         start = time.monotonic()
         recipe, known = self.member_recipe(round_), self.training_set(round_)
-        knowledge = self.knowledge_of(recipe)
+        knowledge = self.knowledge_of(round_)
         if not len(known) and not recipe.prior.rows_per_epoch:
             raise InputError("a round has no labels: inspectors could classify none of its spectra")
         description = EnsembleDescription.of(
             recipe, known, knowledge.checksum(), knowledge.teaches_bal()
         )
-        root = self.store.training_folder(name)
-        folder = EnsembleFolder(root / "ensemble")
+        labelled, folder = self.store.training_folder(name) / "labelled", self._folder(name)
         folder.start(description, known.table)
-        known.write(root / "labelled")
-        missing = sorted(set(range(self.members)) - {r.member for r in folder.records()})
-        failed: list[str] = []
+        known.write(labelled)
+        wanted, failed = set(range(self.members)), []
+        if round_.start is not None:
+            lost = sorted(wanted - knowledge.weight_files().keys())
+            failed += [f"member {k}: it could not be trained in an earlier round" for k in lost]
+            wanted -= set(lost)
+        missing = sorted(wanted - {r.member for r in folder.records()})
         train_members(
-            TrainTask(recipe, root / "labelled", folder, knowledge),
+            TrainTask(recipe, labelled, folder, knowledge),
             missing,
             _here,
             on_failure=lambda member, reason: failed.append(reason),

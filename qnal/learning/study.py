@@ -15,59 +15,17 @@ from qnal.ensemble.votes import score_schema
 from qnal.errors import ConfigError, InputError
 from qnal.executors.tasks import MakeExecutor, completed
 from qnal.learning.loop_set import LoopSet
+from qnal.learning.plan import Plan
 from qnal.learning.round_metrics import disagreement, flipped, held_out_metrics, label_counts
 from qnal.learning.round_task import Round, RoundTask
 from qnal.learning.som_cells import SomCells
 from qnal.query.filters.live_cameras import CameraRule
 from qnal.query.options import QueryOptions
 from qnal.query.select import select
-from qnal.query.strategies.strategy import RANDOM, Strategy
+from qnal.query.strategies.strategy import RANDOM
 
-BASELINE = "random"
 # What strategies find beside the score columns.
 KNOWN = ("TARGETID", "EXPID", "FILE", "ROW", RANDOM, "BMU", "BMU_DISTANCE", "prototypes of the SOM")
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a study compares.
-
-    Attributes:
-        strategies: strategies by name; :data:`BASELINE` is one of them.
-        rounds: number of batches that are inspected after the seed.
-        seed_labels: number of targets that are labelled at the start, drawn at random.
-        batch: number of targets that are inspected in a round.
-        repeats: number of repeats; in one, all strategies start from the same labels and members.
-        test: share of the targets that are held out, the same in all repeats.
-        priors: priors, each with all strategies; the first is that of the baseline. Empty for the
-            recipe's prior alone.
-        cold: whether an ensemble without any labels, trained on mock spectra alone, is evaluated
-            in each repeat.
-    """
-
-    strategies: Mapping[str, Strategy]
-    rounds: int
-    seed_labels: int
-    batch: int
-    repeats: int
-    test: float
-    priors: tuple[PriorKind, ...] = ()
-    cold: bool = False
-
-    @property
-    def trainings(self) -> int:
-        """Number of ensembles that are trained; strategies share those of the seed labels."""
-        each = self.repeats * (1 + self.rounds * len(self.strategies))
-        return each * max(len(self.priors), 1) + self.repeats * self.cold
-
-    def arms(self) -> list[tuple[str, PriorKind | None]]:
-        """Every strategy with every prior."""
-        priors: tuple[PriorKind | None, ...] = self.priors or (None,)
-        return [(name, prior) for prior in priors for name in self.strategies]
-
-    def arm_name(self, strategy: str, prior: PriorKind | None) -> str:
-        """Name of an arm, such as ``margin``, or ``margin_mix`` with a prior beside the first."""
-        return strategy if prior in (None, *self.priors[:1]) else f"{strategy}_{prior}"
 
 
 @dataclass
@@ -89,10 +47,6 @@ class _Loop:
     inspected: list[int]
     filled: int = 0
     before: str = ""
-
-    def round(self) -> Round:
-        """The round that its labels give."""
-        return Round(self.repeat, tuple(sorted(self.inspected)), self.prior)
 
 
 @dataclass
@@ -116,12 +70,13 @@ class Study:
     def __post_init__(self) -> None:
         plan = self.plan
         self.held_out = self.whole.held_out(plan.test)
-        wanted, there = plan.seed_labels + plan.rounds * plan.batch, int((~self.held_out).sum())
+        wanted, there = plan.labels[-1], int((~self.held_out).sum())
         if wanted > there:
+            size = " to ".join(str(n) for n in sorted({plan.batches[0], plan.batches[-1]}))
             raise ConfigError(
-                f"loop: {plan.seed_labels} seed labels and {plan.rounds} batches of {plan.batch} "
-                f"are {wanted} targets, but only {there} are not held out; lower loop.batch or "
-                "loop.rounds, or give more labelled spectra."
+                f"loop: {plan.seed_labels} seed labels and {plan.rounds} batches of {size} "
+                f"are {wanted} targets, but only {there} are not held out; lower loop.batch, "
+                "loop.growth or loop.rounds, or give more labelled spectra."
             )
         structure = self.task.recipe.structure
         known = {*score_schema(structure.lines, structure.bal_lines).names, *KNOWN}
@@ -166,13 +121,15 @@ class Study:
         rows: list[dict[str, object]] = []
         picks = [_picks(loop, 0, loop.inspected, self.whole.targetids) for loop in loops]
         for number in range(plan.rounds + 1):
-            self._make({loop.round(): loop.name for loop in loops}, number, executor, on_round)
+            self._make({self._round(loop): loop.name for loop in loops}, number, executor, on_round)
             for loop in loops:
                 rows.append(self._row(loop, number))
                 if number < plan.rounds:
+                    name = self.task.fingerprint(self._round(loop))
                     chosen = self._query(loop, number)
                     picks.append(_picks(loop, number + 1, chosen, self.whole.targetids))
                     loop.inspected += chosen
+                    loop.before = name
         return pd.DataFrame(rows), pd.concat(picks, ignore_index=True)
 
     def cold_starts(
@@ -197,6 +154,11 @@ class Study:
             rows.append({"repeat": start.repeat, **metrics})
         return pd.DataFrame(rows)
 
+    def _round(self, loop: _Loop) -> Round:
+        """The round that the labels of a loop give."""
+        start = (loop.before or None) if self.task.warm_start else None
+        return Round(loop.repeat, tuple(sorted(loop.inspected)), loop.prior, start)
+
     def _held_out(self, name: str) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
         """Truth and scores of the held-out spectra in a round, and scores of the others."""
         scores = self.task.store.scores(name)
@@ -212,15 +174,15 @@ class Study:
         on_round: Callable[[str], None],
     ) -> None:
         """Make the rounds that are not in the store."""
-        store, missing = self.task.store, []
+        missing = []
         for round_ in rounds:
-            name = self.task.fingerprint(round_)
-            record = store.record(name)
+            record = self.task.record(round_)
             if record is None:
                 missing.append(round_)
             else:
                 self.failed += record.failed
-                store.remove_training(name)  # left by a job that was killed at the round's end
+                # Left by a job that was killed at the round's end.
+                self.task.store.remove_training(record.fingerprint)
                 on_round("found")
         with closing(completed(executor, self.task, missing)) as results:
             for round_, made in results:
@@ -232,12 +194,12 @@ class Study:
 
     def _row(self, loop: _Loop, number: int) -> dict[str, object]:
         """The row of the curves for a round."""
-        name = self.task.fingerprint(loop.round())
+        name = self.task.fingerprint(self._round(loop))
         record = self.task.store.record(name)
         assert record is not None  # noqa: S101
         if name not in self._metrics:
             truth, scores, rest = self._held_out(name)
-            known = self.task.training_set(loop.round())
+            known = self.task.training_set(self._round(loop))
             self._metrics[name] = (
                 held_out_metrics(truth, scores)
                 | label_counts(known.column("LABEL"))
@@ -252,7 +214,6 @@ class Study:
             "filled": loop.filled,
         }
         store, before = self.task.store, loop.before
-        loop.before = name
         change: Metrics = {
             "pool_flipped": flipped(store.scores(before), store.scores(name)) if before else None
         }
@@ -268,14 +229,17 @@ class Study:
         """The targets of the next batch: those that the strategy selects, filled up at random."""
         seed = self.whole.random_seed("query", loop.repeat, number)
         open_targets = np.setdiff1d(np.flatnonzero(~self.held_out), loop.inspected)
-        chosen = self._selected(loop, open_targets, seed)
-        loop.filled = self.plan.batch - len(chosen)
+        batch = self.plan.batches[number]
+        chosen = self._selected(loop, open_targets, batch, seed)
+        loop.filled = batch - len(chosen)
         rest = np.setdiff1d(open_targets, chosen)
         fill = np.random.default_rng(seed).permutation(rest)[: loop.filled]
         return chosen + [int(t) for t in fill]
 
-    def _selected(self, loop: _Loop, open_targets: NDArray[np.intp], seed: int) -> list[int]:
-        scores = self.task.store.scores(self.task.fingerprint(loop.round()))
+    def _selected(
+        self, loop: _Loop, open_targets: NDArray[np.intp], batch: int, seed: int
+    ) -> list[int]:
+        scores = self.task.store.scores(self.task.fingerprint(self._round(loop)))
         scores = scores[np.isin(self.whole.target[scores["INDEX"]], open_targets)]
         index = scores["INDEX"].to_numpy()
         table = self.whole.labelled.table.iloc[index][["TARGETID", "EXPID", "FILE", "ROW"]]
@@ -283,7 +247,7 @@ class Study:
         if self.cells is not None:
             table = table.join(self.cells.columns(index))
         options = QueryOptions(
-            n=self.plan.batch,
+            n=batch,
             strategy=self.plan.strategies[loop.strategy],
             seed=seed,
             som_percentile=None,

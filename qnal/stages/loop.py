@@ -13,11 +13,12 @@ from qnal.files import written_aside
 from qnal.labels.label import BadRows
 from qnal.learning.loop_set import LoopSet
 from qnal.learning.oracle import Oracle
+from qnal.learning.plan import BASELINE, Plan
 from qnal.learning.report import StudyReport, report
 from qnal.learning.round_folder import RoundStore
 from qnal.learning.round_task import RoundTask
 from qnal.learning.som_cells import SomCells
-from qnal.learning.study import BASELINE, Plan, Study
+from qnal.learning.study import Study
 from qnal.progress import progress, say
 from qnal.stages import Job
 from qnal.stages.inputs import labelled_set, with_survey
@@ -89,6 +90,7 @@ def _study(config: Config, job: Job) -> Study:
             )
             for kind in options.priors or [recipe.prior.kind]
         },
+        options.warm_start,
     )
     # Without further batches all strategies have the same labels.
     others = ["stratified", *options.strategies] if options.rounds else []
@@ -102,6 +104,7 @@ def _study(config: Config, job: Job) -> Study:
         options.test,
         tuple(options.priors),
         PriorKind.mix in (options.priors or [recipe.prior.kind]),
+        options.growth,
     )
     study = Study(plan, task, LoopSet(labelled, config.seed))
     rows, columns = config.som.shape

@@ -15,7 +15,7 @@ from qnal.ensemble.recipe import MemberRecipe
 from qnal.files import written_aside
 from qnal.learning.figures import next_batch_figure
 from qnal.learning.forecast import Forecast, forecast
-from qnal.learning.study import BASELINE
+from qnal.learning.plan import BASELINE
 
 CURVE = "learning_curve.csv"
 # Metrics on control labels stand for the pool. Out-of-bag metrics also change with the mix of

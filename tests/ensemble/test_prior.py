@@ -135,8 +135,21 @@ def test_members_start_from_those_of_an_ensemble(mock, tmp_path):
     first.write(description)
     assert knowledge.checksum() == name != PriorKnowledge(initial=second.path).checksum()
     assert PriorKnowledge().checksum() is None
-    with pytest.raises(InputError, match="it has only 3 members, so member 3 has none to start"):
+    with pytest.raises(InputError, match="it has no member 3 to start from, only 3 others"):
         trainer(second.path, labelled, knowledge, prior=Prior()).train([3])
     deeper = replace(RECIPE.structure, layers=3)
     with pytest.raises(InputError, match="the structure of this network differs"):
         trainer(tmp_path / "third", labelled, knowledge, structure=deeper).train([0])
+    # A member that could not be trained does not shift the others.
+    for file in first.path.glob("members/0001*"):
+        file.unlink()
+    first.write(description)
+    assert {k: f.name for k, f in knowledge.weight_files().items()} == {0: "0000.h5", 2: "0002.h5"}
+    with pytest.raises(InputError, match="no member 1 to start from, only 2 others"):
+        knowledge.network(1, before[0])
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    for k in (2, 10):
+        (bare / f"net_{k}.h5").write_bytes(first.weights(0).read_bytes())
+    numbered = PriorKnowledge(initial=bare).weight_files()
+    assert {k: f.name for k, f in numbered.items()} == {0: "net_2.h5", 1: "net_10.h5"}

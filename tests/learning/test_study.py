@@ -14,9 +14,10 @@ from qnal.labels.label import BadRows
 from qnal.learning.cost import forward_operations, seconds_per_round
 from qnal.learning.loop_set import LoopSet
 from qnal.learning.oracle import Oracle, OracleKind
+from qnal.learning.plan import Plan
 from qnal.learning.round_folder import RoundRecord, RoundStore
 from qnal.learning.round_task import Round, RoundTask
-from qnal.learning.study import Plan, Study
+from qnal.learning.study import Study
 from qnal.lines import QUASARNET_BAL_LINES, QUASARNET_LINES
 from qnal.network.hyperparameters import Hyperparameters
 from qnal.network.structure import Structure
@@ -41,10 +42,6 @@ def plan(**strategies) -> Plan:
     return Plan({"random": Random()} | strategies, 4, 100, 50, 3, 0.3)
 
 
-def test_trainings_are_counted_once_for_the_seed_labels():
-    assert plan(a=VoteEntropy()).trainings == 3 * (1 + 4 * 2)
-
-
 def test_a_strategy_that_needs_other_data_is_refused(task, labelled):
     Study(plan(a=VoteEntropy()), task, LoopSet(labelled, 5))
     with pytest.raises(ConfigError, match="redrock needs Z_REDROCK, which simulated rounds"):
@@ -53,8 +50,12 @@ def test_a_strategy_that_needs_other_data_is_refused(task, labelled):
 
 def test_more_labels_than_there_are_targets(task, labelled):
     greedy = replace(plan(), batch=501)
-    with pytest.raises(ConfigError, match="are 2104 targets, but only 2100 are not held out"):
+    with pytest.raises(ConfigError, match="4 batches of 501 are 2104 targets, but only 2100 are"):
         Study(greedy, task, LoopSet(labelled, 5))
+    growing = replace(plan(), batch=134, growth=2)
+    with pytest.raises(ConfigError, match="4 batches of 134 to 1072 are 2110 targets, but only"):
+        Study(growing, task, LoopSet(labelled, 5))
+    Study(replace(growing, batch=133), task, LoopSet(labelled, 5))
 
 
 def test_what_a_round_is_named_by(task):
@@ -68,8 +69,17 @@ def test_what_a_round_is_named_by(task):
         replace(task, oracle=Oracle.of(OracleKind.noisy)).fingerprint(start),
         replace(task, bad=BadRows.drop).fingerprint(start),
         replace(task, recipe=replace(task.recipe, seed=6)).fingerprint(start),
+        task.fingerprint(replace(start, start=name)),
+        task.fingerprint(replace(start, start="ab" * 32)),
     ]
-    assert len({name, *others}) == 7
+    assert len({name, *others}) == 9
+
+
+def test_the_first_round_has_the_same_name_with_warm_starts(task):
+    # The name that this round had before there were warm starts.
+    name = "ef89a4f10ad4035fb68320923254d99188183874fda808d0488951ea89def65b"
+    for warm in (False, True):
+        assert replace(task, warm_start=warm).fingerprint(Round(0, (1, 2, 3))) == name
 
 
 def test_a_round_is_stored_whole(task):
