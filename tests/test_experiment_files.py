@@ -81,6 +81,10 @@ def test_a_shrunken_experiment(name, qnal_job, pipeline, tmp_path):
             f"data.desi.spectra={survey / 'training' / 'tiles'}",
             f"data.desi.truth={survey / 'training' / 'truth.csv'}",
         ],
+        "loop-shifted": [
+            *SMALL_SURVEY, *SMALL_NETWORKS, *SMALL_LOOP, "train.prior_spectra=60",
+            "train.prior_weight=20",
+        ],
         "reference_scoring": [
             f"data.pool={survey / 'pool'}", f"ensemble.path={whole['paths']['ensemble']}",
             f"som.path={whole['paths']['som']}", "infer.limit=2", "executor=serial",

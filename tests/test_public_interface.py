@@ -28,7 +28,7 @@ KEYS = {
     "data.boss": "spectra truth most",
     "data.mock": "seed labelled boss pool mix boss_mix snr_min snr_max qso_z_max fibres petals "
     "exposures revisited bal weak_lines dla dead_cameras cosmic_rays cosmics_found sky_residual "
-    "calibration label_errors boss_dropped redrock",
+    "calibration label_errors boss_dropped shift redrock",
     "network": "layers filters boxes padding offset_activation grid reg_conv reg_dense dropout",
     "lines": "names bal",
     "train": "epochs min_steps batch_size learning_rate amsgrad precision threads group "
@@ -52,8 +52,8 @@ CHOICES = {
     "debug": "default",
     "ensemble": "bootstrap",
     "executor": "dask local serial slurm threads",
-    "experiment": "bootstrap demo edr ensemble_size loop-2x2 loop-quick network_depth reference "
-    "reference_query reference_scoring slurm survey",
+    "experiment": "bootstrap demo edr ensemble_size loop-2x2 loop-quick loop-shifted network_depth "
+    "reference reference_query reference_scoring slurm survey",
     "infer": "numpy quasarnp tensorflow",
     "inspect": "page",
     "label": "majority",

@@ -361,6 +361,7 @@ def test_a_part_of_size_0_is_not_written(tmp_path: Path) -> None:
         ({"bal": 1.5}, "data.mock.bal"),
         ({"cosmic_rays": -1.0}, "data.mock.cosmic_rays"),
         ({"qso_z_max": 9.0}, "data.mock.qso_z_max"),
+        ({"shift": 1.1}, "data.mock.shift"),
     ],
 )
 def test_a_bad_configuration_is_refused_by_key(

@@ -78,7 +78,7 @@ def write_coadd(
         out.write(_fibermap(where, targets, status), extname="FIBERMAP")
         out.write(_exp_fibermap(where, targets, status), extname="EXP_FIBERMAP")
         for k, name in enumerate("BRZ"):
-            cam = camera(name)
+            cam = camera(name, config.shift)
             stream = np.random.Generator(np.random.SFC64([*seed, 1 + k]))
             frame = expose(stream, cam, targets.signal, noise, config)
             frame.flux[dead == k] = 0

@@ -47,6 +47,9 @@ class MockConfig:
         calibration: rms error of each camera's flux calibration.
         label_errors: share of confident labels with a wrong class.
         boss_dropped: share of BOSS rows with TARGETID −1.
+        shift: how much spectra differ from those of the usual survey, of which priors are made: in
+            continuum, dust, lines, stellar populations, noise and calibration; 0 for not at all,
+            up to 1.
         redrock: write results of Redrock beside the coadds of the pool.
     """
 
@@ -73,6 +76,7 @@ class MockConfig:
     calibration: float = 0.03
     label_errors: float = 0.005
     boss_dropped: float = 0.01
+    shift: float = 0.0
     redrock: bool = False
 
     def validate(self) -> None:
@@ -110,10 +114,10 @@ class MockConfig:
                 raise _bad(key, getattr(self, key), f"a whole number from 1 to {most}")
         for key in (
             *("revisited", "bal", "weak_lines", "dla", "dead_cameras", "cosmics_found"),
-            *("label_errors", "boss_dropped"),
+            *("label_errors", "boss_dropped", "shift"),
         ):
             if not 0 <= getattr(self, key) <= 1:
-                raise _bad(key, getattr(self, key), "a share between 0 and 1")
+                raise _bad(key, getattr(self, key), "between 0 and 1")
         for key in ("cosmic_rays", "sky_residual", "calibration"):
             if getattr(self, key) < 0:
                 raise _bad(key, getattr(self, key), "0 or positive")

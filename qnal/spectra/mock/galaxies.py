@@ -6,7 +6,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from qnal.spectra.mock import stars
+from qnal.spectra.mock import shift, stars
 from qnal.spectra.mock.model_grid import F4, F8, WAVE, Templates, add_emission, draw_from
 
 # Shares of the light at 5500 Å by effective temperature in K
@@ -47,10 +47,14 @@ HBETA_WIDTH = {  # mean equivalent width of Hβ, Å at rest, and its scatter in 
 }  # fmt: skip
 
 
+# Seeds of the patterns of shifted surveys; doublets of one upper level keep their ratios.
+MIXTURE_PATTERN, NEBULAR_PATTERN = 6, 11
+
+
 @cache
-def templates() -> Templates:
+def templates(shifted: float = 0.0) -> Templates:
     """One template per stellar population, with a velocity dispersion of 200 km/s."""
-    star = stars.templates()
+    star = stars.templates(shifted)
     flux = []
     for population in POPULATIONS.values():
         weights = stars.temperature_weights(np.array(list(population)))
@@ -70,51 +74,55 @@ class Galaxies:
     kind: NDArray[np.str_]
 
 
-def draw_galaxies(rng: np.random.Generator, n: int) -> Galaxies:
+def draw_galaxies(rng: np.random.Generator, n: int, shifted: float = 0.0) -> Galaxies:
     """Draw ``n`` galaxies of random kinds, each at a redshift typical of its kind."""
     kind = rng.choice(np.array(KINDS), n, p=SHARES)
     z = np.zeros(n)
     for name, (where, density) in REDSHIFTS.items():
         of_kind = kind == name
         z[of_kind] = draw_from(rng, where, density, int(of_kind.sum()))
-    return Galaxies(render(rng, kind, z), z, kind)
+    return Galaxies(render(rng, kind, z, shifted), z, kind)
 
 
-def render(rng: np.random.Generator, kind: NDArray[np.str_], z: F8) -> F4:
+def render(rng: np.random.Generator, kind: NDArray[np.str_], z: F8, shifted: float = 0.0) -> F4:
     """Noiseless spectra of galaxies of given kinds and redshifts, shape [n, PIXELS]."""
     n = len(z)
+    changes = shift.pattern(MIXTURE_PATTERN, shift.POPULATIONS, shifted, len(KINDS), 4)
+    mixtures = {k: np.array(MIXTURES[k]) * c for k, c in zip(KINDS, changes, strict=True)}
     # Dirichlet draws with parameters per row, as normalised gamma draws.
-    weights = rng.gamma(np.array([MIXTURES[k] for k in kind]).reshape(n, 4))
+    weights = rng.gamma(np.array([mixtures[k] for k in kind]).reshape(n, 4))
     weights /= np.maximum(weights.sum(axis=1, keepdims=True), 1e-9)
-    flux = templates().observed(weights, z)
-    dust = np.clip(rng.normal(0.25, 0.2, n), 0, None) * (1 + z)
+    flux = templates(shifted).observed(weights, z)
+    dust = np.clip(rng.normal(0.25 + shift.GALAXY_DUST * shifted, 0.2, n), 0, None) * (1 + z)
     flux *= np.exp(-np.outer(dust, 5500.0 / WAVE)).astype(np.float32)
 
     mean, scatter = np.array([HBETA_WIDTH[k] for k in kind]).reshape(n, 2).T
-    width = mean * np.exp(scatter * rng.normal(size=n))
+    width = mean * np.exp(scatter * rng.normal(size=n)) * shift.factor(shift.NEBULAR, shifted)
     nuclear = np.where(kind == "SEYFERT2", 1.0, rng.random(n) < 0.03)
     fwhm = np.where(nuclear > 0, 450.0, 230.0) * np.exp(0.25 * rng.normal(size=n))
+    fwhm *= shift.factor(shift.WIDTHS, shifted)
     ionisation = np.exp(0.4 * rng.normal(size=n))  # scatter of the collisional lines
     continuum = flux.copy()
     # Line fluxes are relative to Hβ, equivalent widths to the continuum at the line.
-    hbeta = np.einsum("nk,k->n", weights, _level_at(4862.7)) * np.exp(
+    hbeta = np.einsum("nk,k->n", weights, _level_at(4862.7, shifted)) * np.exp(
         -dust * 5500.0 / (4862.7 * (1 + z))
     )
-    for line, hii, seyfert in NEBULAR:
+    factors = shift.pattern(NEBULAR_PATTERN, shift.LINES, shifted, len(NEBULAR))
+    for (line, hii, seyfert), changed in zip(NEBULAR, factors, strict=True):
         strength = np.where(nuclear > 0, seyfert, hii) * np.where(
             np.isin(line, (4102.9, 4341.7, 4862.7, 6564.6)), 1.0, ionisation
         )
-        local = np.einsum("nk,k->n", weights, _level_at(line)) * np.exp(
+        local = np.einsum("nk,k->n", weights, _level_at(line, shifted)) * np.exp(
             -dust * 5500.0 / (line * (1 + z))
         )
-        ew = width * strength * hbeta / np.maximum(local, 0.05 * hbeta)
+        ew = width * strength * changed * hbeta / np.maximum(local, 0.05 * hbeta)
         add_emission(flux, continuum, line * (1 + z), fwhm, ew * (1 + z))
     return flux
 
 
 @cache
-def _level_at(wave: float) -> F8:
+def _level_at(wave: float, shifted: float) -> F8:
     """Mean flux of each population around a rest wavelength (Å), shape [4]."""
-    t = templates()
+    t = templates(shifted)
     near = np.abs(t.ln_wave - np.log(wave)) < 0.01
     return np.asarray(t.flux[:, near].mean(axis=1), np.float64)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from qnal.spectra.mock.config import MockConfig
 from qnal.spectra.mock.model_grid import F4, F8, PIXELS, START, STEP, WAVE
+from qnal.spectra.mock.shift import noise_shape, smooth_errors
 from qnal.spectra.mock.sky import line_profile, residual_modes
 
 CHUNK = 64  # rows at once, so that intermediate arrays stay in the processor's cache
@@ -58,20 +59,26 @@ class Camera:
     fraction: F4
 
 
-def _noise(name: str, wave: F8) -> F8:
+def _noise(name: str, wave: F8, shifted: float) -> F8:
     where, sigma = np.array(NOISE[name], float).T
-    return np.asarray(np.exp(np.interp(wave, where, np.log(sigma))))
+    usual = np.exp(np.interp(wave, where, np.log(sigma)))
+    return np.asarray(usual * noise_shape(wave, shifted))
 
 
 @cache
-def camera(name: str) -> Camera:
-    """The camera called B, R or Z (DESI, 0.8 Å per pixel) or BOSS (1e-4 in log10, 4600 pixels)."""
+def camera(name: str, shifted: float = 0.0) -> Camera:
+    """The camera called B, R or Z (DESI, 0.8 Å per pixel) or BOSS (1e-4 in log10, 4600 pixels).
+
+    Args:
+        name: name of the camera.
+        shifted: shift of the survey, which changes the noise.
+    """
     if name == "BOSS":
         wave: F8 = 10 ** (3.555 + 1e-4 * np.arange(4600, dtype=np.float64))
     else:
         first, npix = {"B": (3600, 2751), "R": (5760, 2326), "Z": (7520, 2881)}[name]
         wave = np.round(first + 0.8 * np.arange(npix), 1)
-    sigma = _noise(name, wave)
+    sigma = _noise(name, wave, shifted)
     position = (np.log(wave) - START) / STEP
     pixel = np.minimum(position.astype(np.int64), PIXELS - 2)
     return Camera(
@@ -85,16 +92,16 @@ def camera(name: str) -> Camera:
 
 
 @cache
-def reference_noise() -> F4:
+def reference_noise(shifted: float = 0.0) -> F4:
     """Typical DESI noise at every eighth pixel of the model grid."""
     wave = WAVE[::8]
-    best = np.where(wave < 5785, _noise("B", wave), _noise("R", wave))
-    return np.where(wave < 7560, best, _noise("Z", wave)).astype(np.float32)
+    best = np.where(wave < 5785, _noise("B", wave, shifted), _noise("R", wave, shifted))
+    return np.where(wave < 7560, best, _noise("Z", wave, shifted)).astype(np.float32)
 
 
-def signal_to_noise(flux: F4) -> tuple[F8, F8]:
+def signal_to_noise(flux: F4, shifted: float = 0.0) -> tuple[F8, F8]:
     """Median and maximum signal-to-noise per DESI pixel of noiseless spectra, shape [n]."""
-    ratio = flux[:, ::8] / reference_noise()
+    ratio = flux[:, ::8] / reference_noise(shifted)
     return np.median(ratio, axis=1).astype(np.float64), ratio.max(axis=1).astype(np.float64)
 
 
@@ -127,7 +134,10 @@ def expose(
     flux = rng.standard_normal((n, npix), np.float32)
     ivar = np.empty((n, npix), np.float32)
     mask = np.zeros((n, npix), np.int32)
-    gain = (1 + config.calibration * rng.normal(size=n)).astype(np.float32)
+    gain = (1 + config.calibration * rng.normal(size=n))[:, None]
+    if config.shift:
+        gain = gain * smooth_errors(rng, n, cam.wave, config.shift)
+    gain = gain.astype(np.float32)
     residual = (config.sky_residual * rng.normal(size=(n, 3))).astype(np.float32)
     scale = (noise**2).astype(np.float32)
     for start in range(0, n, CHUNK):
@@ -144,7 +154,7 @@ def expose(
         right *= scale[rows, None]
         np.reciprocal(right, out=ivar[rows])
         flux[rows] *= np.sqrt(right, out=right)
-        left *= gain[rows, None]
+        left *= gain[rows]
         flux[rows] += left
         if config.sky_residual:
             flux[rows] += residual[rows] @ cam.residual

@@ -6,6 +6,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from qnal.spectra.mock import shift
 from qnal.spectra.mock.model_grid import (
     F4,
     F8,
@@ -42,6 +43,7 @@ RANGE = {  # effective temperatures in K
     "M": (2750, 3850), "K": (3850, 5200), "G": (5200, 6000), "F": (6000, 7400),
     "A": (7400, 10_500), "B": (10_500, 30_000), "CV": (11_000, 25_000),
 }  # fmt: skip
+METAL_PATTERN, TIO_PATTERN, CV_PATTERN = 21, 22, 23  # seeds of the patterns of shifted surveys
 HELIUM = (3889.7, 4027.3, 4472.8, 4714.5, 4923.3, 5017.1, 5877.2, 6680.0, 7067.2)
 
 
@@ -67,7 +69,7 @@ def _step(wave: F8, edge: float, width: float) -> F8:
     return np.asarray(1 / (1 + np.exp(np.minimum((wave - edge) / width, 300))))
 
 
-def photosphere(wave: F8, temperature: float) -> F8:
+def photosphere(wave: F8, temperature: float, shifted: float = 0.0) -> F8:
     """A star's flux per unit wavelength, 1 near 5500 Å, by effective temperature (K).
 
     A black body with Balmer lines and jump (strongest at 9500 K), metal lines and line blanketing
@@ -81,12 +83,14 @@ def photosphere(wave: F8, temperature: float) -> F8:
     for k, line in enumerate(BALMER):
         depth += hydrogen * 1.1 * 0.9**k * _gauss(wave, line, 12.0 - 0.7 * k)
     depth += hydrogen * 0.9 * _step(wave, 3690.0, 25.0)
-    for line, strength, sigma in METALS:
-        depth += metals * strength * _gauss(wave, line, sigma)
+    factors = shift.pattern(METAL_PATTERN, shift.ABSORPTION, shifted, len(METALS))
+    for (line, strength, sigma), changed in zip(METALS, factors, strict=True):
+        depth += metals * strength * changed * _gauss(wave, line, sigma)
     for edge, strength in ((4000.0, 0.35), (3640.0, 0.35), (2900.0, 0.5), (2640.0, 0.5)):
         depth += metals * strength * _step(wave, edge, 14.0)
-    for head, strength, scale in TIO:
-        depth += cool * strength * _head(wave, head, scale)
+    factors = shift.pattern(TIO_PATTERN, shift.ABSORPTION, shifted, len(TIO))
+    for (head, strength, scale), changed in zip(TIO, factors, strict=True):
+        depth += cool * strength * changed * _head(wave, head, scale)
     depth += cool * 0.6 * _gauss(wave, 6830.0, 90.0) + cool * 0.7 * _gauss(wave, 8190.0, 8.0)
     return np.asarray(planck(wave, temperature) * np.exp(-depth))
 
@@ -113,11 +117,12 @@ def _peculiar(wave: F8, kind: str) -> F8:
 
 
 @cache
-def templates() -> Templates:
+def templates(shifted: float = 0.0) -> Templates:
     """The templates: one per temperature, then those of the peculiar kinds."""
     ln_wave = rest_grid(1300.0)
     wave = np.exp(ln_wave)
-    flux = [photosphere(wave, t) for t in TEMPERATURES] + [_peculiar(wave, k) for k in PECULIAR]
+    flux = [photosphere(wave, t, shifted) for t in TEMPERATURES]
+    flux += [_peculiar(wave, k) for k in PECULIAR]
     return Templates(ln_wave, np.array(flux, np.float32))
 
 
@@ -141,13 +146,14 @@ class Stars:
     kind: NDArray[np.str_]
 
 
-def draw_stars(rng: np.random.Generator, n: int) -> Stars:
+def draw_stars(rng: np.random.Generator, n: int, shifted: float = 0.0) -> Stars:
     """Draw ``n`` stars: kind, temperature, radial velocity and reddening."""
     kind = rng.choice(np.array(KINDS), n, p=np.array(SHARES) / np.sum(SHARES))
     u = rng.random((n, 3))
     z = rng.normal(0, 120.0, n) / LIGHT_SPEED
     low, high = np.array([RANGE.get(k, (9000, 9000)) for k in kind]).reshape(n, 2).T
-    weights = temperature_weights(low * (high / low) ** u[:, 0])
+    place = u[:, 0] * shift.factor(shift.TEMPERATURES, shifted)
+    weights = temperature_weights(low * (high / low) ** place)
     first = len(TEMPERATURES)
     for i in np.flatnonzero(kind == "CARBON"):
         weights[i] = np.eye(weights.shape[1])[first + PECULIAR.index("CARBON")]
@@ -157,16 +163,18 @@ def draw_stars(rng: np.random.Generator, n: int) -> Stars:
             weights[i, first : first + 2] = u[i, 1], 1 - u[i, 1]
         else:
             weights[i, first + (2 if u[i, 0] < 0.88 else 3)] = 1
-    flux = templates().observed(weights, z)
-    reddening = (rng.exponential(0.06, n)[:, None] * (5500.0 / WAVE) ** 1.3).astype(np.float32)
+    flux = templates(shifted).observed(weights, z)
+    dust = rng.exponential(0.06, n) * shift.factor(shift.REDDENING, shifted)
+    reddening = (dust[:, None] * (5500.0 / WAVE) ** 1.3).astype(np.float32)
     flux *= np.exp(-reddening)
     cv = np.flatnonzero(kind == "CV")
     if len(cv):
         part = flux[cv]
         continuum = part.copy()
         scale = np.exp(rng.normal(0, 0.4, len(cv)))
-        fwhm = 1400.0 * np.exp(rng.normal(0, 0.25, len(cv)))
-        for line, ew in CV_WIDTHS.items():
-            add_emission(part, continuum, line * (1 + z[cv]), fwhm, ew * scale)
+        fwhm = 1400.0 * shift.factor(shift.WIDTHS, shifted) * np.exp(rng.normal(0, 0.25, len(cv)))
+        factors = shift.pattern(CV_PATTERN, shift.LINES, shifted, len(CV_WIDTHS))
+        for (line, ew), changed in zip(CV_WIDTHS.items(), factors, strict=True):
+            add_emission(part, continuum, line * (1 + z[cv]), fwhm, ew * changed * scale)
         flux[cv] = part
     return Stars(flux, z, kind)

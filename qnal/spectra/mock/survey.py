@@ -239,7 +239,7 @@ def _boss_batch(
     targets.targetid[:] = 100_000_000 + 10_000 * k + np.cumsum(rng.integers(1, 9, m))
     noise = np.exp(rng.normal(0, 0.15, m))
     stream = np.random.Generator(np.random.SFC64([config.seed, BOSS, NOISE, k]))
-    frame = expose(stream, camera("BOSS"), targets.signal, noise, config)
+    frame = expose(stream, camera("BOSS", config.shift), targets.signal, noise, config)
     frame.ivar[frame.mask != 0] = 0  # the file has no mask
     truth = boss_truth(np.random.default_rng([config.seed, BOSS, LABELS, k]), targets, config)
     for column in ("PLATE", "MJD", "FIBERID"):

@@ -114,9 +114,9 @@ def draw_targets(
             part: Quasars | Galaxies | Stars = quasars
             bi_civ[rows] = quasars.bi_civ
         elif name == "galaxy":
-            part = draw_galaxies(rng, len(rows))
+            part = draw_galaxies(rng, len(rows), config.shift)
         else:
-            part = draw_stars(rng, len(rows))
+            part = draw_stars(rng, len(rows), config.shift)
         signal[rows], z[rows], kind[rows] = part.flux, part.z, part.kind
     oddity = np.full(n, "", dtype="U8")
     if odd.any():
@@ -127,7 +127,7 @@ def draw_targets(
     # Beta(2, 1.5) has mean 0.57 and falls to 0 at both ends.
     snr = config.snr_min * (config.snr_max / config.snr_min) ** rng.beta(2.0, 1.5, n)
     snr[drawn == "sky"] = 0
-    median, peak = signal_to_noise(signal)
+    median, peak = signal_to_noise(signal, config.shift)
     # The median of an M dwarf or a strongly absorbed quasar may be nearly 0: limit the peak.
     factor = snr / np.maximum(np.maximum(median, 0.02 * peak), 1e-12)
     signal *= factor[:, None].astype(np.float32)
