@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from qnal.config.key import Valid, at_least, key
+from qnal.config.key import Valid, at_least, key, positive
 from qnal.ensemble.prior import PriorKind
 from qnal.learning.oracle import OracleKind
 
@@ -41,6 +41,9 @@ class LoopConfig:
     test: float = key(
         "share of the targets that are held out in all rounds",
         Valid("a share above 0 and below 1", lambda v: 0 < v < 1),
+    )
+    minutes: float = key(
+        "minutes that inspecting one target takes, for the cost in inspectors' hours", positive()
     )
     steps: int | None = key(
         "optimizer steps of a member at every number of labels, completed to whole epochs",

@@ -26,6 +26,7 @@ class Plan:
         cold: whether an ensemble without any labels, trained on mock spectra alone, is evaluated
             in each repeat.
         growth: factor by which each batch is larger than the one before.
+        minutes: minutes that inspecting one target takes.
     """
 
     strategies: Mapping[str, Strategy]
@@ -37,6 +38,7 @@ class Plan:
     priors: tuple[PriorKind, ...] = ()
     cold: bool = False
     growth: float = 1.0
+    minutes: float = 1.0
 
     @property
     def batches(self) -> list[int]:

@@ -38,6 +38,7 @@ class _Loop:
         inspected: inspected targets in order.
         filled: number of targets of the last batch that were drawn at random.
         before: fingerprint of the round before; empty at the start.
+        seconds: time that its rounds took, those shared with other strategies included.
     """
 
     strategy: str
@@ -47,6 +48,7 @@ class _Loop:
     inspected: list[int]
     filled: int = 0
     before: str = ""
+    seconds: float = 0.0
 
 
 @dataclass
@@ -205,12 +207,16 @@ class Study:
                 | label_counts(known.column("LABEL"))
                 | disagreement(rest)
             )
+        seconds = record.training_seconds + record.scoring_seconds
+        loop.seconds += seconds
         costs = {
             "spectra": record.spectra,
             "members": record.members,
             "steps": record.steps,
             "calibrated": int(record.calibrated),
-            "seconds": record.training_seconds + record.scoring_seconds,
+            "seconds": seconds,
+            "cpu_hours": loop.seconds * self.task.recipe.threads / 3600,
+            "inspector_hours": len(loop.inspected) * self.plan.minutes / 60,
             "filled": loop.filled,
         }
         store, before = self.task.store, loop.before

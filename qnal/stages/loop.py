@@ -105,6 +105,7 @@ def _study(config: Config, job: Job) -> Study:
         tuple(options.priors),
         PriorKind.mix in (options.priors or [recipe.prior.kind]),
         options.growth,
+        options.minutes,
     )
     study = Study(plan, task, LoopSet(labelled, config.seed))
     rows, columns = config.som.shape

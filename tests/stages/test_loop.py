@@ -58,6 +58,9 @@ def test_budgets_are_equal_and_steps_nearly(study):
     assert len(curves) == 3 * 2 * 2
     assert (curves["labels"] == 40 + 20 * curves["round"]).all()
     assert curves["steps"].between(20, 24).all()  # whole epochs
+    assert np.allclose(curves["inspector_hours"], curves["labels"] / 60)
+    spent = curves.groupby(["strategy", "repeat"])["seconds"].cumsum()
+    assert np.allclose(curves["cpu_hours"], spent / 3600)
     classes = [name for name in curves if name.startswith("labelled_")]
     assert (curves[classes].sum(axis=1) == curves["spectra"]).all()
 
