@@ -24,6 +24,7 @@ LOOP = [
     "loop.steps=20",
     "loop.strategies=[vote_entropy]",
 ]
+WARM = ["loop.warm_start=true", "loop.repeats=1", "loop.strategies=[]"]
 STRATEGIES = {"random", "stratified", "vote_entropy"}
 
 
@@ -149,35 +150,6 @@ def test_growing_batches_share_their_first_rounds(study, qnal_job, tiny, capsys)
     assert "7 trainings of 2 members, 20 to 2" in capsys.readouterr().err
 
 
-WARM = ["loop.warm_start=true", "loop.repeats=1", "loop.strategies=[]"]
-
-
-def test_warm_starts(study, qnal_job, tiny, capsys):
-    work, first = study
-    rounds = rounds_made(work)
-    job = [*tiny, *LOOP, *WARM, f"work_dir={work}"]
-    code, summary = qnal_job(work / "warm", *job)
-    assert code == 0, summary
-    assert "continues from the networks of the round before" in capsys.readouterr().err
-    now = rounds_made(work)
-    # The round of the seed labels is made again, for its networks, and the others are new.
-    kept = {path.parent.name for path in (work / "rounds").glob("*/networks")}
-    assert {name for name in now if now[name] != rounds.get(name)} == kept
-    assert len(kept) == 3 and len(now) == len(rounds) + 2
-    cold, warm = (pd.read_csv(s["paths"]["curves"]) for s in (first, summary))
-    cold = cold[(cold["repeat"] == 0) & (cold["strategy"] != "vote_entropy")].reset_index(drop=True)
-    seed = cold["round"] == 0
-    columns = [c for c in cold if c != "seconds"]
-    pd.testing.assert_frame_equal(warm[seed][columns], cold[seed][columns], check_dtype=False)
-    same = ["strategy", "round", "labels", "spectra", "members", "steps"]
-    pd.testing.assert_frame_equal(warm[same], cold[same])
-    assert (warm[~seed]["nll"] != cold[~seed]["nll"]).all()
-    # The same command trains nothing.
-    code, again = qnal_job(work / "warm_again", *job)
-    assert code == 0 and rounds_made(work) == now
-    pd.testing.assert_frame_equal(pd.read_csv(again["paths"]["curves"]), warm)
-
-
 def rounds_made(work: Path) -> dict[str, int]:
     """When each complete round was written, by its name."""
     found = (work / "rounds").glob("[0-9a-f]*/round.json")
@@ -217,34 +189,6 @@ def test_priors_beside_each_other(study, qnal_job, tiny):
 
 
 @pytest.mark.slow
-def test_warm_starts_go_on_after_a_kill(study, qnal_job, tiny, tmp_path):
-    whole, _ = study
-    code, undisturbed = qnal_job(tmp_path / "warm", *tiny, *LOOP, *WARM, f"work_dir={whole}")
-    assert code == 0
-    work = tmp_path / "work"
-    job = [*tiny, *LOOP, *WARM, f"work_dir={work}", "tracking=none"]
-
-    def in_the_second_round():
-        return any(
-            path.parts[-4] not in rounds_made(work)
-            for path in (work / "rounds/.training").glob("*/ensemble/members/0000.json")
-            if rounds_made(work)
-        )
-
-    INTERRUPTED["killed_when"](job, in_the_second_round)
-    made = rounds_made(work)
-    assert 1 <= len(made) < 3
-    code, summary = qnal_job(tmp_path / "again", *job)
-    assert code == 0
-    assert rounds_made(work).items() >= made.items()
-    assert rounds_made(work).keys() <= rounds_made(whole).keys()
-    assert len(list((work / "rounds").glob("[0-9a-f]*/networks/ensemble.json"))) == 3
-    before, after = (pd.read_csv(s["paths"]["curves"]) for s in (undisturbed, summary))
-    columns = [c for c in before if c != "seconds"]
-    pd.testing.assert_frame_equal(before[columns], after[columns])
-
-
-@pytest.mark.slow
 def test_goes_on_after_a_kill(study, qnal_job, tiny, tmp_path):
     whole, undisturbed = study
     job = [*tiny, *LOOP, f"work_dir={tmp_path}", "tracking=none", "loop.repeats=1"]
@@ -268,6 +212,60 @@ def test_goes_on_after_a_kill(study, qnal_job, tiny, tmp_path):
     assert not list(tmp_path.glob("rounds/**/*.part"))
     before, after = (pd.read_csv(s["paths"]["curves"]) for s in (undisturbed, summary))
     before = before[before["repeat"] == 0].reset_index(drop=True)
+    columns = [c for c in before if c != "seconds"]
+    pd.testing.assert_frame_equal(before[columns], after[columns])
+
+
+def test_warm_starts(study, qnal_job, tiny, capsys):
+    work, first = study
+    rounds = rounds_made(work)
+    job = [*tiny, *LOOP, *WARM, f"work_dir={work}"]
+    code, summary = qnal_job(work / "warm", *job)
+    assert code == 0, summary
+    assert "continues from the networks of the round before" in capsys.readouterr().err
+    now = rounds_made(work)
+    # The round of the seed labels is made again, for its networks, and the others are new.
+    kept = {path.parent.name for path in (work / "rounds").glob("*/networks")}
+    assert {name for name in now if now[name] != rounds.get(name)} == kept
+    assert len(kept) == 3 and len(now) == len(rounds) + 2
+    cold, warm = (pd.read_csv(s["paths"]["curves"]) for s in (first, summary))
+    cold = cold[(cold["repeat"] == 0) & (cold["strategy"] != "vote_entropy")].reset_index(drop=True)
+    seed = cold["round"] == 0
+    columns = [c for c in cold if c != "seconds"]
+    pd.testing.assert_frame_equal(warm[seed][columns], cold[seed][columns], check_dtype=False)
+    same = ["strategy", "round", "labels", "spectra", "members", "steps"]
+    pd.testing.assert_frame_equal(warm[same], cold[same])
+    assert (warm[~seed]["nll"] != cold[~seed]["nll"]).all()
+    # The same command trains nothing.
+    code, again = qnal_job(work / "warm_again", *job)
+    assert code == 0 and rounds_made(work) == now
+    pd.testing.assert_frame_equal(pd.read_csv(again["paths"]["curves"]), warm)
+
+
+@pytest.mark.slow
+def test_warm_starts_go_on_after_a_kill(study, qnal_job, tiny, tmp_path):
+    whole, _ = study
+    code, undisturbed = qnal_job(tmp_path / "warm", *tiny, *LOOP, *WARM, f"work_dir={whole}")
+    assert code == 0
+    work = tmp_path / "work"
+    job = [*tiny, *LOOP, *WARM, f"work_dir={work}", "tracking=none"]
+
+    def in_the_second_round():
+        return any(
+            path.parts[-4] not in rounds_made(work)
+            for path in (work / "rounds/.training").glob("*/ensemble/members/0000.json")
+            if rounds_made(work)
+        )
+
+    INTERRUPTED["killed_when"](job, in_the_second_round)
+    made = rounds_made(work)
+    assert 1 <= len(made) < 3
+    code, summary = qnal_job(tmp_path / "again", *job)
+    assert code == 0
+    assert rounds_made(work).items() >= made.items()
+    assert rounds_made(work).keys() <= rounds_made(whole).keys()
+    assert len(list((work / "rounds").glob("[0-9a-f]*/networks/ensemble.json"))) == 3
+    before, after = (pd.read_csv(s["paths"]["curves"]) for s in (undisturbed, summary))
     columns = [c for c in before if c != "seconds"]
     pd.testing.assert_frame_equal(before[columns], after[columns])
 
