@@ -19,13 +19,6 @@ if TYPE_CHECKING:
 DONE, REFUSED, INCOMPLETE = 0, 1, 3
 EXIT_CODES = {"done": DONE, "refused": REFUSED, "incomplete": INCOMPLETE}
 SUMMARY = "summary.json"
-# What stages did that do not describe their runs themselves.
-DONE_BY = {
-    "inspect": "A page in which the selected spectra are labelled.",
-    "label": "Labels that inspectors returned, added to the label table.",
-    "loop": "Query strategies against random picks, in simulated rounds of labelling.",
-    "mock": "The built-in mock survey, as FITS files.",
-}
 
 
 def run(raw: DictConfig, folder: Path, place: "Place | None" = None) -> int:
@@ -117,7 +110,7 @@ def refuse(error: BaseException, place: "Place | None" = None) -> None:
 def _run_stage(config: "Config", folder: Path, place: "Place | None") -> "Summary":
     from qnal.job_lock import hold
     from qnal.stages import Job, stage_function
-    from qnal.tracking import Note, Run, open_recorder
+    from qnal.tracking import open_recorder
     from qnal.tracking.sweep import joined
 
     assert config.stage is not None  # noqa: S101 (checked above)
@@ -131,9 +124,6 @@ def _run_stage(config: "Config", folder: Path, place: "Place | None") -> "Summar
         executor = _executor(config.executor)
         job = Job(folder, recorder, executor, parent, _overrides(folder))
         summary = stage_function(config.stage)(config, job)
-        if what := DONE_BY.get(config.stage):
-            note = Note(what, summary.paths, summary.metrics, remarks=summary.notes)
-            Run(recorder, summary.mlflow_run_id).note(note)
     if recorder.failure is not None:
         summary.notes.append(recorder.failure)
     elif command := recorder.how_to_look():

@@ -1,5 +1,6 @@
 """Stages: one function per stage, which takes a configuration and returns a summary."""
 
+import shlex
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor
 from contextlib import contextmanager, nullcontext
@@ -27,6 +28,7 @@ class Job:
         executor: makes an executor for tasks that use the given number of threads each.
         parent: the run of the pipeline that the stage is part of, if any.
         overrides: what the user set on the command line, as ``KEY=VALUE``.
+        sets_latest: whether the results become the latest ones of the work folder.
     """
 
     folder: Path
@@ -34,6 +36,7 @@ class Job:
     executor: Callable[[int], Executor] = Serial
     parent: Run | None = None
     overrides: tuple[str, ...] = ()
+    sets_latest: bool = True
 
     @contextmanager
     def run(
@@ -52,6 +55,25 @@ class Job:
             run.config(asdict(config), stage, self.overrides)
             with sampled(run) if stage in LONG else nullcontext():
                 yield run
+
+    def command(self, stage: Stage, *settings: str) -> str:
+        """The command of another stage with the overrides of this job, for the note of a run.
+
+        Args:
+            stage: the stage.
+            settings: further overrides, which replace those of the same key.
+        """
+        replaced = {"stage", *map(_key, settings)}
+        kept = [o for o in self.overrides if _key(o) not in replaced and not _is_hydras(o)]
+        return shlex.join(["qnal", f"stage={stage}", *kept, *settings])
+
+
+def _key(override: str) -> str:
+    return override.lstrip("+~").partition("=")[0].partition("@")[0]
+
+
+def _is_hydras(override: str) -> bool:
+    return _key(override).startswith(("hydra.", "hydra/"))
 
 
 StageFunction = Callable[[Config, Job], Summary]

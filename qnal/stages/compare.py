@@ -7,6 +7,7 @@ import pandas as pd
 
 from qnal.config.schema import Config, Stage
 from qnal.ensemble.evaluation.comparison import (
+    KEYS,
     Basis,
     Comparison,
     Verdict,
@@ -16,18 +17,17 @@ from qnal.ensemble.evaluation.comparison import (
 from qnal.ensemble.folder import TRAINING_SET, EnsembleFolder
 from qnal.errors import ConfigError, InputError
 from qnal.files import write_text, written_aside
+from qnal.fingerprint import fingerprint
 from qnal.scores.change_figures import comparison_page
-from qnal.scores.changes import PoolChanges, pool_changes
-from qnal.scores.dataset import ScoresFolder
-from qnal.stages import Job, stage_function
+from qnal.scores.changes import PoolChanges
+from qnal.stages import Job
 from qnal.stages.inputs import named_ensemble, with_survey
 from qnal.stages.labelled_calls import control_targets, held_out_calls
-from qnal.stages.work_folder import WorkFolder
+from qnal.stages.pool_comparison import FLIPPED, WHICH, compare_on_pool
+from qnal.stages.training_runs import record_labels
 from qnal.summary import Number, Summary
 from qnal.tracking import Note, Run
 from qnal.tracking.model_registry import check_promotable, promote
-
-WHICH = ("champion", "candidate")
 
 
 def compare(config: Config, job: Job) -> Summary:
@@ -48,20 +48,33 @@ def compare(config: Config, job: Job) -> Summary:
             control_targets(config),
         )
         if not found.spectra:
-            raise InputError("the two ensembles have no labelled spectra in common.")
+            raise InputError(
+                "no labelled spectrum has a prediction of both ensembles; set data.desi, "
+                "data.boss, data.labelled or data.labels to spectra on which to compare them."
+            )
+        sets = fingerprint({which: _labels(table) for which, table in calls.items()})
+        record_labels(run, config, sets, found.spectra, "comparison")
         metrics = _metrics(found)
-        changes = _pool(config, replace(job, parent=run), folders) if config.compare.pool else None
-        if changes is not None:
-            metrics |= _pool_metrics(changes, job.folder)
+        pool = compare_on_pool(config, replace(job, parent=run), folders)
+        if pool is not None:
+            metrics |= pool.metrics()
+        changes = None if pool is None else pool.changes
         _record(run, job.folder, found, changes)
         sentence = _decide(config, run, found)
         run.metrics(metrics)
     paths = {"comparison": str(job.folder / "comparison.csv")}
     paths |= {f"{w}_ensemble": str(f.path) for w, f in folders.items()}
     summary = Summary("compare", "done", run.id, paths, metrics, notes=[sentence])
+    if names["candidate"] == names["champion"]:
+        summary.notes.append("The candidate and the champion are the same ensemble.")
+    if pool is not None:
+        paths["scores"] = str(pool.scores)
+        summary.notes += pool.notes
+        if pool.changes.flipped:
+            paths["flipped"] = str(job.folder / FLIPPED)
     run.tags({"qnal.verdict": str(found.verdict)})
     run.rename(f"compare: {found.verdict}, {title.removeprefix('compare ')}")
-    run.note(_note(summary, found, names))
+    run.note(_note(summary, found, names, _next_steps(config, job, found, paths)))
     return summary
 
 
@@ -84,6 +97,11 @@ def _calls(config: Config, folder: EnsembleFolder) -> pd.DataFrame:
     return pd.concat([known, held_out_calls(config, folder, thresholds)], ignore_index=True)
 
 
+def _labels(calls: pd.DataFrame) -> int:
+    """A number that identifies the labelled spectra of a table of calls."""
+    return int(pd.util.hash_pandas_object(calls[[*KEYS, "LABEL", "Z"]], index=False).sum())
+
+
 def _metrics(found: Comparison) -> dict[str, Number]:
     metrics: dict[str, Number] = {
         "compare_spectra": found.spectra,
@@ -100,38 +118,6 @@ def _metrics(found: Comparison) -> dict[str, Number]:
     return metrics
 
 
-def _pool(config: Config, job: Job, folders: dict[str, EnsembleFolder]) -> PoolChanges | None:
-    """Score the pool with both and select from both; ``latest.json`` keeps what it named."""
-    if config.data.pool is None:
-        return None
-    work = WorkFolder(config.work)
-    before = {kind: work.latest(kind) for kind in ("scores", "selection")}
-    parts = {}
-    for which, folder in folders.items():
-        own = replace(job, folder=job.folder / which)
-        ensemble = replace(config.ensemble, path=str(folder.path))
-        scored = stage_function(Stage.infer)(replace(config, ensemble=ensemble), own)
-        query = replace(config.query, scores=scored.paths["scores"])
-        stage_function(Stage.query)(replace(config, query=query), own)
-        parts[which] = ScoresFolder(Path(scored.paths["scores"])).parts
-    for kind, path in before.items():
-        if path is not None:
-            work.set_latest(kind, path)
-    return pool_changes(parts["champion"], parts["candidate"], job.folder / "flipped_pool.csv")
-
-
-def _pool_metrics(changes: PoolChanges, folder: Path) -> dict[str, Number]:
-    picks = [
-        set((folder / which / "targetid_selection.txt").read_text().split()) for which in WHICH
-    ]
-    return {
-        "compare_pool_spectra": changes.spectra,
-        "compare_pool_changed": changes.changed,
-        "compare_pool_entropy_change": changes.entropy_change,
-        "compare_shared_picks": len(picks[0] & picks[1]),
-    }
-
-
 def _record(run: Run, folder: Path, found: Comparison, changes: PoolChanges | None) -> None:
     tables = {"comparison.csv": found.metrics, "flipped_labels.csv": found.flipped}
     if changes is not None:
@@ -145,44 +131,67 @@ def _record(run: Run, folder: Path, found: Comparison, changes: PoolChanges | No
             table.to_csv(scratch, index=False)
         run.file(folder / name, "tables")
     if changes is not None:
-        flipped = pd.read_csv(folder / "flipped_pool.csv", usecols=["TARGETID"])["TARGETID"]
+        flipped = pd.read_csv(folder / FLIPPED, usecols=["TARGETID"])["TARGETID"]
         targets = folder / "flipped_targetids.txt"
-        write_text(targets, "".join(f"{t}\n" for t in dict.fromkeys(flipped)))
-        run.file(folder / "flipped_pool.csv")
+        write_text(targets, "".join(f"{t}\n" for t in flipped))
+        for name in ("flipped_pool.csv", FLIPPED):
+            run.file(folder / name)
         run.file(targets)
-    title = f"candidate: {found.verdict}, {found.spectra:,} labelled spectra"
+    title = f"candidate: {found.verdict}, {found.compared}"
     run.figure(comparison_page(found.metrics, changes, title), folder / "comparison.png")
 
 
 def _decide(config: Config, run: Run, found: Comparison) -> str:
     """Move the alias if that is asked for and allowed; returns what was decided."""
-    verdict = f"The candidate is {found.verdict}"
+    verdict = f"The candidate is {found.verdict} than the champion"
     if found.verdict is Verdict.no_difference:
         verdict = "The candidate and the champion show no difference"
+    verdict += f", on {found.compared}"
     if not config.compare.promote:
         return f"{verdict}; the champion stays (compare.promote=false)."
     if found.verdict is Verdict.worse:
-        return f"{verdict} than the champion; it is not promoted."
+        return f"{verdict}; it is not promoted."
     version = promote(run.recorder, config.compare.candidate)
     if version is None:
         return f"{verdict}; it is not promoted, because the store of models cannot be written."
     return f"{verdict}; version {version} is the champion now."
 
 
-def _note(summary: Summary, found: Comparison, names: dict[str, str]) -> Note:
-    rows = {
-        f"{r['METRIC']}, difference": f"{r['DIFFERENCE']:+.4f} "
-        f"({r['LOW']:+.4f} to {r['HIGH']:+.4f})"
-        for r in found.metrics.to_dict("records")
+def _next_steps(
+    config: Config, job: Job, found: Comparison, paths: dict[str, str]
+) -> dict[str, str]:
+    steps = {}
+    if not config.compare.promote and found.verdict is not Verdict.worse:
+        steps["promote it"] = job.command(Stage.compare, "compare.promote=true")
+    if "flipped" in paths:
+        flipped = f"inspect.selection={paths['flipped']}"
+        steps["inspect the targets that change class"] = job.command(Stage.inspect, flipped)
+    return steps
+
+
+def _note(
+    summary: Summary, found: Comparison, names: dict[str, str], next_steps: dict[str, str]
+) -> Note:
+    rows = found.metrics.to_dict("records")
+    intervals = {
+        f"{row['METRIC']}, 95 % interval": f"{row['LOW']:+.4f} to {row['HIGH']:+.4f}"
+        for row in rows
     }
-    on = {w: n[:12] for w, n in names.items()} | rows
+    pool = {
+        "spectra of the pool": "compare_pool_spectra",
+        "that change class": "compare_pool_changed",
+        "mean change of the vote entropy": "compare_pool_entropy_change",
+        "picks that both queries select": "compare_shared_picks",
+    }
     return Note(
-        f"A candidate against the champion: **{found.verdict}**, on {found.spectra:,} "
-        f"{found.basis}.",
-        on,
-        {f"Δ {r['METRIC']}": float(r["DIFFERENCE"]) for r in found.metrics.to_dict("records")}
-        | {k: v for k, v in summary.metrics.items() if "pool" in k or "picks" in k},
+        f"A candidate against the champion: **{found.verdict}**, on {found.compared}.",
+        {which: name[:12] for which, name in names.items()} | intervals,
+        {
+            f"Δ {row['METRIC']}": summary.metrics[f"compare_{row['METRIC']}_difference"]
+            for row in rows
+        }
+        | {words: summary.metrics.get(name) for words, name in pool.items()},
         "figures/comparison.png",
         summary.notes,
-        {"promote": "qnal stage=compare compare.promote=true"},
+        next_steps,
     )

@@ -72,7 +72,8 @@ def infer(config: Config, job: Job) -> Summary:
                     metrics["left_out"] = left_out(task.outputs.scores, outcome.entries)
                 metrics |= _record(job, run, task, outcome) | redrock.metrics() | exports.metrics
                 record_redshifts(config, job, run, task, redrock)
-            WorkFolder(config.work).set_latest("scores", task.outputs.scores.path)
+            if job.sets_latest:
+                WorkFolder(config.work).set_latest("scores", task.outputs.scores.path)
             run.metrics(metrics)
             run.rename(f"infer {metrics['spectra']:,} spectra, {metrics['members']} members")
     finally:
@@ -86,11 +87,11 @@ def infer(config: Config, job: Job) -> Summary:
         failed=outcome.sentences(),
         notes=_notes(config, task, found, outcome, metrics) + redrock.notes() + exports.notes,
     )
-    run.note(_note(summary))
+    run.note(_note(summary, job))
     return summary
 
 
-def _note(summary: Summary) -> Note:
+def _note(summary: Summary, job: Job) -> Note:
     names = ("spectra", "scored", "members", "quasar_share", "vote_entropy_mean",
              "mutual_info_mean", "files_failed", "forward_passes")  # fmt: skip
     return Note(
@@ -100,7 +101,7 @@ def _note(summary: Summary) -> Note:
         {name: summary.metrics.get(name) for name in names},
         "figures/per_petal.png",
         [*summary.notes, *(f"failed: {failure}" for failure in summary.failed[:20])],
-        {"select targets": "qnal stage=query query.n=1000"},
+        {"select targets": job.command(Stage.query)} if job.sets_latest else {},
     )
 
 

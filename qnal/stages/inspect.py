@@ -1,6 +1,5 @@
 """stage=inspect: an HTML file in which people label the selected spectra."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from qnal.progress import progress, say
 from qnal.scores.dataset import ScoresFolder
 from qnal.spectra.spectra_file import common_folder, paths_of
 from qnal.stages import Job
+from qnal.stages.selection_scores import scores_of
 from qnal.stages.work_folder import LATEST, WorkFolder
 from qnal.summary import Number, Summary
 from qnal.tracking import Note
@@ -59,7 +59,11 @@ def inspect(config: Config, job: Job) -> Summary:
             {"selection": str(path)} | paths,
             metrics,
             remarks=pages.failed[:20],
-            next_step={"take in the labels": f"qnal stage=label label.selection={path} …"},
+            next_step={
+                "take in the labels": job.command(
+                    Stage.label, f"label.selection={path}", "label.tables=desi-vi_*.csv"
+                )
+            },
         )
     )
     return Summary(
@@ -118,7 +122,8 @@ def _scores(selection: Path, config: Config) -> ScoresFolder | None:
     if config.query.scores is not None:
         path: Path | None = Path(config.query.scores).expanduser().absolute()
     else:
-        path = _named_beside(selection) or WorkFolder(config.work).latest("scores")
+        work = WorkFolder(config.work)
+        path = scores_of(selection, work) or work.latest("scores")
     if path is None or not path.is_dir():
         return None
     scores = ScoresFolder(path)
@@ -128,12 +133,3 @@ def _scores(selection: Path, config: Config) -> ScoresFolder | None:
         say(f"the redshifts of the members are not shown: {error}")
         return None
     return scores
-
-
-def _named_beside(selection: Path) -> Path | None:
-    """The scores that ``summary.json`` beside a selection names."""
-    try:
-        named = json.loads((selection.parent / "summary.json").read_text())["paths"]["scores"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return Path(named) if isinstance(named, str) else None

@@ -22,8 +22,10 @@ from qnal.scores.dataset import ScoresFolder
 from qnal.scores.target_spectra import spectra_of
 from qnal.spectra.spectra_file import common_folder, paths_of
 from qnal.stages import Job
+from qnal.stages.selection_scores import scores_of
 from qnal.stages.work_folder import LATEST, WorkFolder
 from qnal.summary import Number, Summary
+from qnal.tracking import Note
 
 TABLES = {"agreement", "conflicts", "not_asked", "not_returned"}
 NO_SPECTRA = ("TARGETID", "FILE", "ROW")
@@ -56,13 +58,18 @@ def label(config: Config, job: Job) -> Summary:
         metrics |= {"new_labels": len(added), "all_labels": len(table.current())}
         run.metrics(metrics)
         WorkFolder(config.work).set_latest("labels", table.path)
-    return Summary(
-        "label",
-        mlflow_run_id=run.id,
-        paths=paths,
-        metrics=metrics,
-        notes=_notes(reconciled, picks, check, scored, paths),
+    notes = _notes(reconciled, picks, check, scored, paths)
+    run.note(
+        Note(
+            f"{len(reconciled.labels):,} targets labelled by {metrics['inspectors']} inspectors; "
+            f"{len(added):,} labels are new in the label table.",
+            paths,
+            metrics,
+            remarks=notes,
+            next_step={"train with them": job.command(Stage.train, f"data.labels={table.path}")},
+        )
     )
+    return Summary("label", mlflow_run_id=run.id, paths=paths, metrics=metrics, notes=notes)
 
 
 def _inputs(config: Config) -> tuple[list[Path], Path]:
@@ -107,7 +114,8 @@ class _Scored:
     @classmethod
     def find(cls, selection: Path, config: Config, targetids: list[int]) -> "_Scored":
         """By the scores of the query that made the selection, else by the last scores."""
-        path = _scores_of(selection) or WorkFolder(config.work).latest("scores")
+        work = WorkFolder(config.work)
+        path = scores_of(selection, work) or work.latest("scores")
         if path is None or not path.is_dir():
             return cls(pd.DataFrame(columns=list(NO_SPECTRA)), None)
         folder = ScoresFolder(path)
@@ -125,14 +133,6 @@ class _Scored:
         if not (self.pool.is_relative_to(work) and table.is_relative_to(work)):
             return str(self.pool)
         return Path(os.path.relpath(self.pool, table.parent)).as_posix()
-
-
-def _scores_of(selection: Path) -> Path | None:
-    try:
-        path = Summary.read(selection.parent / "summary.json").paths.get("scores")
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return Path(path) if path and Path(path).exists() else None
 
 
 def _written(

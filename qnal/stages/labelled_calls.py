@@ -29,9 +29,9 @@ def held_out_calls(config: Config, folder: EnsembleFolder, thresholds: Threshold
         KEYS, LABEL, Z, QUASAR, Z_CALL and TRAINED (always false); empty without labelled spectra.
     """
     columns = [*KEYS, "LABEL", "Z", "QUASAR", "Z_CALL", "TRAINED"]
-    if all(
-        v is None for v in (config.data.desi.spectra, config.data.boss.spectra, config.data.labels)
-    ):
+    data = config.data
+    sources = (data.desi.spectra, data.boss.spectra, data.labelled.spectra, data.labels)
+    if all(source is None for source in sources):
         return pd.DataFrame(columns=columns)
     use_threads(config.infer.threads)  # the number that the scoring of the pool asks for later
     ensemble = read_scoring_ensemble(

@@ -26,8 +26,10 @@ from qnal.stages.loop_runs import record_loops
 from qnal.stages.member_recipe import member_recipe
 from qnal.stages.prior_knowledge import prior_knowledge
 from qnal.stages.study_cost import say_cost
+from qnal.stages.training_runs import record_labels
 from qnal.stages.work_folder import WorkFolder
 from qnal.summary import Summary
+from qnal.tracking import Note
 
 
 def loop(config: Config, job: Job) -> Summary:
@@ -36,7 +38,10 @@ def loop(config: Config, job: Job) -> Summary:
     study = _study(config, job)
     plan, task = study.plan, study.task
     say_cost(study, job)
-    with job.run(config, Stage.loop, "loop") as run:
+    compared = ", ".join(name for name in plan.strategies if name != BASELINE)
+    title = f"loop: {compared}, {plan.repeats} × {plan.rounds} rounds"
+    with job.run(config, Stage.loop, title) as run:
+        record_labels(run, config, task.set_fingerprint, len(study.whole.target), "loop")
         with progress("rounds", plan.trainings) as advance:
             executor = partial(job.executor, task.recipe.threads)
             cold = study.cold_starts(executor, lambda what: advance(1, what))
@@ -51,7 +56,7 @@ def loop(config: Config, job: Job) -> Summary:
         record_loops(curves, run)
     metrics = {"trainings": plan.trainings, "labels": int(curves["labels"].max())}
     failed = sorted(set(study.failed))
-    return Summary(
+    summary = Summary(
         "loop",
         "incomplete" if failed else "done",
         run.id,
@@ -60,6 +65,17 @@ def loop(config: Config, job: Job) -> Summary:
         failed=failed,
         notes=results.notes,
     )
+    run.note(
+        Note(
+            f"Query strategies ({compared}) against random picks, in {plan.rounds} simulated "
+            f"rounds of {plan.batch:,} labels, repeated {plan.repeats} times.",
+            paths,
+            results.metrics | metrics,
+            f"figures/{results.main_figure}",
+            [*summary.notes, *(f"failed: {failure}" for failure in failed[:20])],
+        )
+    )
+    return summary
 
 
 def _study(config: Config, job: Job) -> Study:

@@ -7,6 +7,7 @@ from qnal.spectra.mock import MockConfig
 from qnal.stages import Job
 from qnal.stages.inputs import mock_survey
 from qnal.summary import Summary
+from qnal.tracking import Note
 
 
 def mock(config: Config, job: Job) -> Summary:
@@ -29,4 +30,13 @@ def mock(config: Config, job: Job) -> Summary:
         run.metrics(summary.metrics)
     if not written:
         summary.notes.append("The survey already existed; nothing was written.")
+    run.note(
+        Note(
+            f"A mock survey of {spectra:,} spectra, as FITS files.",
+            summary.paths,
+            summary.metrics,
+            remarks=summary.notes,
+            next_step={"use it": job.command(Stage.pipeline, "data=mock")},
+        )
+    )
     return summary

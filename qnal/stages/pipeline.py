@@ -9,6 +9,8 @@ from qnal.summary import DETAILS, Summary
 from qnal.tracking import Note
 
 STAGES = (Stage.train, Stage.som, Stage.infer, Stage.query)
+RESULTS = ("ensemble", "som", "scores", "selection")
+FIGURE = "selected_spectra.png"
 HEADLINE = ("oob_completeness", "oob_purity", "spectra", "quasar_share", "selected")
 
 
@@ -28,12 +30,17 @@ def pipeline(config: Config, job: Job) -> Summary:
             config = _with_results(config, part)
         # The runs of the stages have the details.
         run.metrics({k: v for k, v in total.metrics.items() if not k.startswith(DETAILS)})
+        figure = job.folder / FIGURE
+        if figure.exists():  # it needs the spectra of the pool
+            run.saved_figure(figure)
     run.note(
         Note(
-            "Training, SOM, scoring and query, one after the other; see the child runs.",
-            total.paths,
+            "Training, a SOM, scoring and a query, one after the other; each is a child run.",
+            {name: total.paths[name] for name in RESULTS},
             {name: total.metrics.get(name) for name in HEADLINE},
-            remarks=[*total.notes, *(f"failed: {failure}" for failure in total.failed[:20])],
+            f"figures/{FIGURE}",
+            [*total.notes, *(f"failed: {failure}" for failure in total.failed[:20])],
+            {"label the selected targets": job.command(Stage.inspect)},
         )
     )
     return total

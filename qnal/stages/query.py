@@ -7,6 +7,7 @@ from typing import Any
 
 from qnal.config.schema import Config, Stage
 from qnal.errors import ConfigError, QnalError
+from qnal.fingerprint import fingerprint
 from qnal.progress import say
 from qnal.query.figures import funnel, utility_histogram
 from qnal.query.gallery import gallery, read_selected
@@ -36,15 +37,15 @@ def query(config: Config, job: Job) -> Summary:
             "scores dataset or a table, or run stage=infer first."
         )
     scores = _Scores.at(path, config)
-    strategy = type(config.query.created_strategy()).__name__
+    strategy = config.query.created_strategy().name
     name = f"query {config.query.n:,} by {strategy} from {path.name}"
     with job.run(config, Stage.query, name, {"qnal.scores": path.name}) as run:
         run.params({"scores": path})
-        run.input("scores", path.name, path, None, "query")
         prototypes = None if scores.som is None else scores.som.weights
         selection = select(
             scores.parts, _options(config), scores.bmu, scores.cells, prototypes, scores.members
         )
+        run.input("scores", _digest(path), path, selection.funnel[0][1], "query")
         notes = [*scores.notes, *selection.notes]
         pool = None if scores.pool is None else common_folder(paths_of(scores.pool, "data.pool"))
         where = {"scores": str(path), "pool": None if pool is None else str(pool)}
@@ -73,7 +74,8 @@ def query(config: Config, job: Job) -> Summary:
             for name, figure in pick_figures(selection, selection.pool, shape).items():
                 run.figure(figure, job.folder / name)
         _record_gallery(selection, scores, config, job, run)
-        WorkFolder(config.work).set_latest("selection", table)
+        if job.sets_latest:
+            WorkFolder(config.work).set_latest("selection", table)
     summary = Summary(
         "query",
         mlflow_run_id=run.id,
@@ -82,17 +84,39 @@ def query(config: Config, job: Job) -> Summary:
         funnel=selection.funnel,
         notes=notes,
     )
-    run.note(
-        Note(
-            f"{len(selection):,} targets selected by {strategy}.",
-            {"scores": str(path), "selection": str(table)},
-            dict(selection.funnel) | metrics,
-            "figures/funnel.png",
-            notes,
-            {"label them": "qnal stage=inspect"},
-        )
-    )
+    run.note(_note(summary, selection, strategy, job))
     return summary
+
+
+def _note(summary: Summary, selection: Selection, strategy: str, job: Job) -> Note:
+    control = selection.control or 0
+    what = f"{len(selection) - control:,} targets selected by {strategy}"
+    if control:
+        what += (
+            f", and {control:,} control picks drawn from {selection.control_population:,} targets"
+        )
+    return Note(
+        f"{what}.",
+        {name: summary.paths[name] for name in ("scores", "selection")},
+        {
+            "scored": selection.funnel[0][1],
+            "targets": len(selection),
+            "lowest utility": selection.cut,
+            "on several tiles": selection.on_several_tiles,
+        }
+        | {f"left: {step}": rows for step, rows in selection.funnel[1:]},
+        "figures/funnel.png",
+        summary.notes,
+        {"label them": job.command(Stage.inspect)} if job.sets_latest else {},
+    )
+
+
+def _digest(scores: Path) -> str:
+    """A dataset is named by its fingerprint; a table is known by its size and time."""
+    if scores.is_dir():
+        return scores.name
+    stat = scores.stat()
+    return fingerprint({"name": scores.name, "size": stat.st_size, "time": stat.st_mtime_ns})
 
 
 def _options(config: Config) -> QueryOptions:

@@ -86,7 +86,7 @@ def som(config: Config, job: Job) -> Summary:
             metrics,
             "figures/som.png",
             failed,
-            {"score the pool": "qnal stage=infer"},
+            {"score the pool": job.command(Stage.infer)},
         )
     )
     return summary

@@ -44,7 +44,8 @@ def train(config: Config, job: Job) -> Summary:
     folder = _folder(config, description.fingerprint)
     tags = {"qnal.ensemble": description.fingerprint}
     with job.run(config, Stage.train, training_runs.run_name(config, description), tags) as run:
-        training_runs.record_input(run, config, description)
+        digest, rows = description.training_set, description.training_spectra
+        training_runs.record_labels(run, config, digest, rows, "training")
         folder.start(description, labelled.table)
         runs = TrainingRuns(run, folder, tags)
         set_folder = WorkFolder(config.work).folder_for("labelled", description.training_set)
@@ -78,7 +79,9 @@ def train(config: Config, job: Job) -> Summary:
             f"The BAL head is not trained, and C_BAL will be null: training it takes {BAL_NEEDED} "
             f"quasars with and {BAL_NEEDED} without BALs."
         )
-    run.note(training_runs.note(summary, config, description))
+    pool = () if config.data.pool else ("data.pool=FOLDER",)
+    scoring = job.command(Stage.infer, *pool)
+    run.note(training_runs.note(summary, config, description, scoring))
     return summary
 
 

@@ -40,9 +40,9 @@ class TrainingRuns:
 
     def adopt(self, records: Iterable[MemberRecord]) -> None:
         """Take over what a killed job left: its child runs, and members without a run."""
-        self.run.recorder.adopt(self.run, self.tags)
+        tags = self.tags | {"qnal.stage": "member"}
+        self.run.recorder.adopt(self.run, tags)
         if self.run.id:
-            tags = self.tags | {"qnal.stage": "member"}
             self.run.recorder.remove_unfinished(tags)
             recorded = self.run.recorder.tagged(tags, "qnal.member")
             for record in records:
@@ -89,17 +89,20 @@ def run_name(config: Config, description: EnsembleDescription) -> str:
     return f"train {network}, {description.training_spectra or 0:,} labels"
 
 
-def record_input(run: Run, config: Config, description: EnsembleDescription) -> None:
-    """Record the labelled set."""
-    sources = (config.data.desi, config.data.boss)
+def record_labels(run: Run, config: Config, digest: str, rows: int | None, context: str) -> None:
+    """Record labelled spectra that a run read.
+
+    Args:
+        run: the run.
+        config: names the files.
+        digest: fingerprint of the labelled set.
+        rows: number of spectra, if known.
+        context: what they are used for, such as ``training``.
+    """
+    sources = (config.data.desi, config.data.boss, config.data.labelled)
     paths = [p for s in sources for value in (s.spectra, s.truth) for p in _listed(value)]
-    run.input(
-        "labelled spectra",
-        description.training_set,
-        paths,
-        description.training_spectra,
-        "training",
-    )
+    paths += _listed(config.data.labels)
+    run.input("labelled spectra", digest, paths, rows, context)
 
 
 def _listed(value: Any) -> list[str]:
@@ -121,7 +124,9 @@ def spread(members: pd.DataFrame) -> dict[str, float]:
     return found
 
 
-def note(summary: Summary, config: Config, description: EnsembleDescription) -> Note:
+def note(
+    summary: Summary, config: Config, description: EnsembleDescription, next_step: str
+) -> Note:
     """What was trained, on what, and how good it is out of bag."""
     classes = ", ".join(f"{count:,} {name}" for name, count in description.classes.items())
     return Note(
@@ -136,5 +141,5 @@ def note(summary: Summary, config: Config, description: EnsembleDescription) -> 
         {name: summary.metrics.get(f"oob_{name}") for name in HEADLINE},
         "figures/completeness_purity.png",
         [*summary.notes, *(f"failed: {failure}" for failure in summary.failed)],
-        {"score a pool": "qnal stage=infer data.pool=FOLDER"},
+        {"score the pool": next_step},
     )

@@ -59,6 +59,16 @@ class WorkFolder:
         path = self.path / name  # an absolute name replaces self.path
         return path if path.exists() else None
 
+    def own(self, result: Path) -> Path:
+        """A result that a file names by its path, in this work folder if it is here too.
+
+        Files such as ``summary.json`` name results by the paths at which they were made. If the
+        work folder has been moved or copied since, its own result of the same kind and name is
+        meant.
+        """
+        here = self.path / result.parent.name / result.name
+        return here if here.exists() else result
+
     def set_latest(self, kind: str, path: Path) -> None:
         """Record the newest result of a kind, relative to the work folder if it is inside."""
         inside = path.is_relative_to(self.path)

@@ -11,7 +11,7 @@ from qnal.errors import QnalError
 from qnal.job import SUMMARY, checked, run
 from qnal.progress import say
 from qnal.summary import Summary
-from qnal.sweep.apart import run_apart
+from qnal.sweep.apart import prepare_worker, run_apart
 from qnal.sweep.place import Place
 from qnal.sweep.table import NO_SUMMARY, summary_of
 
@@ -25,6 +25,7 @@ def run_in_sweep(raw: DictConfig, folder: Path, place: Place, apart: bool) -> No
         place: the job's place in the sweep.
         apart: whether the job runs in a process of its own.
     """
+    prepare_worker()
     say(f"job {place.number}: {place.label}")
     start = time.monotonic()
     if apart and _is_usable(raw):

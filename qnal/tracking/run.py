@@ -99,15 +99,16 @@ class Run:
             self._call("set_tag", name, value)
 
     def note(self, note: Note) -> None:
-        """Describe the run in Markdown, as the UI shows it."""
+        """Describe the run in Markdown, as the UI shows it; without its figure if there is none."""
         if self.id is None:
             return
-        if file := self.figures.get(note.figure or ""):
+        file = self.figures.get(note.figure or "")
+        if file is not None:
             with TemporaryDirectory() as scratch:
                 small = Path(scratch) / file.name
                 _shrink(file, small)
                 self.file(small, "note")
-            note = replace(note, figure=f"note/{file.name}")
+        note = replace(note, figure=None if file is None else f"note/{file.name}")
         self._call("set_tag", NOTE_TAG, note.markdown(self.id))
 
     def metrics(self, metrics: Mapping[str, float | int | None]) -> None:
@@ -134,6 +135,10 @@ class Run:
     def figure(self, figure: "Figure", path: Path) -> None:
         """Save a figure and log it in the folder ``figures``."""
         save_figure(figure, path)
+        self.saved_figure(path)
+
+    def saved_figure(self, path: Path) -> None:
+        """Log the file of a figure in the folder ``figures``."""
         self.figures[f"figures/{path.name}"] = path
         self.file(path, "figures")
 

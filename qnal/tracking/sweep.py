@@ -96,7 +96,8 @@ def closing(folder: Path, status: str) -> Iterator[Run]:
     from mlflow import MlflowClient
 
     try:
-        recorder.client = MlflowClient(recorder.uri)
+        recorder.client = MlflowClient(recorder.address)
+        recorder.close_dead_runs()
     except Exception as error:  # stores raise anything
         recorder.fail(error)
     yield Run(recorder, content["run_id"])

@@ -9,7 +9,8 @@ from mlflow import MlflowClient
 
 pytestmark = pytest.mark.process
 
-JOBLIB = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=1")
+# With one job at a time joblib would start no workers.
+JOBLIB = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
 SMALL = ("stage=mock", "data=mock", "data.mock.labelled=0", "data.mock.boss=0")
 
 

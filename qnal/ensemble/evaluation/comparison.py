@@ -15,7 +15,8 @@ from qnal.ensemble.inspected_set import SOURCE
 from qnal.ensemble.votes import Thresholds
 from qnal.labels.label import Label, is_quasar
 
-KEYS = ["SOURCE", "TARGETID", "EXPID", "ROW"]  # what identifies a labelled spectrum
+TARGET = ["SOURCE", "TARGETID"]
+KEYS = [*TARGET, "EXPID", "ROW"]  # what identifies a labelled spectrum
 # Metrics as quotients of two counts per target.
 RATIOS = {
     "completeness": ("found", "quasars"),
@@ -25,7 +26,9 @@ RATIOS = {
 }
 DECISIVE = ("completeness_z", "purity_z")  # the verdict depends on these
 LEVEL = 0.95  # of the intervals
-ENOUGH = 30  # quasars among the control labels, or the held-out ones, from which these decide alone
+ENOUGH = (
+    30  # quasars among the control picks, or the held-out targets, from which these decide alone
+)
 
 
 class Verdict(StrEnum):
@@ -46,8 +49,8 @@ class Basis(StrEnum):
     """
 
     control = "control labels"
-    held_out = "labels of targets that neither was trained on"
-    all = "labels, out of bag where an ensemble was trained on them"
+    held_out = "targets that neither was trained on"
+    all = "all labels, out of bag where an ensemble was trained on them"
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,11 @@ class Comparison:
     spectra: int
     targets: int
     basis: Basis
+
+    @property
+    def compared(self) -> str:
+        """What was compared, in words."""
+        return f"{self.spectra:,} spectra of {self.targets:,} targets ({self.basis})"
 
 
 def out_of_bag_calls(folder: EnsembleFolder, n: int | None, thresholds: Thresholds) -> pd.DataFrame:
@@ -114,7 +122,7 @@ def compare_calls(
     metrics = _differences(shared, draws, seed)
     differ = shared["QUASAR_CHAMPION"] != shared["QUASAR_CANDIDATE"]
     flipped = shared[differ].drop(columns=["TRAINED_CHAMPION", "TRAINED_CANDIDATE"])
-    targets = len(shared[["SOURCE", "TARGETID"]].drop_duplicates())
+    targets = len(shared[TARGET].drop_duplicates())
     return Comparison(metrics, flipped, verdict(metrics), len(shared), targets, basis)
 
 
@@ -124,7 +132,7 @@ def _basis(shared: pd.DataFrame, control: Collection[int]) -> tuple[Basis, NDArr
     picked = (shared["SOURCE"] == SOURCE) & shared["TARGETID"].isin(list(control))
     trained = (shared["TRAINED_CHAMPION"] | shared["TRAINED_CANDIDATE"]).to_numpy(bool)
     for basis, which in ((Basis.control, picked.to_numpy(bool)), (Basis.held_out, ~trained)):
-        if int((which & quasar).sum()) >= ENOUGH:
+        if len(shared.loc[which & quasar, TARGET].drop_duplicates()) >= ENOUGH:
             return basis, which
     return Basis.all, np.ones(len(shared), bool)
 
@@ -138,7 +146,7 @@ def verdict(metrics: pd.DataFrame) -> Verdict:
 
 
 def _differences(shared: pd.DataFrame, draws: int, seed: int) -> pd.DataFrame:
-    target = shared.groupby(["SOURCE", "TARGETID"], sort=True).ngroup().to_numpy()
+    target = shared.groupby(TARGET, sort=True).ngroup().to_numpy()
     number = int(target.max()) + 1 if len(target) else 0
     counts = {w: _counts(shared, w, target, number) for w in ("CHAMPION", "CANDIDATE")}
     rng = np.random.default_rng(seed)
