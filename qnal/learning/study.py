@@ -74,10 +74,11 @@ class Study:
         self.held_out = self.whole.held_out(plan.test)
         wanted, there = plan.labels[-1], int((~self.held_out).sum())
         if wanted > there:
-            size = " to ".join(str(n) for n in sorted({plan.batches[0], plan.batches[-1]}))
+            batches = sorted({*plan.batches[:1], *plan.batches[-1:]})
+            size = f" and {plan.rounds} batches of {' to '.join(map(str, batches))}"
             raise ConfigError(
-                f"loop: {plan.seed_labels} seed labels and {plan.rounds} batches of {size} "
-                f"are {wanted} targets, but only {there} are not held out; lower loop.batch, "
+                f"loop: {plan.seed_labels} seed labels{size if batches else ''} are {wanted} "
+                f"targets, but only {there} are not held out; lower loop.seed_labels, loop.batch, "
                 "loop.growth or loop.rounds, or give more labelled spectra."
             )
         structure = self.task.recipe.structure

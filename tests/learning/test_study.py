@@ -56,6 +56,9 @@ def test_more_labels_than_there_are_targets(task, labelled):
     with pytest.raises(ConfigError, match="4 batches of 134 to 1072 are 2110 targets, but only"):
         Study(growing, task, LoopSet(labelled, 5))
     Study(replace(growing, batch=133), task, LoopSet(labelled, 5))
+    single = replace(plan(), rounds=0, seed_labels=2101)
+    with pytest.raises(ConfigError, match="2101 seed labels are 2101 targets, but only 2100 are"):
+        Study(single, task, LoopSet(labelled, 5))
 
 
 def test_what_a_round_is_named_by(task):
