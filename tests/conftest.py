@@ -38,6 +38,7 @@ REAL_DATA = Path(os.environ.get("QNAL_TEST_DATA") or ROOT / "../shared/data").re
 TINY = [
     "data=mock",
     "train=small",
+    "train.prior=none",
     "data.mock.labelled=300",
     "data.mock.boss=100",
     "data.mock.pool=200",

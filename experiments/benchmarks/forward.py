@@ -51,7 +51,8 @@ TARGETS = (
 
 def trained() -> tuple[Path, Path]:
     """Four members trained on the mock survey, and its pool."""
-    for words in (["stage=mock"], ["stage=train", "train=small", "ensemble.n=4"]):
+    train = ["stage=train", "train=small", "train.prior=none", "ensemble.n=4"]
+    for words in (["stage=mock"], train):
         subprocess.run([sys.executable, "-m", "qnal", *words, *MOCK], check=True)
     pool = next(WORK.glob("mock/*/pool/tiles/perexp"))
     return WORK / json.loads((WORK / "latest.json").read_text())["ensemble"], pool

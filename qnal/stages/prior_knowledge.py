@@ -17,11 +17,17 @@ from qnal.ensemble.prior_spectra import no_labels, prior_set
 from qnal.ensemble.recipe import MemberRecipe
 from qnal.ensemble.train_task import TrainTask, train_members
 from qnal.errors import ConfigError
-from qnal.progress import progress
+from qnal.progress import progress, say
 from qnal.spectra.grid import Grid
 from qnal.stages import Job
 from qnal.stages.inputs import labelled_set, named_ensemble
 from qnal.stages.work_folder import WorkFolder
+
+
+NO_LABELS = (
+    "no labels are given (data.desi, data.boss, data.labels), so the ensemble is trained on mock "
+    "spectra alone"
+)
 
 
 def prior_knowledge(config: Config, recipe: MemberRecipe, job: Job) -> PriorKnowledge:
@@ -54,6 +60,7 @@ def labels_or_prior(config: Config, grid: Grid) -> LabelledSet:
     data = config.data
     given = (data.desi.spectra, data.desi.truth, data.boss.spectra, data.boss.truth, data.labels)
     if config.train.prior is not PriorKind.none and not any(given):
+        say(NO_LABELS)
         return no_labels(grid)
     return labelled_set(config, grid)
 

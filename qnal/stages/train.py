@@ -19,7 +19,7 @@ from qnal.stages import Job, training_runs
 from qnal.stages.inputs import NEWEST, label_table, with_survey
 from qnal.stages.member_recipe import member_recipe
 from qnal.stages.next_round import NextRound, next_round
-from qnal.stages.prior_knowledge import labels_or_prior, prior_knowledge
+from qnal.stages.prior_knowledge import NO_LABELS, labels_or_prior, prior_knowledge
 from qnal.stages.suspects import write_suspects
 from qnal.stages.training_runs import TrainingRuns
 from qnal.stages.work_folder import WorkFolder
@@ -70,6 +70,8 @@ def train(config: Config, job: Job) -> Summary:
     summary = Summary("train", status, run.id, paths, report.metrics | ahead.metrics, failed=failed)
     write_suspects(config, report, job.folder, summary)
     summary.notes += ahead.notes
+    if not len(labelled):
+        summary.notes.append(f"{NO_LABELS[0].upper()}{NO_LABELS[1:]}.")
     if report.control is not None:
         summary.notes += report.control.sentences
     if report.fit.why_not:

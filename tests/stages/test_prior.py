@@ -16,6 +16,7 @@ def day_one(tmp_path_factory, qnal_job, tiny):
     job = [*tiny, *PRIOR, *NO_LABELS, f"work_dir={work}", "network.filters=4"]
     code, summary = qnal_job(work / "job", *job, "train.prior=mix", "train.prior_weight=60")
     assert code == 0, summary
+    assert any("trained on mock spectra alone" in note for note in summary["notes"])
     return work, job, Path(summary["paths"]["ensemble"])
 
 
