@@ -23,7 +23,6 @@ from qnal.stages import Job
 from qnal.stages.inputs import labelled_set, named_ensemble
 from qnal.stages.work_folder import WorkFolder
 
-
 NO_LABELS = (
     "no labels are given (data.desi, data.boss, data.labels), so the ensemble is trained on mock "
     "spectra alone"
