@@ -14,7 +14,8 @@ import qnal
 from qnal.config.tracking_keys import TrackingConfig, TrackingKind
 from qnal.ensemble.folder import EnsembleFolder
 from qnal.errors import ConfigError
-from qnal.tracking import flattened, open_recorder
+from qnal.stages.training_runs import TrainingRuns
+from qnal.tracking import Note, flattened, open_recorder
 from qnal.tracking.download import downloaded_ensemble
 from qnal.tracking.metric_names import grouped
 from qnal.tracking.moved_store import follow
@@ -146,6 +147,33 @@ def test_a_failed_block_is_a_failed_run(work, error, status):
     assert recorder.client.get_run(run.id).info.status == status
 
 
+def test_a_note_without_its_figure(work):
+    recorder = open_recorder(TrackingConfig(TrackingKind.sqlite, None, None), work)
+    with recorder.run("no petals") as run:
+        run.note(Note("Done.", figure="figures/per_petal.png"))
+    tags = recorder.client.get_run(run.id).data.tags
+    assert tags["mlflow.note.content"] == "Done."
+
+
+def test_a_run_adopts_members_only(work):
+    """The finished run of a stage stays with the pipeline or sweep that was killed."""
+    recorder = open_recorder(TrackingConfig(TrackingKind.sqlite, None, None), work)
+    tags = {"qnal.ensemble": "a"}
+    with recorder.run("train", tags=tags | {"qnal.stage": "train"}) as old:
+        children = {}
+        for stage in ("infer", "member"):
+            with recorder.run(stage, old, tags | {"qnal.stage": stage}) as child:
+                children[stage] = child
+    recorder.client.set_terminated(old.id, "KILLED")
+    with recorder.run("train again") as new:
+        TrainingRuns(new, EnsembleFolder(work / "none"), tags).adopt([])
+    parents = {
+        stage: recorder.client.get_run(child.id).data.tags["mlflow.parentRunId"]
+        for stage, child in children.items()
+    }
+    assert parents == {"infer": old.id, "member": new.id}
+
+
 def test_flattened():
     nested = {"a": {"b": 1, "c": {"d": [1, 2]}}, "e": None, "f": {}}
     assert flattened(nested) == {"a.b": 1, "a.c.d": [1, 2], "e": None, "f": {}}
@@ -201,7 +229,7 @@ def test_runs_say_what_they_are(store):
     named = {r.data.tags["qnal.stage"]: r for r in runs if r.data.tags["qnal.stage"] != "member"}
     assert named["train"].info.run_name.startswith("train 3 × QuasarNET-4, ")
     assert named["infer"].info.run_name == "infer 200 spectra, 3 members"
-    assert named["query"].info.run_name.startswith("query 10 by VoteEntropy from ")
+    assert named["query"].info.run_name.startswith("query 10 by vote_entropy from ")
     for stage, run in named.items():
         tags = run.data.tags
         assert {"mlflow.user", "mlflow.source.name", "qnal.version", "qnal.data"} <= tags.keys()
@@ -210,7 +238,9 @@ def test_runs_say_what_they_are(store):
         assert 1 <= len(run.data.params) <= 16, stage
         metrics = [name for name in run.data.metrics if not name.startswith("system/")]
         assert len(metrics) <= 50, (stage, metrics)
-        assert "get-artifact?path=note/" in tags["mlflow.note.content"] or stage == "pipeline"
+        note = tags["mlflow.note.content"]
+        assert "get-artifact?path=note/" in note
+        assert "**Next**" in note and "`qnal stage=" in note
 
 
 def test_inputs_of_runs(store):
@@ -225,8 +255,9 @@ def test_inputs_of_runs(store):
     assert rows == summary["metrics"]["training_spectra"]
     description = EnsembleFolder(Path(summary["paths"]["ensemble"])).description()
     assert labelled.digest == description.training_set[:36]
-    ((name, pool),) = found["infer"]
-    assert (name, json.loads(pool.profile)["num_rows"]) == ("pool", 200)
+    for stage, expected in (("infer", "pool"), ("query", "scores")):
+        ((name, read),) = found[stage]
+        assert (name, json.loads(read.profile)["num_rows"]) == (expected, 200)
 
 
 def test_the_parents_metrics_have_the_members_spread(store):

@@ -61,12 +61,14 @@ def label(config: Config, job: Job) -> Summary:
     notes = _notes(reconciled, picks, check, scored, paths)
     run.note(
         Note(
-            f"{len(reconciled.labels):,} targets labelled by {metrics['inspectors']} inspectors; "
-            f"{len(added):,} labels are new in the label table.",
+            f"Labels of {len(reconciled.labels):,} targets, {len(added):,} of them new in the "
+            "label table.",
             paths,
             metrics,
             remarks=notes,
-            next_step={"train with them": job.command(Stage.train, f"data.labels={table.path}")},
+            next_step={
+                "train with them: add to the last training's command": f"data.labels={table.path}"
+            },
         )
     )
     return Summary("label", mlflow_run_id=run.id, paths=paths, metrics=metrics, notes=notes)

@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from qnal.ensemble.evaluation import comparison
 from qnal.labels.label_table import LabelTable
 
 CONTROLS = 20
@@ -126,3 +127,38 @@ def test_without_labels_the_ensemble_is_the_one_of_the_pipeline(
     assert names[0] == names[1] != names[2]
     latest = json.loads((work / "latest.json").read_text())
     assert latest["labels"] == "labels/labels.parquet"
+
+
+def test_control_labels_decide_between_ensembles(
+    circle: dict[str, Any], pipeline: tuple[Path, dict], qnal_job: Job, tiny: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(comparison, "ENOUGH", 3)  # quasars; there are 20 control picks only
+    work = circle["work"]
+    latest = (work / "latest.json").read_bytes()
+    common = [*tiny, f"work_dir={work}", "tracking=none"]
+    code, summary = qnal_job(
+        work / "compare", *common, "stage=compare",
+        f"data.labels={circle['label']['paths']['labels']}",
+        f"compare.champion={pipeline[1]['paths']['ensemble']}",
+        f"compare.candidate={circle['train']['paths']['ensemble']}",
+        "compare.draws=50", "query.control=80",
+    )  # fmt: skip
+    assert code == 0, summary
+    metrics = summary["metrics"]
+    assert metrics["compare_control"] == 1 and metrics["compare_targets"] <= CONTROLS
+    assert "(control labels)" in summary["notes"][0]
+    # Control picks, which any two queries share, are no part of what is compared.
+    assert metrics["compare_shared_picks"] <= 10
+    assert (work / "latest.json").read_bytes() == latest
+
+    flipped = pd.read_csv(summary["paths"]["flipped"])
+    assert (flipped["TARGETID"] > 0).all() and flipped["TARGETID"].is_unique
+    targetids = (work / "compare" / "flipped_targetids.txt").read_text().split()
+    assert [*map(int, targetids)] == flipped["TARGETID"].tolist()
+    code, inspected = qnal_job(
+        work / "inspect-flipped", *common, "stage=inspect",
+        f"inspect.selection={summary['paths']['flipped']}",
+    )  # fmt: skip
+    assert code == 0 and inspected["metrics"]["spectra"] == len(flipped)
+    assert inspected["metrics"]["with_member_redshifts"] == len(flipped)

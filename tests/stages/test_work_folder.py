@@ -27,6 +27,14 @@ def test_a_moved_work_folder_finds_its_latest_results(work, tmp_path):
     assert str(tmp_path) not in (moved.path / LATEST).read_text()
 
 
+def test_a_copied_work_folder_has_results_of_its_own(work, tmp_path):
+    theirs = tmp_path / "original" / "scores" / "a1"
+    assert work.own(theirs) == theirs
+    mine = work.path / "scores" / "a1"
+    mine.mkdir(parents=True)
+    assert work.own(theirs) == mine
+
+
 def test_results_outside_keep_their_absolute_paths(work, tmp_path):
     outside = tmp_path / "ensemble"
     outside.mkdir()

@@ -1,9 +1,13 @@
 """Sweeps as users start them: exit codes, tables and MLflow runs with each launcher."""
 
 import json
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pandas as pd
+import psutil
 import pytest
 from mlflow import MlflowClient
 
@@ -60,3 +64,28 @@ def test_jobs_in_one_worker_are_isolated(qnal_command, tiny, tmp_path):
     assert weights(found[0]) == weights(found[2])
     table = pd.read_csv(folder / "sweep.csv")
     assert table.objective.tolist() == pytest.approx(table.oob_completeness.tolist(), nan_ok=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", [(), JOBLIB], ids=["basic", "joblib"])
+def test_a_killed_sweep_takes_its_processes_along(tiny, tmp_path, launcher):
+    command = ["-m", *tiny, "stage=train", "seed=1,2", *launcher, f"work_dir={tmp_path}"]
+    sweep = subprocess.Popen(
+        [sys.executable, "-m", "qnal", *command],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    in_training, deadline = (2 if launcher else 1), time.monotonic() + 300
+    while len(list(tmp_path.glob("ensembles/*/members/.0000.lock"))) < in_training:
+        assert sweep.poll() is None and time.monotonic() < deadline
+        time.sleep(0.1)
+    processes = psutil.Process(sweep.pid).children(recursive=True)
+    sweep.kill()
+    sweep.wait()
+    _, alive = psutil.wait_procs(processes, timeout=60)
+    assert not alive
+    client = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    runs = client.search_runs([client.get_experiment_by_name("qnal").experiment_id])
+    jobs = [r.info.status for r in runs if r.data.tags["qnal.stage"] == "train"]
+    assert jobs == ["KILLED"] * in_training  # each has ended its run
