@@ -3,10 +3,10 @@
 ``summary.json`` names the same numbers with underscores and has all of them.
 """
 
-GROUPS = ("oob", "labels", "som", "funnel", "members", "files", "compare")
+GROUPS = ("oob", "labels", "control", "som", "funnel", "members", "files", "compare")
 # Metrics of one source of labels; further ones are in summary.json.
 PER_SOURCE = ("completeness", "purity", "completeness_z", "purity_z", "spectra")
-SOURCES = ("boss", "desi")
+SOURCES = ("boss", "desi", "labelled", "inspected")
 OMITTED = ("oob_class_", "oob_calibrated_class_", "rechecked_", "uncertain_votes")
 CALIBRATED = ("oob_calibrated_nll", "oob_calibrated_ece")
 

@@ -17,8 +17,14 @@ KEYS = {
     "infer": ("ensemble.n", *_VOTES, "ensemble.calibrate", "infer.precision", "infer.backend"),
     "query": _QUERY,
     "compare": ("seed", "compare.candidate", "compare.champion", "compare.draws", *_VOTES),
+    "loop": ("seed", "ensemble.n", "network.layers", "train.learning_rate", "train.prior",
+             "loop.strategies", "loop.rounds", "loop.seed_labels", "loop.batch", "loop.repeats",
+             "loop.test", "loop.steps", "loop.oracle"),
+    "inspect": ("seed", "inspect.blind", "inspect.selection"),
+    "label": ("label.tables", "label.selection", "label.bal_recorded"),
+    "mock": ("data.mock.seed", "data.mock.labelled", "data.mock.boss", "data.mock.pool"),
     "pipeline": (*_TRAINING[:5], *_QUERY[:2], "som.shape"),
-}
+}  # fmt: skip
 
 
 def params(stage: str, config: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, Any]:

@@ -107,7 +107,7 @@ def test_metrics_on_control_labels_say_what_they_prove(circle: dict[str, Any]) -
         share = metrics[f"control_{name}"]
         if share is not None:
             assert metrics[f"control_{name}_low"] <= share <= metrics[f"control_{name}_high"]
-    assert any("control labels give ±" in note for note in notes)
+    assert any("control labels measure a share of 50 % to ±" in note for note in notes)
     control = pd.read_csv(circle["work"] / "runs" / "train" / "control.csv")
     assert control["CONTROL"].sum() == CONTROLS
     thresholds = pd.read_csv(circle["work"] / "runs" / "train" / "thresholds.csv")

@@ -258,18 +258,20 @@ def _sentences(controls: int, metrics: Metrics) -> list[str]:
     points = 100 * 0.5 / math.sqrt(controls)
     called = metrics["called"]
     first = (
-        f"{controls} control labels give ±{points:.0f} points at 50 %; the ensemble calls {called} "
-        "of them quasars"
+        f"{controls} control labels measure a share of 50 % to ±{points:.0f} percentage points; "
+        f"the ensemble calls {called} of them quasars"
     )
     limit = metrics["purity_limit"]
     first += "." if limit is None else f", so purity is above {limit:.3f} with 95 % confidence."
     needed = metrics["needed"]
     share = metrics["called_share"]
     second = (
-        f"A lower limit of {PURITY_WANTED} on purity (95 %) takes {errorless_needed()} controls "
-        "called quasars without an error"
+        f"For a lower limit of {PURITY_WANTED} on purity (95 %), {errorless_needed()} control "
+        "labels called quasars must be right"
     )
     if needed is None or share is None:
         return [first, second + "."]
-    return [first, second + f"; in this pool, {100 * share:.0f} % of which are called quasars, "
-            f"that is {needed:,} controls."]  # fmt: skip
+    words = (
+        f"; {100 * share:.0f} % of this pool is called quasars, so that takes {needed:,} in all."
+    )
+    return [first, second + words]

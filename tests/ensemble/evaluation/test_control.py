@@ -95,15 +95,15 @@ def test_metrics_by_hand():
     assert metrics["control_called_share"] == pytest.approx(0.5)
     assert metrics["control_needed"] == 598
     assert metrics["control_population"] == pytest.approx(1000)
-    assert "8 control labels give ±18 points at 50 %" in report.sentences[0]
-    assert "299 controls called quasars" in report.sentences[1]
-    assert "598 controls" in report.sentences[1]
+    assert "8 control labels measure a share of 50 % to ±18 " in report.sentences[0]
+    assert "299 control labels called quasars" in report.sentences[1]
+    assert "takes 598 in all" in report.sentences[1]
 
 
 def test_fifty_controls_give_seven_points():
     label = [Label.QSO_HZ] * 25 + [Label.STAR] * 25
     report = control_report(sample_of(label, [True] * 25 + [False] * 25), np.full((50, 3), 1 / 3))
-    assert "50 control labels give ±7 points at 50 %" in report.sentences[0]
+    assert "50 control labels measure a share of 50 % to ±7 " in report.sentences[0]
 
 
 def test_without_called_quasars_or_predictions_metrics_are_undefined():
