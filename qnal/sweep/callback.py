@@ -15,6 +15,7 @@ from qnal.job_lock import hold
 from qnal.progress import say
 from qnal.sweep.place import Place, SweepDescription, as_mapping, label_of, name_of, title_of
 from qnal.sweep.table import SweepTable, as_text
+from qnal.tracking.sweep import FILE as MLFLOW_RUN
 
 if TYPE_CHECKING:
     from qnal.tracking import Note
@@ -72,7 +73,11 @@ class Sweep:
         varied += [str(key) for key in config.hydra.sweeper.get("params") or {}]
         launcher = OmegaConf.select(config, "hydra.launcher._target_")
         keys = [key.lstrip("+") for key in varied]
-        SweepDescription(keys, launcher, str(lock)).write(self.folder)
+        # The folder may be that of an earlier sweep.
+        (self.folder / MLFLOW_RUN).unlink(missing_ok=True)
+        SweepDescription(
+            keys, launcher, str(lock), str(OmegaConf.select(config, "stage") or "")
+        ).write(self.folder)
 
     def _work(self, config: DictConfig) -> Path:
         """The work folder; the sweep's folder if each job has a work folder of its own."""
@@ -151,6 +156,6 @@ def place_of(settings: Any) -> Place:
     overrides = as_mapping(as_given(settings.overrides.task))
     label = label_of(overrides, sweep.varied) or f"job {settings.job.num}"
     lock = None if sweep.lock is None else Path(sweep.lock)
-    title = title_of(folder.parent.name, sweep.varied)
+    title = title_of(sweep.stage, sweep.varied)
     name = name_of(overrides, sweep.varied) or label
     return Place(folder, int(settings.job.num), label, lock, title, name)

@@ -26,6 +26,7 @@ def run_in_sweep(raw: DictConfig, folder: Path, place: Place, apart: bool) -> No
         apart: whether the job runs in a process of its own.
     """
     prepare_worker()
+    (folder / SUMMARY).unlink(missing_ok=True)  # of an earlier sweep in the same folder
     say(f"job {place.number}: {place.label}")
     start = time.monotonic()
     if apart and _is_usable(raw):

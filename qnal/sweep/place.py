@@ -18,11 +18,13 @@ class SweepDescription:
         varied: keys and groups that have several values.
         launcher: class of the launcher.
         lock: a file that is locked while the sweep runs.
+        stage: stage of its jobs.
     """
 
     varied: list[str] = field(default_factory=list)
     launcher: str | None = None
     lock: str | None = None
+    stage: str = ""
 
     @classmethod
     def read(cls, folder: Path) -> "SweepDescription":
@@ -61,7 +63,8 @@ class Place:
 
 def title_of(stage: str, varied: Sequence[str]) -> str:
     """Name of a sweep by its stage and what varies in it."""
-    return f"sweep {stage}: {', '.join(short(varied))}" if varied else f"sweep {stage}"
+    name = f"sweep {stage}".strip()
+    return f"{name}: {', '.join(short(varied))}" if varied else name
 
 
 def name_of(overrides: Mapping[str, str], varied: Sequence[str]) -> str:

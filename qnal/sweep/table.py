@@ -15,7 +15,7 @@ from rich.table import Table
 from qnal.files import write_text
 from qnal.job import EXIT_CODES, REFUSED, SUMMARY, as_given, objective
 from qnal.summary import DETAILS, Number, Summary
-from qnal.sweep.place import as_mapping, label_of, short
+from qnal.sweep.place import FILE, as_mapping, label_of, short
 
 # Metrics that compare jobs best, in the order in which they are shown.
 KEY_METRICS = (
@@ -61,7 +61,7 @@ class SweepTable:
     def read(
         cls, folder: Path, hydra_folder: str | None = "hydra", metric: str | None = None
     ) -> "SweepTable":
-        """The jobs below a sweep's folder.
+        """The jobs below a sweep's folder, without those of an earlier sweep.
 
         Args:
             folder: the sweep's folder.
@@ -69,8 +69,11 @@ class SweepTable:
             metric: name of the objective, if any.
         """
         records = folder.rglob(f"{hydra_folder}/overrides.yaml") if hydra_folder else []
-        found = {path.parent.parent for path in records}
-        found |= {path.parent for path in folder.rglob(SUMMARY) if path.parent.name != "summary"}
+        files = {path: path.parent.parent for path in records}
+        files |= {p: p.parent for p in folder.rglob(SUMMARY) if p.parent.name != "summary"}
+        description = folder / FILE  # written when the sweep starts
+        start = description.stat().st_mtime_ns if description.exists() else 0
+        found = {job for path, job in files.items() if path.stat().st_mtime_ns >= start}
         jobs = []
         for number, job in enumerate(sorted(found, key=lambda path: _natural(path, folder))):
             overrides = job / (hydra_folder or "") / "overrides.yaml"

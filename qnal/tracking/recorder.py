@@ -192,6 +192,8 @@ def open_recorder(config: TrackingConfig, work: Path, lock: Path | None = None) 
     work.mkdir(parents=True, exist_ok=True)
     database = _database(uri)
     folder = work if database is None else database.parent
+    if database is not None and not database.exists() and uri != default_store(work):
+        say(f"making a new MLflow store: {uri}")  # the name may be that of a folder that was moved
     # MLflow fails if several processes create the same database.
     try:
         folder.mkdir(parents=True, exist_ok=True)

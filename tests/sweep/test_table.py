@@ -1,5 +1,7 @@
 """The table of a sweep, from what its jobs have written."""
 
+import shutil
+import time
 from io import StringIO
 
 import pandas as pd
@@ -8,6 +10,7 @@ from rich.console import Console
 
 from qnal.summary import Summary
 from qnal.sweep.figure import draw
+from qnal.sweep.place import SweepDescription
 from qnal.sweep.table import NO_SUMMARY, SweepTable
 
 
@@ -54,6 +57,17 @@ def test_a_csv_with_all_jobs(sweep):
     assert read.error.iloc[2] == "wrong, here." and read.error.iloc[3] == NO_SUMMARY
     assert read.folder.iloc[10] == str(sweep / "10")
     assert "oob_boss_purity" not in read
+
+
+def test_jobs_of_an_earlier_sweep_in_the_same_folder_do_not_count(tmp_path):
+    write_job(tmp_path / "0", ["seed=1"], Summary("train"))
+    write_job(tmp_path / "1", ["seed=2"], Summary("train"))
+    time.sleep(0.02)
+    SweepDescription().write(tmp_path)
+    shutil.rmtree(tmp_path / "0")
+    write_job(tmp_path / "0", ["seed=3"])
+    (job,) = SweepTable.read(tmp_path).jobs
+    assert (job.overrides, job.summary.status) == ({"seed": "3"}, "failed")
 
 
 @pytest.mark.parametrize(
