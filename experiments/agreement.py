@@ -233,7 +233,7 @@ def query(data: Path) -> list[Row]:
 
 def scatter(data: Path) -> str:
     """The effect of QuasarNP's missing offset rescaling, as a paragraph with its numbers."""
-    x, _, targetid, *_ = read_boss_spectra(data / "boss/dr12_train.fits", named_grid("log"))
+    x, _, _, targetid, _ = read_boss_spectra(data / "boss/dr12_train.fits", named_grid("log"))
     truth = read_boss_truth([data / "boss/truth_dr12q.fits"], 2.1).table
     table = truth.loc[targetid]
     quasar = table["LABEL"].isin([2, 3]).to_numpy()

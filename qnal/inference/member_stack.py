@@ -22,7 +22,7 @@ from qnal.network.precision import Precision
 
 # Rows of a call are a multiple of this. From 4 rows on oneDNN gives a spectrum the same bits
 # whatever other spectra are in the batch; and fewer shapes are compiled.
-ROW_MULTIPLE = 8
+ROW_MULTIPLE = 24
 GPU_GROUP = 16  # members computed by one call on a GPU
 NOWHERE = -1e30  # below any confidence
 

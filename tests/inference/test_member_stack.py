@@ -86,7 +86,7 @@ def test_votes_that_are_not_those_of_float32_are_counted(trained, peer_answers):
     float32 = predictions(exact, x)
     error = OffsetError.of(trained[0])
     wrong = counted = 0
-    for row in range(0, 40, 4):
+    for row in range(40):
         line = float(np.clip(float32.deciding[row, 1], 0.01, 0.999))
         thresholds = Thresholds(line, 1, float(float32.z_best[row, 1]) + 1e-5)
         ours = votes(unpacked.deciding, unpacked.z_best, thresholds)

@@ -89,7 +89,7 @@ def test_masked_pixels_are_as_pixels_without_ivar(mock_data: Path) -> None:
 def test_boss_spectra_are_quasarnps(peer_data: Path) -> None:
     golden = np.load(peer_data / "golden" / "quasarnp_boss.npz")
     path = fits_file(peer_data / "boss" / "dr12_train.fits")
-    x, status, targetid, _ = read_boss_spectra(path, named_grid("log"))
+    x, _, status, targetid, _ = read_boss_spectra(path, named_grid("log"))
     assert set(status) == {"ok"}
     assert deviation(x, golden["X"]) <= TOLERANCE
     table = fitsio.read(str(path), ext=2)
