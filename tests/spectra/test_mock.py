@@ -21,6 +21,7 @@ from qnal.spectra.mock.quasars import render as render_quasars
 from qnal.spectra.mock.stars import photosphere
 from qnal.spectra.mock.targets import draw_targets
 from qnal.spectra.mock.tiles import share_out
+from qnal.threads import numpy_threads
 
 SMALL = MockConfig(labelled=61, boss=70, pool=97, fibres=20, petals=2, dead_cameras=0.1)
 PERFECT = MockConfig(cosmic_rays=0, sky_residual=0, calibration=0)
@@ -371,3 +372,14 @@ def test_a_bad_configuration_is_refused_by_key(
         write_survey(replace(MockConfig(), **change), tmp_path)
     assert str(error.value).endswith(".")
     assert not any(tmp_path.iterdir())
+
+
+def test_files_do_not_depend_on_the_number_of_threads(tmp_path):
+    config = MockConfig(labelled=100, boss=40, pool=0, fibres=50)
+    content = []
+    for threads in (1, 2):
+        with numpy_threads(threads):
+            write_survey(config, tmp_path / str(threads))
+        files = sorted(p for p in (tmp_path / str(threads)).rglob("*") if p.is_file())
+        content.append([file.read_bytes() for file in files])
+    assert content[0] == content[1]

@@ -17,6 +17,7 @@ from qnal.spectra.mock.observation import Frame, camera, expose
 from qnal.spectra.mock.redrock import write_redrock
 from qnal.spectra.mock.targets import Targets, desi_targetids, draw_targets
 from qnal.spectra.mock.tiles import Tile, share_out
+from qnal.threads import numpy_threads
 
 # Parts of the survey, each with its own seeds, tiles, exposures and bricks
 LABELLED, POOL, BOSS = 1, 2, 3
@@ -70,12 +71,14 @@ def write_survey(config: MockConfig, root: Path, progress: Progress | None = Non
     config.validate()
     survey = survey_at(root)
     report = progress or (lambda _: None)
-    if config.labelled:
-        _write_labelled(config, survey, report)
-    if config.boss:
-        _write_boss(config, survey, report)
-    if config.pool:
-        _write_pool(config, survey, report)
+    # The last bits of matrix products depend on the number of threads.
+    with numpy_threads(1):
+        if config.labelled:
+            _write_labelled(config, survey, report)
+        if config.boss:
+            _write_boss(config, survey, report)
+        if config.pool:
+            _write_pool(config, survey, report)
     return survey
 
 
