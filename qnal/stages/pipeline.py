@@ -11,7 +11,7 @@ from qnal.tracking import Note
 STAGES = (Stage.train, Stage.som, Stage.infer, Stage.query)
 RESULTS = ("ensemble", "som", "scores", "selection")
 FIGURE = "selected_spectra.png"
-HEADLINE = ("oob_completeness", "oob_purity", "spectra", "quasar_share", "selected")
+HEADLINE = ("oob_completeness", "oob_purity", "spectra", "selected", "quasar_share")
 
 
 def pipeline(config: Config, job: Job) -> Summary:

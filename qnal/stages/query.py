@@ -100,11 +100,10 @@ def _note(summary: Summary, selection: Selection, strategy: str, job: Job) -> No
         {name: summary.paths[name] for name in ("scores", "selection")},
         {
             "scored": selection.funnel[0][1],
-            "targets": len(selection),
+            "selected": len(selection),
             "lowest utility": selection.cut,
             "on several tiles": selection.on_several_tiles,
-        }
-        | {f"left: {step}": rows for step, rows in selection.funnel[1:]},
+        },
         "figures/funnel.png",
         summary.notes,
         {"label them": job.command(Stage.inspect)} if job.sets_latest else {},

@@ -32,15 +32,14 @@ class Note:
         blocks = [self.what]
         rows = [(n, v) for n, v in self.results.items() if v is not None]
         if rows:
-            blocks.append(" · ".join(f"{n} **{_number(v)}**" for n, v in rows[:FIRST]))
+            blocks.append(_in_a_line(rows[:FIRST]))
         if self.figure:
             # The address at which MLflow's server and UI serve artifacts of runs.
             blocks.append(f"![{self.figure}](get-artifact?path={self.figure}&run_uuid={run_id})")
         if self.on:
             blocks.append("\n".join(f"* {name}: `{value}`" for name, value in self.on.items()))
         if rows[FIRST:]:
-            lines = ["| | |", "|---|---|", *(f"| {n} | {_number(v)} |" for n, v in rows[FIRST:])]
-            blocks.append("\n".join(lines))
+            blocks.append(_in_a_line(rows[FIRST:]))  # the UI shows tables without any spacing
         if self.remarks:
             blocks.append("\n".join(f"* {remark}" for remark in self.remarks))
         if self.next_step:
@@ -49,6 +48,10 @@ class Note:
             )
         text = "\n\n".join(blocks)
         return text if len(text) <= LIMIT else f"{text[:LIMIT]} …"
+
+
+def _in_a_line(rows: Sequence[tuple[str, float | int]]) -> str:
+    return " · ".join(f"{name} **{_number(value)}**" for name, value in rows)
 
 
 def _number(value: float | int) -> str:
