@@ -197,7 +197,7 @@ def _sigma(pixels: Pixels) -> NDArray[np.float32]:
     return sigma
 
 
-# In the order in which they happen on the way of the light, so that noise comes after the sky.
+# In the order in which they are applied: as in an observation, noise is added to sky residuals.
 CHANGES: dict[Augmentation, Callable[[Pixels, Grid, np.random.Generator], None]] = {
     Augmentation.redshift: _shift_redshift,
     Augmentation.calibration: _miscalibrate,

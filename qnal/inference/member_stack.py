@@ -20,8 +20,9 @@ from qnal.network.device import has_bfloat16
 from qnal.network.network import Network
 from qnal.network.precision import Precision
 
-# Rows of a call are a multiple of this. From 4 rows on oneDNN gives a spectrum the same bits
-# whatever other spectra are in the batch; and fewer shapes are compiled.
+# Rows of a call are a multiple of this, so that a spectrum has the same bits whatever other spectra
+# are in the batch. Multiples of 8 are enough for this on processors with AVX-512, but not on those
+# with AVX2. Also, fewer shapes are compiled.
 ROW_MULTIPLE = 24
 GPU_GROUP = 16  # members computed by one call on a GPU
 NOWHERE = -1e30  # below any confidence
@@ -195,6 +196,7 @@ def _batches(x: NDArray[np.float32], size: int) -> list[_Batch]:
     from qnal.tf import tf
 
     batches = []
+    size = max(size - size % ROW_MULTIPLE, ROW_MULTIPLE)  # so that only the last one is padded
     for start in range(0, x.shape[1], size):
         batch = x[:, start : start + size]
         rows = batch.shape[1]

@@ -38,9 +38,7 @@ def loop(config: Config, job: Job) -> Summary:
     study = _study(config, job)
     plan, task = study.plan, study.task
     say_cost(study, job)
-    compared = ", ".join(name for name in plan.strategies if name != BASELINE)
-    title = f"loop: {compared}, {plan.repeats} × {plan.rounds} rounds"
-    with job.run(config, Stage.loop, title) as run:
+    with job.run(config, Stage.loop, _title(plan)) as run:
         record_labels(run, config, task.set_fingerprint, len(study.whole.target), "loop")
         with progress("rounds", plan.trainings) as advance:
             executor = partial(job.executor, task.recipe.threads)
@@ -67,8 +65,7 @@ def loop(config: Config, job: Job) -> Summary:
     )
     run.note(
         Note(
-            f"Query strategies ({compared}) against random picks, in {plan.rounds} simulated "
-            f"rounds of {plan.batch:,} labels, repeated {plan.repeats} times.",
+            _sentence(plan),
             paths,
             results.metrics | metrics,
             f"figures/{results.main_figure}",
@@ -76,6 +73,27 @@ def loop(config: Config, job: Job) -> Summary:
         )
     )
     return summary
+
+
+def _compared(plan: Plan) -> str:
+    return ", ".join(name for name in plan.strategies if name != BASELINE)
+
+
+def _title(plan: Plan) -> str:
+    if not plan.rounds:
+        return f"loop: {plan.seed_labels:,} random labels, {plan.repeats} repeats"
+    return f"loop: {_compared(plan)}, {plan.repeats} × {plan.rounds} rounds"
+
+
+def _sentence(plan: Plan) -> str:
+    """What a study compares, for the note of its run."""
+    repeated = f"repeated {plan.repeats} times"
+    if not plan.rounds:
+        return f"Ensembles trained on {plan.seed_labels:,} random labels, {repeated}."
+    return (
+        f"Query strategies ({_compared(plan)}) against random picks, in {plan.rounds} simulated "
+        f"rounds from {plan.labels[0]:,} to {plan.labels[-1]:,} labels, {repeated}."
+    )
 
 
 def _study(config: Config, job: Job) -> Study:

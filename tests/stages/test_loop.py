@@ -299,6 +299,8 @@ def test_training_settings_at_one_number_of_labels(study, qnal_job, tiny):
     curves = pd.read_csv(augmented["paths"]["curves"])
     assert list(curves["strategy"]) == ["random", "random_mix"] * 2
     assert augmented["metrics"]["trainings"] == 2 * 2 + 2  # and one without labels per repeat
+    run = MlflowClient(f"sqlite:///{work / 'mlflow.db'}").get_run(augmented["mlflow_run_id"])
+    assert run.info.run_name == "loop: 40 random labels, 2 repeats"
     # Augmentation changes the ensembles, not what they are trained on or how long.
     plain = pd.read_csv(summary["paths"]["curves"])
     plain = plain[(plain["strategy"] == "random") & (plain["round"] == 0)]

@@ -26,9 +26,8 @@ RATIOS = {
 }
 DECISIVE = ("completeness_z", "purity_z")  # the verdict depends on these
 LEVEL = 0.95  # of the intervals
-ENOUGH = (
-    30  # quasars among the control picks, or the held-out targets, from which these decide alone
-)
+# Quasars among the control picks, or the held-out targets, from which these decide alone
+ENOUGH = 30
 
 
 class Verdict(StrEnum):
