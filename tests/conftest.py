@@ -139,7 +139,21 @@ def composed() -> Callable[..., DictConfig]:
 
 
 @pytest.fixture(scope="session")
-def qnal_job(composed: Callable[..., DictConfig]) -> Callable[..., tuple[int, dict]]:
+def no_waiting_for_the_disk() -> None:
+    """Files and commits in this process are not flushed: no test survives a power failure."""
+    from sqlalchemy import event
+    from sqlalchemy.engine import Engine
+
+    os.fsync = lambda file: None
+    event.listen(
+        Engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous=OFF")
+    )
+
+
+@pytest.fixture(scope="session")
+def qnal_job(
+    composed: Callable[..., DictConfig], no_waiting_for_the_disk: None
+) -> Callable[..., tuple[int, dict]]:
     """Run a job in this process; returns the exit code and ``summary.json``."""
     from qnal.cli import run
 

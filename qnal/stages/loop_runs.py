@@ -1,11 +1,8 @@
 """Tracking of ``stage=loop``: one child run per strategy and repeat."""
 
 import pandas as pd
-from pandas.api.types import is_numeric_dtype
 
 from qnal.tracking import Run
-
-IDENTITY = ("strategy", "repeat", "labels")
 
 
 def record_loops(curves: pd.DataFrame, run: Run) -> None:
@@ -20,8 +17,6 @@ def record_loops(curves: pd.DataFrame, run: Run) -> None:
             "qnal.repeat": str(repeat),
         }
         with run.recorder.run(f"{strategy} {repeat}", run, tags) as child:
-            for name in part.columns.drop(list(IDENTITY)):
-                values = part.set_index("labels")[name].dropna()
-                if len(values) and is_numeric_dtype(values):
-                    by_labels = zip(values.index.tolist(), values.tolist(), strict=True)
-                    child.series(str(name), dict(by_labels))
+            by_labels = part.drop(columns=["strategy", "repeat"]).set_index("labels")
+            numbers = by_labels.select_dtypes(["number", "bool"])
+            child.series({str(name): numbers[name].dropna().to_dict() for name in numbers})

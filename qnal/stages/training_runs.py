@@ -71,8 +71,7 @@ class TrainingRuns:
         names = [f"oob_{name}" for name in HEADLINE if f"oob_{name}" in report.metrics]
         first = {name: report.metrics[name] for name in names}
         self.run.metrics(first | report.metrics | spread(report.tables["members.csv"]))
-        for name, values in report.by_size.items():
-            self.run.series(f"oob_by_size/{name}", values)
+        self.run.series({f"oob_by_size/{name}": v for name, v in report.by_size.items()})
         for name, table in report.tables.items():
             with written_aside(job_folder / name) as scratch:
                 table.to_csv(scratch, index=False)

@@ -120,9 +120,9 @@ class Run:
         """Log one number per epoch; epochs are counted from 1."""
         self._log({name: dict(enumerate(values, start=1)) for name, values in curves.items()})
 
-    def series(self, name: str, values: Mapping[int, float]) -> None:
-        """Log numbers by step, such as the number of members."""
-        self._log({name: values})
+    def series(self, series: Mapping[str, Mapping[int, float]]) -> None:
+        """Log numbers by name and step, such as the number of members."""
+        self._log(series)
 
     def file(self, path: Path, folder: str | None = None) -> None:
         """Log a file as an artifact, in a folder of the run's artifacts."""
