@@ -110,6 +110,7 @@ def test_order_and_threads(serial, tmp_path):
     assert content(task) == serial
 
 
+@pytest.mark.slow
 def test_two_processes_one_of_which_is_killed(serial, tmp_path):
     task = a_task(tmp_path)
     trained(task, [0], Serial)  # an ensemble of one member, which is then extended

@@ -200,7 +200,14 @@ def test_more_members_are_added_to_those_there(pipeline, qnal_job, tiny, tmp_pat
     assert described["calibration"]["parameters"] != first["parameters"]
 
 
-@pytest.mark.parametrize("option", ["train.learning_rate=3e-4", "network.dropout=0.1", "seed=7"])
+@pytest.mark.parametrize(
+    "option",
+    [
+        "seed=7",
+        pytest.param("train.learning_rate=3e-4", marks=pytest.mark.slow),
+        pytest.param("network.dropout=0.1", marks=pytest.mark.slow),
+    ],
+)
 def test_other_options_make_another_ensemble(pipeline, qnal_job, tiny, tmp_path, option):
     _, summary = pipeline
     survey = [o for o in tiny if not o.startswith("ensemble.n")]

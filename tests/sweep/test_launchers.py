@@ -23,7 +23,10 @@ def weights(summary):
         Path(summary["paths"]["ensemble"], "ensemble.json").read_text())["members"]]  # fmt: skip
 
 
-@pytest.mark.parametrize("launcher", [(), JOBLIB], ids=["basic", "joblib"])
+@pytest.mark.parametrize(
+    "launcher",
+    [pytest.param((), id="basic", marks=pytest.mark.slow), pytest.param(JOBLIB, id="joblib")],
+)
 def test_a_refused_job_is_in_the_table_and_in_the_exit_code(qnal_command, tmp_path, launcher):
     done = qnal_command("-m", *SMALL, "data.mock.pool=-1,20", *launcher, f"work_dir={tmp_path}")
     assert done.returncode == 1
