@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from qnal.ensemble.labelled_set import read_labelled
+from qnal.ensemble.read_labelled import read_labelled
 from qnal.labels.label import Label
 from qnal.spectra.grid import named_grid
 from qnal.spectra.readers.desi import find_coadds

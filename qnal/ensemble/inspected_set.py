@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 
 from qnal.ensemble.file_rows import UsedRows, rows_of_file
-from qnal.ensemble.labelled_set import LabelledSet, joined
+from qnal.ensemble.labelled_set import LabelledSet
+from qnal.ensemble.read_labelled import joined
 from qnal.errors import InputError
 from qnal.labels.label import BadRows, Label, labels
 from qnal.labels.truth import GOOD_QUALITY, Truth

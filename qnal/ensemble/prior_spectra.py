@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from qnal.ensemble.labelled_set import LabelledSet, concatenated, merged, read_labelled
+from qnal.ensemble.labelled_set import LabelledSet, concatenated, merged
+from qnal.ensemble.read_labelled import read_labelled
 from qnal.labels.label import BadRows
 from qnal.spectra.grid import Grid
 from qnal.spectra.mock import MockConfig, write_survey

@@ -13,7 +13,7 @@ from qnal.inference import prediction_cache
 from qnal.inference.float32_recheck import recheck_rule
 from qnal.inference.input_file import Reading
 from qnal.inference.packing import Packing
-from qnal.inference.score_task import Passes
+from qnal.inference.score_options import Passes
 from qnal.network.precision import Precision
 from qnal.scores.description import FORMAT_VERSION
 from qnal.spectra.row_condition import RowCondition

@@ -28,41 +28,25 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from qnal.ensemble.combination import is_ok
-from qnal.files import remove_scratch, write_text, written_aside
+from qnal.files import remove_scratch, write_text
 from qnal.inference.packing import PackedPredictions, Packing
+from qnal.inference.prediction_file import (
+    Group,
+    nested,
+    read_columns,
+    read_metadata,
+    unnested,
+    write_table,
+)
 from qnal.inference.rows_of_members import RowsOfMembers
 from qnal.scores.bmus import BMU_SCHEMA
 from qnal.scores.file_index import IndexEntry, read_index, write_index
 from qnal.spectra.file_version import FileVersion
 
 FORMAT_VERSION = 2  # bump this number when the content or the layout of the files changes
-METADATA = b"qnal"
 BMU_COLUMNS = BMU_SCHEMA.names[2:]
 TARGETING = "DESI_TARGET"
 DIGITS = 32  # of a digest in the name of a file; the metadata has all of it
-
-
-@dataclass(frozen=True)
-class Group:
-    """Members whose predictions for one file were computed in one go.
-
-    Attributes:
-        path: the Parquet file.
-        table: digest of the target table in it.
-        members: their checksums.
-        margins: see :class:`~qnal.inference.packing.PackedPredictions`.
-        som: fingerprint of the SOM of the BMUs in it, if any.
-        whole: whether all usable rows have predictions.
-        targeting: name of the column that DESI_TARGET was taken from; None if it is not known.
-    """
-
-    path: Path
-    table: str
-    members: tuple[str, ...]
-    margins: NDArray[np.float64]
-    som: str | None
-    whole: bool = True
-    targeting: str | None = None
 
 
 @dataclass(frozen=True)
@@ -97,7 +81,7 @@ class PredictionCache:
         """The groups of members with predictions for the spectra of that digest."""
         found = []
         for path in sorted(self._folder(spectra).glob(f"{spectra[:DIGITS]}-*.parquet")):
-            meta = _metadata(path)
+            meta = read_metadata(path)
             if meta.get("spectra") == spectra and "members" in meta:
                 members, margins = tuple(meta["members"]), np.array(meta["margins"], float)
                 whole, targeting = "rows" not in meta, meta.get("targeting")
@@ -129,7 +113,7 @@ class PredictionCache:
             if not new:
                 continue
             try:
-                part = _unnested(pq.read_table(group.path, partitioning=None), group, packing)
+                part = unnested(pq.read_table(group.path, partitioning=None), group, packing)
             except (OSError, pa.ArrowException, ValueError, KeyError):
                 group.path.unlink(missing_ok=True)
                 return None
@@ -188,7 +172,7 @@ class PredictionCache:
         for name, column in lists.items():
             table = table.append_column(f"MEMBER_{name}", column)
         split = [f"MEMBER_{name}.list.element" for name in lists if name != "RECHECKED"]
-        _write(
+        write_table(
             self._file(version.spectra, group),
             table,
             meta,
@@ -207,7 +191,7 @@ class PredictionCache:
             if group.table == version.table:
                 names = pq.read_schema(group.path).names
                 lists = [n for n in names if not n.startswith("MEMBER_") and n not in BMU_COLUMNS]
-                return _columns(group.path, lists)
+                return read_columns(group.path, lists)
         return None
 
     def of_rows(
@@ -232,7 +216,7 @@ class PredictionCache:
             try:
                 table = pq.read_table(group.path, partitioning=None)
                 there = np.asarray(table["MEMBER_DECIDING"].is_valid())
-                found.add(_unnested(table, group, packing), there, group.members)
+                found.add(unnested(table, group, packing), there, group.members)
             except (OSError, pa.ArrowException, ValueError, KeyError):
                 group.path.unlink(missing_ok=True)
         return found
@@ -242,16 +226,16 @@ class PredictionCache:
         names = ["ROW", *BMU_COLUMNS]
         for group in self.groups(version.spectra):
             if group.som == som:
-                return _columns(group.path, names)
+                return read_columns(group.path, names)
         path = self._file(version.spectra, f"bmu-{som[:12]}")
-        if _metadata(path).get("spectra") != version.spectra:
+        if read_metadata(path).get("spectra") != version.spectra:
             return None
-        return _columns(path, names)
+        return read_columns(path, names)
 
     def write_bmus(self, version: FileVersion, som: str, bmus: pa.Table) -> None:
         """Store BMUs of the spectra of a version of a file."""
         path = self._file(version.spectra, f"bmu-{som[:12]}")
-        _write(path, bmus.drop_columns("FILE"), {"spectra": version.spectra, "som": som})
+        write_table(path, bmus.drop_columns("FILE"), {"spectra": version.spectra, "som": som})
 
     def forget(self, spectra: Iterable[str]) -> None:
         """Remove predictions for the spectra of these digests, unless another file has them."""
@@ -283,70 +267,6 @@ class PredictionCache:
 
     def _file(self, spectra: str, what: str) -> Path:
         return self._folder(spectra) / f"{spectra[:DIGITS]}-{what}.parquet"
-
-
-def nested(
-    packed: PackedPredictions, packing: Packing, ok: NDArray[np.bool_]
-) -> dict[str, pa.Array]:
-    """Lists by name, one per row, of one number per member; null where ``ok`` is not true."""
-    lines = np.concatenate([packed.confidence, packed.z, packed.bal], axis=1).swapaxes(0, 1)
-    arrays = {"DECIDING": packed.deciding, "Z_BEST": packed.z_best}
-    arrays |= dict(zip(packing.columns(), lines, strict=True)) | {"RECHECKED": packed.rechecked}
-    # Not lists of fixed size: pyarrow cannot read those back from Parquet where some are null.
-    offsets = np.concatenate([[0], np.cumsum(ok) * len(packed.margins)]).astype(np.int32)
-    null = pa.array(~ok)
-    return {
-        name: pa.ListArray.from_arrays(offsets, pa.array(array.reshape(-1)), mask=null)
-        for name, array in arrays.items()
-    }
-
-
-def _unnested(table: pa.Table, group: Group, packing: Packing) -> PackedPredictions:
-    """The inverse of :func:`nested`; KeyError or ValueError if the table is not such a one."""
-    members, columns, lines = len(group.members), packing.columns(), len(packing.lines)
-
-    def array(name: str) -> NDArray[Any]:
-        flat = table[f"MEMBER_{name}"].combine_chunks().flatten()
-        return flat.to_numpy(zero_copy_only=False).reshape(-1, members)
-
-    deciding = array("DECIDING")
-    code = np.float32 if packing.exact else np.uint16
-
-    def stacked(names: Sequence[str]) -> NDArray[Any]:
-        none = np.zeros((len(deciding), 0, members), code)
-        return np.stack([array(name) for name in names], axis=1) if names else none
-
-    return PackedPredictions(
-        deciding,
-        array("Z_BEST"),
-        stacked(columns[:lines]),
-        stacked(columns[lines : 2 * lines]),
-        stacked(columns[2 * lines :]),
-        array("RECHECKED"),
-        group.margins,
-    )
-
-
-def _write(path: Path, table: pa.Table, meta: dict[str, Any], **options: Any) -> None:
-    table = table.replace_schema_metadata({METADATA: json.dumps(meta, sort_keys=True)})
-    with written_aside(path) as scratch:
-        pq.write_table(table, scratch, compression="zstd", **options)
-
-
-def _columns(path: Path, names: Sequence[str]) -> pa.Table | None:
-    try:
-        table = pq.read_table(path, columns=list(names), partitioning=None)
-    except (OSError, pa.ArrowException):
-        return None
-    return table.replace_schema_metadata()
-
-
-def _metadata(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(pq.read_metadata(path).metadata[METADATA])
-    except (OSError, pa.ArrowException, ValueError, KeyError, TypeError):
-        return {}
-    return content if isinstance(content, dict) else {}
 
 
 def _is_held(lock: Path) -> bool:

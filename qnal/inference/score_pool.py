@@ -12,7 +12,8 @@ from qnal.executors.tasks import LostError, MakeExecutor, completed
 from qnal.files import remove_scratch
 from qnal.inference.input_file import UnreadableError
 from qnal.inference.prediction_cache import PredictionCache
-from qnal.inference.score_task import FileToScore, Outcome, ScoreTask
+from qnal.inference.score_task import ScoreTask
+from qnal.inference.scored_file import FileToScore, Outcome
 from qnal.scores.file_index import IndexEntry, VoteCounts
 from qnal.spectra.spectra_file import SpectraFile
 

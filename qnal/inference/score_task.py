@@ -17,89 +17,17 @@ from qnal.inference.float32_recheck import OffsetError, uncertain_votes
 from qnal.inference.input_file import ChangedError, InputFile, Reading
 from qnal.inference.members import Members, forward_passes, members_of
 from qnal.inference.packing import PackedPredictions, Packing
-from qnal.inference.prediction_cache import TARGETING, PredictionCache
+from qnal.inference.prediction_cache import TARGETING
+from qnal.inference.score_options import Outputs, Passes
+from qnal.inference.scored_file import FileToScore, Outcome, Targets
 from qnal.network.backends.forward import Backend
-from qnal.network.precision import Precision
 from qnal.scores.bmus import BMU_SCHEMA, bmu_table
-from qnal.scores.dataset import ScoresFolder
 from qnal.scores.file_index import IndexEntry, VoteCounts
 from qnal.scores.left_out import LEFT_OUT
-from qnal.spectra.file_version import FileVersion, Verify, stat_of
+from qnal.spectra.file_version import Verify, stat_of
 from qnal.spectra.row_condition import RowCondition
 from qnal.spectra.spectra_file import SpectraFile
 from qnal.threads import numpy_threads, use_threads
-
-
-@dataclass(frozen=True)
-class Passes:
-    """How forward passes are computed: by which backend, in which precision, and by how many rows
-    and threads at a time.
-    """
-
-    backend: Backend = Backend.tensorflow
-    precision: Precision = Precision.float32
-    batch_size: int = 512
-    threads: int = 1
-
-
-@dataclass(frozen=True)
-class Outputs:
-    """Where results go.
-
-    Attributes:
-        scores: the scores dataset.
-        predictions: the prediction cache; None: predictions are not stored.
-        som: the SOM to find BMUs on; None: none are written.
-    """
-
-    scores: ScoresFolder
-    predictions: PredictionCache | None = None
-    som: SomFiles | None = None
-
-
-@dataclass(frozen=True)
-class FileToScore:
-    """A file, and what is known of it before it is opened.
-
-    Attributes:
-        file: the file.
-        scored: entry of its part in the dataset, if there is one.
-        cached: the version that it had when predictions were stored, if there are any.
-    """
-
-    file: SpectraFile
-    scored: IndexEntry | None = None
-    cached: FileVersion | None = None
-
-
-@dataclass(frozen=True)
-class Targets:
-    """The rows of a file that are scored.
-
-    Attributes:
-        table: the target table of the file.
-        selected: whether a row is scored, shape [rows].
-        targeting: name of the column that DESI_TARGET was taken from.
-    """
-
-    table: pa.Table
-    selected: NDArray[np.bool_]
-    targeting: str
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What scoring a file took, and what is known of it now.
-
-    Attributes:
-        entry: of its part.
-        read: whether its spectra were read.
-        forward_passes: computed for it, of one spectrum and member each.
-    """
-
-    entry: IndexEntry
-    read: bool
-    forward_passes: int
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,9 @@ from qnal.inference.keys import dataset_key, predictions_key
 from qnal.inference.members import check_min_lines, usable_precision
 from qnal.inference.packing import Packing
 from qnal.inference.prediction_cache import PredictionCache
+from qnal.inference.score_options import Outputs, Passes
 from qnal.inference.score_pool import Callbacks, PoolOutcome, locked, score_pool
-from qnal.inference.score_task import Outputs, Passes, ScoreTask, forget_members
+from qnal.inference.score_task import ScoreTask, forget_members
 from qnal.progress import progress, say
 from qnal.scores.dataset import ScoresFolder
 from qnal.scores.description import DatasetDescription, SomReference, relative_path

@@ -10,14 +10,8 @@ from filelock import FileLock
 from qnal.config.data_keys import BossConfig, DataKind, DesiConfig, LabelledConfig
 from qnal.config.schema import Config
 from qnal.ensemble.inspected_set import read_inspected, superseded, without_bad
-from qnal.ensemble.labelled_set import (
-    LabelledSet,
-    merged,
-    one_exposure_each,
-    read_boss,
-    read_labelled,
-    thinned,
-)
+from qnal.ensemble.labelled_set import LabelledSet, merged, one_exposure_each, thinned
+from qnal.ensemble.read_labelled import read_boss, read_labelled
 from qnal.errors import ConfigError
 from qnal.files import write_text
 from qnal.fingerprint import fingerprint

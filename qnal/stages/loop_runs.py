@@ -17,6 +17,9 @@ def record_loops(curves: pd.DataFrame, run: Run) -> None:
             "qnal.repeat": str(repeat),
         }
         with run.recorder.run(f"{strategy} {repeat}", run, tags) as child:
-            by_labels = part.drop(columns=["strategy", "repeat"]).set_index("labels")
-            numbers = by_labels.select_dtypes(["number", "bool"])
-            child.series({str(name): numbers[name].dropna().to_dict() for name in numbers})
+            numbers = part.drop(columns=["repeat"]).select_dtypes(["number", "bool"])
+            series = {}
+            for name in numbers.columns.drop("labels"):
+                known = numbers[["labels", name]].dropna()
+                series[str(name)] = dict(zip(known["labels"], known[name], strict=True))
+            child.series(series)

@@ -9,15 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from qnal.ensemble.labelled_set import (
-    LabelledSet,
-    class_counts,
-    merged,
-    one_exposure_each,
-    read_boss,
-    read_labelled,
-    thinned,
-)
+from qnal.ensemble.labelled_set import LabelledSet, class_counts, merged, one_exposure_each, thinned
+from qnal.ensemble.read_labelled import read_boss, read_labelled
 from qnal.errors import InputError
 from qnal.labels.label import BadRows, Label, is_quasar
 from qnal.spectra.grid import named_grid

@@ -11,7 +11,7 @@ from qnal.fingerprint import fingerprint
 from qnal.inference.input_file import Reading
 from qnal.inference.keys import dataset_key, predictions_key
 from qnal.inference.packing import Packing
-from qnal.inference.score_task import Passes
+from qnal.inference.score_options import Passes
 from qnal.network.backends.forward import Backend
 from qnal.network.precision import Precision
 from qnal.spectra.file_version import Verify

@@ -9,7 +9,7 @@ import pytest
 from qnal.ensemble.votes import score_schema
 from qnal.inference.packing import PackedPredictions, Packing
 from qnal.inference.prediction_cache import FORMAT_VERSION as CACHE_VERSION
-from qnal.inference.prediction_cache import nested
+from qnal.inference.prediction_file import nested
 from qnal.lines import QUASARNET_BAL_LINES, QUASARNET_LINES
 from qnal.scores.bmus import BMU_SCHEMA
 from qnal.scores.dataset import ScoresFolder

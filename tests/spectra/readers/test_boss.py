@@ -7,7 +7,7 @@ import fitsio
 import numpy as np
 import pytest
 
-from qnal.ensemble.labelled_set import read_boss
+from qnal.ensemble.read_labelled import read_boss
 from qnal.errors import InputError
 from qnal.labels.boss_truth import read_boss_truth
 from qnal.labels.label import Label
