@@ -17,6 +17,7 @@ from qnal.job import DONE, EXIT_CODES, INCOMPLETE, REFUSED, objective, refuse, r
 __all__ = ["DONE", "EXIT_CODES", "INCOMPLETE", "INTERRUPTED", "REFUSED", "main", "run", "usage"]
 
 INTERRUPTED = 130  # the shells' exit code after Ctrl-C
+CONFIG_DIR = ("--config-dir", "-cd")
 # Stages that need no TensorFlow. In a sweep the jobs of other stages run in a process each.
 LIGHT_STAGES = ("query", "inspect", "label", "mock")
 # What the job of this process has returned; empty in a sweep, and while Hydra composes.
@@ -72,6 +73,12 @@ def main() -> None:
     if arguments[0] == "--version":
         print(f"qnal {version('qnal')}")
         return
+    if {"-sc", "--shell-completion"} & set(arguments):
+        line = os.path.expandvars(os.environ.get("COMP_LINE", "")).split()
+        if line and line[-1] in CONFIG_DIR:
+            return  # the shell completes the names of folders
+        if folder := _config_dir(line):  # Hydra reads that of its own command line only
+            sys.argv += ["--config-dir", str(folder)]
     # Makes Hydra raise its errors instead of printing them.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     try:
@@ -146,7 +153,7 @@ def _config_dir(arguments: list[str]) -> Path | None:
     """The folder that is given with --config-dir, if it exists."""
     for given, following in pairwise([*arguments, ""]):
         option, _, value = given.partition("=")
-        if option in ("--config-dir", "-cd"):
-            folder = Path(value or following)
+        if option in CONFIG_DIR:
+            folder = Path(value or following).expanduser()
             return folder if folder.is_dir() else None
     return None

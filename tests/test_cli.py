@@ -225,7 +225,8 @@ def test_a_config_folder_adds_an_experiment_a_data_set_and_a_strategy(
 
 COMPLETE = """
 eval "$(qnal -sc install=bash)"
-for COMP_LINE in 'qnal stage=train train.ep' 'qnal network.layers=4 data=mo' 'qnal exec'; do
+for COMP_LINE in 'qnal stage=train train.ep' 'qnal network.layers=4 data=mo' 'qnal exec' \
+                 'qnal --config-dir ~/my data=mock experiment=cm' 'qnal --config-dir'; do
   words=($COMP_LINE); COMP_CWORD=$((${#words[@]} - 1)); COMP_POINT=${#COMP_LINE}; COMPREPLY=()
   hydra_bash_completion
   echo "${COMPREPLY[@]}"
@@ -236,14 +237,21 @@ done
 def test_bash_completes_groups_and_keys(tmp_path):
     (tmp_path / "qnal").write_text(f'#!/bin/sh\nexec {sys.executable} -m qnal "$@"\n')
     (tmp_path / "qnal").chmod(0o755)
-    environment = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
+    (tmp_path / "my" / "experiment").mkdir(parents=True)
+    (tmp_path / "my" / "experiment" / "cmx.yaml").write_text("# @package _global_\nstage: query\n")
+    environment = os.environ | {
+        "PATH": f"{tmp_path}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT), "HOME": str(tmp_path)
+    }  # fmt: skip
     done = subprocess.run(
         ["bash", "-c", COMPLETE], env=environment, capture_output=True, text=True, check=True
     )
+    assert done.stderr == ""
     assert done.stdout.splitlines() == [
         "train.epochs=",
         "data=mock",
         "executor. executor=",
+        "experiment=cmx",
+        "",
     ]
 
 

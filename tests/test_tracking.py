@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -317,6 +319,42 @@ def test_artifacts_of_a_database_lie_beside_it(monkeypatch, tmp_path):
         run.dictionary({"a": 1}, "a.json")
     assert (tmp_path / "a" / "mlartifacts" / run.id / "artifacts" / "a.json").exists()
     assert not (tmp_path / "mlruns").exists()
+
+
+@pytest.mark.parametrize("made_before", [False, True])
+def test_artifacts_of_the_default_experiment(monkeypatch, tmp_path, made_before):
+    """They lie beside the database too, unless the experiment has artifacts elsewhere."""
+    uri = f"sqlite:///{tmp_path / 'a' / 'other.db'}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "Default")
+    monkeypatch.chdir(tmp_path)
+    if made_before:
+        (tmp_path / "a").mkdir()
+        MlflowClient(uri)
+    config = TrackingConfig(TrackingKind.sqlite, None, None)
+    with open_recorder(config, tmp_path / "work").run("here") as run:
+        run.dictionary({"a": 1}, "a.json")
+    assert (tmp_path / "a" / "mlartifacts" / run.id / "artifacts" / "a.json").exists()
+    assert not (tmp_path / "mlruns").exists()
+
+    client = MlflowClient(uri)
+    mine = client.create_experiment("mine")
+    client.log_text(client.create_run(mine).info.run_id, "b", "b.txt")
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "mine")
+    monkeypatch.chdir(tmp_path / "a")
+    with open_recorder(config, tmp_path / "work").run("there") as run:
+        run.dictionary({"a": 1}, "a.json")
+    assert (tmp_path / "mlruns" / mine / run.id / "artifacts" / "a.json").exists()
+
+
+def test_a_relative_artifact_location_is_refused(monkeypatch, work):
+    config = TrackingConfig(TrackingKind.sqlite, None, "old")
+    with open_recorder(config, work).run("first"):
+        pass
+    with closing(sqlite3.connect(work / "mlflow.db")) as store, store:
+        store.execute("update experiments set artifact_location = 'mlruns/1' where name = 'old'")
+    with pytest.raises(ConfigError, match="relative artifact location mlruns/1"):
+        open_recorder(config, work)
 
 
 @pytest.mark.parametrize("copied", [False, True])

@@ -11,6 +11,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from qnal.errors import InputError
+from qnal.labels.picks import SUSPECTED
 
 Row = dict[str, Any]
 
@@ -72,6 +73,11 @@ class SelectedTargets:
     def absolute(self) -> bool:
         """Whether all files are given by absolute paths."""
         return all(Path(str(row["FILE"])).is_absolute() for row in self.rows)
+
+    @property
+    def suspected(self) -> bool:
+        """Whether it is one of suspected labels, whose files are relative to the work folder."""
+        return all(row.get("STRATEGY") == SUSPECTED for row in self.rows)
 
     def shuffled(self, seed: int) -> list[Row]:
         """The rows in an order that follows from the seed and the TARGETIDs alone."""

@@ -14,6 +14,7 @@ from qnal.errors import InputError
 SUMMARY = "summary.json"  # of the query, beside its selection
 METADATA = "selection.json"  # of the selection, beside it
 TRUE, FALSE = ("true", "1", "t", "yes"), ("false", "0", "f", "no", "")
+SUSPECTED = "suspected"  # STRATEGY of suspected labels, whose FILE is relative to the work folder
 TEXT = ("REASON", "STRATEGY", "FILE", "SELECTION")
 NUMBERS = ("ROW", "POPULATION", "CONTROLS", "ROUND")
 

@@ -101,10 +101,10 @@ class _Source:
     def of(cls, selection: Path, config: Config, targets: SelectedTargets) -> "_Source":
         """The scores named beside the selection or by the configuration, and their pool.
 
-        A selection with absolute paths, such as that of suspected labels, needs neither.
+        A selection with absolute paths, or of suspected labels, needs neither.
         """
-        if targets.absolute:
-            return cls(Path("/"), None)
+        if targets.absolute or targets.suspected:
+            return cls(config.work, None)
         scores = _scores(selection, config)
         pool = config.data.pool
         if pool is None and scores is not None:

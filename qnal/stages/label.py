@@ -1,7 +1,7 @@
 """stage=label: take in the labels that inspectors returned."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from qnal.errors import ConfigError, QnalError
 from qnal.files import write_text, written_aside
 from qnal.labels.agreement import agreement
 from qnal.labels.label_table import NAME, LabelTable
-from qnal.labels.picks import Check, Picks, check_against, read_picks
+from qnal.labels.picks import SUSPECTED, Check, Picks, check_against, read_picks
 from qnal.labels.reconcile import Reconciled, reconcile
 from qnal.labels.returned import read_returned
 from qnal.labels.round import conflict_selection, round_rows
@@ -40,6 +40,7 @@ def label(config: Config, job: Job) -> Summary:
     picks = read_picks(selection, config.label.population)
     scored = _Scored.find(selection, config, [*picks.targets.index, *returned["TARGETID"]])
     check = check_against(picks, returned, scored.spectra["TARGETID"])
+    picks, scored = _in_pool(picks, scored, config.work)
     reconciled = reconcile(check.returned, config.label.bal_recorded)
     pairs = agreement(check.returned)
     with job.run(config, Stage.label, f"label the picks of {selection.name}") as run:
@@ -135,6 +136,25 @@ class _Scored:
         if not (self.pool.is_relative_to(work) and table.is_relative_to(work)):
             return str(self.pool)
         return Path(os.path.relpath(self.pool, table.parent)).as_posix()
+
+
+def _in_pool(picks: Picks, scored: _Scored, work: Path) -> tuple[Picks, _Scored]:
+    """Name the files of suspected labels, which need not be in the pool, relative to the pool.
+
+    If the pool is unknown, the work folder takes its place.
+    """
+    suspected = (picks.targets["STRATEGY"] == SUSPECTED) & picks.targets["FILE"].notna()
+    if not suspected.any():
+        return picks, scored
+    pool = scored.pool or work
+    if scored.pool is None:
+        scored = _Scored(scored.spectra[:0], work)
+    files = picks.targets["FILE"].copy()
+    for targetid in files.index[suspected]:
+        path = work / files[targetid]
+        both = path.is_relative_to(work) and pool.is_relative_to(work)
+        files[targetid] = Path(os.path.relpath(path, pool)).as_posix() if both else str(path)
+    return replace(picks, targets=picks.targets.assign(FILE=files)), scored
 
 
 def _written(

@@ -1,5 +1,6 @@
 """Labels that are probably wrong, as a selection for ``stage=inspect``."""
 
+import os
 from pathlib import Path
 
 from qnal.config.schema import Config
@@ -7,6 +8,7 @@ from qnal.ensemble.evaluation.report import Report
 from qnal.ensemble.evaluation.suspected_selection import BOSS, suspected_selection
 from qnal.ensemble.inspected_set import SOURCE as INSPECTED
 from qnal.files import written_aside
+from qnal.scores.description import relative_path
 from qnal.spectra.spectra_file import common_folder, paths_of
 from qnal.stages.inputs import label_table
 from qnal.summary import Summary
@@ -17,7 +19,8 @@ NAME = "suspected_selection.csv"
 def write_suspects(config: Config, report: Report, folder: Path, summary: Summary) -> None:
     """Write the suspected labels of DESI spectra as a selection, and name it in the summary.
 
-    FILE is an absolute path, because labelled spectra may come from several folders.
+    Labelled spectra may come from several folders, so FILE is relative to the work folder, or
+    absolute if the file lies outside of it.
     """
     suspected = report.tables["suspected_labels.csv"]
     spectra = report.tables["oob_predictions.csv"]
@@ -41,6 +44,7 @@ class _Folders:
     """Where the labelled spectra of each source are."""
 
     def __init__(self, config: Config) -> None:
+        self.work = Path(os.path.normpath(config.work))
         spectra, labels = config.data.desi.spectra, label_table(config)
         paths = [] if spectra is None else paths_of(spectra, "data.desi.spectra")
         self.desi = common_folder(paths) if paths else Path()
@@ -51,6 +55,7 @@ class _Folders:
             self.pools = dict(zip(current["TARGETID"].tolist(), folders, strict=True))
 
     def path(self, source: str, targetid: int, file: str) -> str:
-        """The absolute path of the file of a spectrum."""
+        """The file of a spectrum, relative to the work folder if it lies inside."""
         folder = self.pools[targetid] if source == INSPECTED else self.desi
-        return str((folder / file).resolve())
+        # Not resolved: the work folder may be named through a link.
+        return relative_path(os.path.normpath(folder / file), self.work)

@@ -1,4 +1,4 @@
-"""The store of a work folder that was moved or copied: its artifact locations follow.
+"""Artifact locations in an sqlite store, which lie beside its database.
 
 MLflow stores absolute locations of artifacts. Those of the database in a work folder all begin with
 the folder's path, which is replaced if the folder has another path now.
@@ -9,7 +9,10 @@ from contextlib import closing
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
+from qnal.errors import ConfigError
+
 ARTIFACTS = "mlartifacts"
+MADE_UP = "mlruns"  # where MLflow puts artifacts of experiments without a location
 # Tables and columns that hold locations of artifacts.
 LOCATIONS = (
     ("experiments", "artifact_location"),
@@ -53,6 +56,35 @@ def follow(database: Path) -> list[str]:
                     (here, len(location) + 1, location, len(location) + 1, f"{location}/"),
                 )
     return old
+
+
+def settle(database: Path, experiment_id: str, location: str, is_used: bool) -> None:
+    """Make the artifacts of an experiment that others created lie beside the database.
+
+    Without a location of its own, such as the experiment "Default", an experiment has one in the
+    folder in which its creator was started. It is kept if the experiment has runs.
+
+    Raises:
+        ConfigError: the location is relative, and the experiment has runs.
+        sqlite3.Error: the database cannot be written.
+    """
+    parsed = urlparse(location)
+    path = Path(unquote(parsed.path))
+    if parsed.scheme not in {"", "file"} or path == database.parent / ARTIFACTS:
+        return
+    if is_used and not path.is_absolute():
+        raise ConfigError(
+            f"{database}: MLflow experiment {experiment_id} has the relative artifact location "
+            f"{location}, which is another folder for each job; set another experiment by "
+            "tracking.experiment or MLFLOW_EXPERIMENT_NAME."
+        )
+    if is_used or (path.is_absolute() and path.parts[-2:] != (MADE_UP, experiment_id)):
+        return
+    with closing(sqlite3.connect(database, timeout=60)) as store, store:
+        store.execute(
+            "update experiments set artifact_location = ? where experiment_id = ?",
+            ((database.parent / ARTIFACTS).as_uri(), int(experiment_id)),
+        )
 
 
 def _has_moved(location: str, here: str) -> bool:

@@ -14,7 +14,7 @@ from qnal.config.tracking_keys import TrackingConfig, TrackingKind
 from qnal.errors import ConfigError
 from qnal.job_lock import is_held
 from qnal.progress import say
-from qnal.tracking.moved_store import ARTIFACTS, follow
+from qnal.tracking.moved_store import ARTIFACTS, follow, settle
 from qnal.tracking.run import Run
 from qnal.tracking.source import source_tags
 
@@ -174,7 +174,8 @@ def open_recorder(config: TrackingConfig, work: Path, lock: Path | None = None) 
         lock: a locked file of this job. If given, the runs of jobs that no longer run are ended.
 
     Raises:
-        ConfigError: ``tracking=server`` without an address.
+        ConfigError: ``tracking=server`` without an address, or an experiment whose artifacts have
+            no fixed place.
     """
     if config.kind is TrackingKind.none:
         return Recorder()
@@ -204,9 +205,11 @@ def open_recorder(config: TrackingConfig, work: Path, lock: Path | None = None) 
                 follow(database)
             recorder.client = MlflowClient(_patient(uri))
             artifacts = None if _is_server(uri) else (folder / ARTIFACTS).as_uri()
-            recorder.experiment = _experiment(recorder.client, name, artifacts)
+            recorder.experiment = _experiment(recorder.client, name, artifacts, database)
             if lock is not None:
                 recorder.close_dead_runs()
+    except ConfigError:
+        raise
     except Exception as error:  # stores raise anything
         recorder.fail(error)
     return recorder
@@ -229,9 +232,16 @@ def _patient(uri: str) -> str:
     return f"{uri}?timeout={SQLITE_TIMEOUT}" if uri.startswith(SQLITE) and "?" not in uri else uri
 
 
-def _experiment(client: Any, name: str, artifacts: str | None) -> str:
+def _experiment(client: Any, name: str, artifacts: str | None, database: Path | None) -> str:
+    """Id of an experiment, which is created if need be."""
+    from mlflow.entities import ViewType
+
     if found := client.get_experiment_by_name(name):
-        return str(found.experiment_id)
+        known = str(found.experiment_id)
+        if database is not None:
+            runs = client.search_runs([known], run_view_type=ViewType.ALL, max_results=1)
+            settle(database, known, found.artifact_location, is_used=bool(runs))
+        return known
     tags = {"mlflow.experimentKind": "custom_model_development"}  # the UI's view for training runs
     return str(client.create_experiment(name, artifacts, tags))
 

@@ -14,6 +14,8 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
+from qnal.labels.label_table import LabelTable
+
 
 @pytest.fixture(scope="module")
 def inspected(pipeline, qnal_job, tmp_path_factory):
@@ -64,12 +66,19 @@ def test_a_given_selection_in_blind_mode(pipeline, qnal_job, tmp_path):
 
 
 def test_suspected_labels_are_looked_at_again(pipeline, qnal_job, tiny, tmp_path):
-    """Train on a survey with wrong labels, inspect those that are doubted, and return labels."""
-    common = [*tiny, f"work_dir={tmp_path / 'work'}", "tracking=none", "data.mock.label_errors=0.2"]
-    code, trained = qnal_job(tmp_path / "train", *common, "stage=train")
+    """Train on a survey with wrong labels, inspect those that are doubted, and return labels.
+
+    The work folder is moved after the training.
+    """
+    old, new = tmp_path / "old", tmp_path / "new"
+    given = [*tiny, "tracking=none", "data.mock.label_errors=0.2"]
+    code, trained = qnal_job(old / "train", *given, "stage=train", f"work_dir={old}")
     assert code == 0 and trained["metrics"]["suspected_labels"] > 0
     selection = Path(trained["paths"]["suspected"])
     assert str(selection) in " ".join(trained["notes"])
+    old.rename(new)
+    selection = new / selection.relative_to(old)
+    common = [*given, f"work_dir={new}"]
     code, found = qnal_job(
         tmp_path / "job", *common, "stage=inspect", f"inspect.selection={selection}"
     )
@@ -87,6 +96,10 @@ def test_suspected_labels_are_looked_at_again(pipeline, qnal_job, tiny, tmp_path
         f"label.tables={tmp_path}/vi_ann.csv",
     )  # fmt: skip
     assert code == 0 and labelled["metrics"]["new_labels"] == len(rows)
+    assert "cannot use these labels" not in " ".join(labelled["notes"])
+    table = LabelTable(Path(labelled["paths"]["labels"]))
+    for row in table.current().itertuples():
+        assert row.POOL == ".." and (table.path.parent / row.POOL / row.FILES[0]).is_file()
 
 
 def test_there_is_no_selection(qnal_job, tmp_path):

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from qnal.ensemble.votes import CLASSES
+from qnal.labels.picks import SUSPECTED
 
 BOSS = "boss"  # source of spectra that the inspection page cannot read
 
@@ -58,7 +59,7 @@ def suspected_selection(
             "Z": rows["OOB_Z"],
             **{f"P_{name}": rows[f"OOB_P_{name}"] for name in CLASSES},
             "LABEL": rows["LABEL"],
-            "STRATEGY": "suspected",
+            "STRATEGY": SUSPECTED,
             "CONTROL": False,
             "REASON": [
                 f"labelled {label}, and the out-of-bag ensemble says {predicted} ({p:.0%})"
