@@ -60,7 +60,8 @@ async function begin() {
   localStorage.setItem("qnal/inspector", name);
   labels = new Labels(settings.selection, name, localStorage, (sentence) => say(sentence, true));
   $("inspector").textContent = name;
-  await go(labels.place(settings.part));
+  // The file may hold fewer targets than one of the same selection that was opened before.
+  await go(Math.min(labels.place(settings.part), targets.length - 1));
   document.documentElement.dataset.ready = "labels";
 }
 

@@ -6,6 +6,7 @@ an inspector has just returned is refused instead, because it can still be corre
 
 import csv
 import gzip
+import io
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -88,15 +89,24 @@ def _name_from(path: Path) -> str:
 
 
 def _check_lengths(path: Path) -> None:
-    """Refuse a row with more or fewer values than the header; pandas would fill up the latter."""
+    """Refuse what pandas would read otherwise than it was meant.
+
+    That is a row with more or fewer values than the header, a column that is there twice, and a
+    number at the very end of the file, which may have lost its last digits.
+    """
     opened = gzip.open if path.suffix == ".gz" else open
     try:
         with opened(path, "rt", encoding="utf-8-sig", newline="") as file:
-            lines = [line for line in csv.reader(file, skipinitialspace=True) if line]
+            text = file.read()
+        lines = [line for line in csv.reader(io.StringIO(text), skipinitialspace=True) if line]
     except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: not a readable table of labels ({error}).") from error
     if len(lines) < 2:
         raise InputError(f"{path}: it has no rows; an inspection table has a header and labels.")
+    header = [name.strip().lower() for name in lines[0]]
+    twice = [name for name in lines[0] if name and header.count(name.strip().lower()) > 1]
+    if twice:
+        raise InputError(f"{path}: it has the column {twice[0]} twice; keep one of them.")
     for number, line in enumerate(lines[1:], 2):
         if len(line) > len(lines[0]):
             raise InputError(
@@ -108,3 +118,8 @@ def _check_lengths(path: Path) -> None:
                 f"{path}: line {number} has {len(line)} values and the header {len(lines[0])}; the "
                 "file is cut off or damaged, so export it again."
             )
+    if not text.endswith(("\n", "\r")) and re.fullmatch(r"\s*[-+]?[0-9.]+\s*", lines[-1][-1]):
+        raise InputError(
+            f"{path}: it ends with {lines[-1][-1]} in the middle of a line, so the number may be "
+            "cut off; export it again, or end the line if the file is complete."
+        )

@@ -38,10 +38,11 @@ def round_rows(
     found = ordered.groupby("TARGETID").agg(FILES=("FILE", list), ROWS=("ROW", list))
     for name, single in (("FILES", "FILE"), ("ROWS", "ROW")):
         every = found[name].reindex(rows["TARGETID"]).tolist()
-        rows[name] = [
+        lists = [
             v if isinstance(v, list) else ([] if pd.isna(one) else [one])
             for v, one in zip(every, rows[single], strict=True)
         ]
+        rows[name] = pd.Series(lists, rows.index, object)  # lists also where there are no rows
     rows = rows.assign(POOL=pool, TIME=time)
     return rows[[name for name in SCHEMA.names if name != "VERSION"]]
 

@@ -198,6 +198,17 @@ def test_inspectors_and_selections_share_nothing(make_selection, make_page, brow
     assert browser.text("done") == "1 labelled"
 
 
+def test_the_same_selection_in_smaller_files_is_shown(make_selection, make_page, browser, votes):
+    selection = make_selection(**votes)
+    browser.open(make_page(selection).paths[0])
+    for _ in range(8):
+        browser.press("a4" + RIGHT)
+        browser.drawn()
+    browser.open(make_page(selection, per_page=4).paths[0])
+    assert browser.text("place") == "target 4 of 4"
+    assert browser.text("done") == "4 labelled"
+
+
 def test_reasons_are_shown_after_the_label_and_as_text(make_selection, make_page, browser, votes):
     browser.open(make_page(make_selection(**votes)).paths[0])
     assert browser.text("reason") == ""

@@ -112,6 +112,36 @@ def test_bad_input_changes_nothing(
     assert (work / "latest.json").read_text() == latest
 
 
+def test_a_number_at_the_end_of_a_file_that_was_cut_off(label: Label, work: Path) -> None:
+    path = work / "vi_ann.csv"
+    whole = f"TARGETID,VI_quality,VI_spectype,VI_z\n{FIRST},4,QSO,2.1345\n"
+    path.write_text(whole[:-4])  # ends with 2.1
+    code, summary = label(path)
+    assert code == 1 and "ends with 2.1 in the middle of a line" in summary["error"]
+    assert not (work / "labels").exists()
+    path.write_text(whole)
+    assert label(path)[0] == 0
+
+
+def test_a_column_that_is_there_twice_is_refused(label: Label, work: Path) -> None:
+    path = work / "vi_ann.csv"
+    path.write_text(f"TARGETID,VI_quality,VI_spectype,VI_z,vi_z\n{FIRST},4,QSO,2.1,0.3\n")
+    code, summary = label(path)
+    assert code == 1 and "the column VI_z twice" in summary["error"]
+
+
+def test_a_table_without_any_agreed_label(label: Label, work: Path) -> None:
+    code, summary = label(page(work, "ann", "0:999,2.5,QSO,"))  # unresolved
+    assert code == 0, summary
+    assert (summary["metrics"]["labels"], summary["metrics"]["conflicts"]) == (0, 1)
+    page(work, "ann", "0:4,2.5,QSO,")
+    page(work, "bob", "0:4,0,STAR,")
+    code, summary = label(work / "vi_*.csv")
+    assert code == 0, summary
+    assert (summary["metrics"]["conflicts"], summary["metrics"]["all_labels"]) == (1, 0)
+    assert Path(summary["paths"]["conflicts"]).is_file()
+
+
 def test_what_is_missing_is_named(label: Label, work: Path, tmp_path: Path) -> None:
     assert "label.tables=" in label(tmp_path / "no.csv")[1]["error"]
     path = page(work, "ann", "0:4,2.5,QSO,")
