@@ -8,6 +8,7 @@ from inspect import Parameter, signature
 from types import NoneType, UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from qnal.contract import check_contract
 from qnal.errors import ConfigError
 
 T = TypeVar("T")
@@ -37,8 +38,8 @@ def create(
         defaults: arguments that are not in the node, for classes that take them.
 
     Raises:
-        ConfigError: the class cannot be imported or is of another kind, or a setting is unknown,
-            missing or refused by the class.
+        ConfigError: the class cannot be imported or is of another kind, lacks something of its
+            contract, or a setting is unknown, missing or refused by the class.
     """
     target, settings = node.get(TARGET), {k: v for k, v in node.items() if k != TARGET}
     cls = _find(target, key, kind)
@@ -50,9 +51,12 @@ def create(
         if is_named and parameter.default is Parameter.empty and name not in settings:
             raise ConfigError(f"{key}.{name} is not set; {target} needs it.")
     try:
-        return cls(**settings)
+        created = cls(**settings)
     except (TypeError, ValueError, ConfigError) as error:
-        raise ConfigError(f"{key}: {target} does not accept its settings ({error}).") from error
+        reason = str(error).rstrip(".")
+        raise ConfigError(f"{key}: {target} does not accept its settings ({reason}).") from error
+    check_contract(created, key)
+    return created
 
 
 def check_settings(target: Callable[..., Any], settings: Mapping[str, Any], section: str) -> None:

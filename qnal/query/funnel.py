@@ -1,10 +1,11 @@
 """The funnel: the steps from all scored spectra to the selected targets."""
 
+import difflib
 from collections.abc import Sequence
 
 import numpy as np
 
-from qnal.errors import InputError
+from qnal.errors import ConfigError, InputError
 from qnal.query import control
 from qnal.query.candidates import MOST_UNCERTAIN, Candidates
 from qnal.query.choice import as_table, choose
@@ -74,9 +75,13 @@ class Funnel:
         """The columns that a filter needs and the scores lack."""
         missing = [name for name in step.columns if not self.candidates.table.has(name)]
         if missing and not step.optional:
+            close = difflib.get_close_matches(
+                missing[0].upper(), self.candidates.table.columns, n=1
+            )
+            hint = f" Did you mean {close[0]}?" if close else ""
             raise InputError(
                 f"the filter “{step.name}” needs {' and '.join(missing)}, which the scores do not "
-                "have; leave it out of query.filters, or score with files that have it."
+                f"have; leave it out of query.filters, or score with files that have it.{hint}"
             )
         return missing
 
@@ -95,6 +100,7 @@ class Funnel:
 
         Raises:
             InputError: no candidate has a utility above 0.
+            ConfigError: the strategy selects others than candidates, or one twice.
         """
         candidates = self.candidates
         left, uncertain = candidates.count(), candidates.count("utility > 0")
@@ -116,6 +122,12 @@ class Funnel:
                 f"SELECT c.*, rank, strategy FROM {candidates.rows} c JOIN chosen USING (TARGETID)"
             )
         candidates.store(found, "selected")
+        found_targets = candidates.table.value("SELECT count(DISTINCT TARGETID) FROM selected")
+        if found_targets != chosen.num_rows:
+            raise ConfigError(
+                f"{strategy.name} selected {chosen.num_rows} TARGETIDs, of which {found_targets} "
+                "are different candidates; a strategy selects candidates, each once."
+            )
         self.counts.append(("selected", chosen.num_rows))
         if uncertain < n:
             certain = f"; {left - uncertain} others have utility 0" if uncertain < left else ""

@@ -24,7 +24,7 @@ from qnal.query.score_source import (
     create_source,
     parquet,
 )
-from qnal.query.spectra_sql import ANY, BMU_COLUMNS, create_spectra, matching
+from qnal.query.spectra_sql import BMU_COLUMNS, create_spectra, matching
 from qnal.query.strategies.mixture import Mixture
 from qnal.query.strategies.strategy import RANDOM, Strategy
 
@@ -75,9 +75,8 @@ class ScoreTable:
 
     def has(self, column: str) -> bool:
         """Whether the scores have a column (``SNR_*``: any such), or BMUs in files of their own."""
-        if column.endswith(ANY):
-            return bool(matching(self.columns, [column]))
-        return column in self.columns or (self.has_sidecar and column in BMU_COLUMNS)
+        known = [*self.columns, *(BMU_COLUMNS if self.has_sidecar else ())]
+        return bool(matching(known, [column]))
 
     @property
     def key(self) -> tuple[str, ...]:

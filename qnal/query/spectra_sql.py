@@ -86,11 +86,14 @@ def parts_of(strategy: Strategy, attribute: str) -> list[str]:
 
 
 def matching(present: Collection[str], names: Iterable[str]) -> list[str]:
-    """The columns that have one of the names, or begin as one that ends with :data:`ANY`."""
+    """The columns that have one of the names, or begin as one that ends with :data:`ANY`.
+
+    As in SQL, upper and lower case are the same.
+    """
     found = (
         [c for c in present if c.startswith(name.removesuffix(ANY))]
         if name.endswith(ANY)
-        else [name] * (name in present)
+        else [name] * (name in present) or [c for c in present if c.lower() == name.lower()]
         for name in names
     )
     return list(dict.fromkeys(column for each in found for column in each))

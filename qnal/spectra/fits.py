@@ -135,7 +135,7 @@ def open_fits(path: Path) -> Iterator[FitsFile]:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
         if not path.exists():
             reason = "there is no such file"
-        raise InputError(f"{path}: not a readable FITS file of spectra ({reason}).") from error
+        raise InputError(f"{path}: not a readable FITS file ({reason}).") from error
 
 
 @contextmanager

@@ -144,7 +144,7 @@ class RowCondition:
                 f"{self.setting}={self.where}: has_bit takes a column and the name of a bit, such "
                 "as has_bit(DESI_TARGET, 'QSO')."
             )
-        return sql
+        return f"{sql}\n"  # which ends a comment
 
     def _sentence(self, error: duckdb.Error, columns: list[str]) -> str:
         first = str(error).splitlines()[0]

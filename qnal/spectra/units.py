@@ -1,5 +1,7 @@
 """Units of wavelengths and fluxes of other surveys, in Å and 1e-17 erg/s/cm²/Å."""
 
+import warnings
+
 import numpy as np
 from astropy import units
 from numpy.typing import NDArray
@@ -66,7 +68,9 @@ def _scale(unit: str, to: units.UnitBase) -> float | None:
     for spelling in (_SPELLINGS.get(unit.strip().lower(), unit.strip()), unit.strip().lower()):
         for form in (None, "fits", "cds", "ogip"):
             try:
-                return float(units.Unit(spelling, format=form).to(to))
+                with warnings.catch_warnings():  # that several slashes are discouraged
+                    warnings.simplefilter("ignore", units.UnitsWarning)
+                    return float(units.Unit(spelling, format=form).to(to))
             except (ValueError, TypeError, units.UnitsError):
                 continue
     return None

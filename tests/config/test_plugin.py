@@ -8,7 +8,12 @@ import pytest
 from qnal.config import plugin
 from qnal.config.validation import validated
 from qnal.errors import ConfigError
-from qnal.query.strategies.strategy import Strategy
+from qnal.query.filters.filter import Filter
+from qnal.query.filters.named import named_filter
+from qnal.query.strategies.named import named_strategy
+from qnal.query.strategies.strategy import BatchStrategy, Strategy
+from qnal.spectra.readers.reader import Reader
+from qnal.spectra.readers.table import Table
 
 KEY = "query.strategy"
 
@@ -62,6 +67,67 @@ def test_mistakes_get_one_sentence(target, changes, message):
     with pytest.raises(ConfigError, match=message) as refused:
         plugin.create({"_target_": target} | changes, KEY, Strategy)
     assert str(refused.value).endswith((".", "?"))
+
+
+class TakesScores(Faintest):
+    def utility(self, scores) -> str:
+        return "1.0"
+
+
+class Unnamed(Strategy):
+    columns, highest, label = ("SNR_R",), 1.0, "x"
+
+    def utility(self) -> str:
+        return "1.0"
+
+
+class WithoutGenerator(BatchStrategy):
+    name, columns, highest, label = "batch", ("SNR_R",), 1.0, "x"
+
+    def utility(self) -> str:
+        return "1.0"
+
+    def select(self, candidates, n):
+        return []
+
+
+class Everything(Filter):
+    name = "everything"
+
+    def keep(self) -> str:
+        return ""
+
+
+class OpensNothing(Table):
+    def open(self):
+        yield
+
+
+@pytest.mark.parametrize(
+    ("cls", "kind", "sentence"),
+    [
+        (TakesScores, Strategy, r"TakesScores\.utility must take the arguments \(self\)"),
+        (Unnamed, Strategy, "Unnamed has no attribute name, which a Strategy needs"),
+        (WithoutGenerator, Strategy, r"arguments \(self, candidates, n, rng\)"),
+        (OpensNothing, Reader, r"OpensNothing\.open must take the arguments \(self, file\)"),
+    ],
+)
+def test_the_contract_is_checked_before_any_work(target, cls, kind, sentence):
+    setattr(sys.modules["observatory_strategies"], cls.__name__, cls)
+    node = {"_target_": f"observatory_strategies.{cls.__name__}"}
+    if cls is TakesScores:
+        node["camera"] = "R"
+    with pytest.raises(ConfigError, match=sentence):
+        plugin.create(node, KEY, kind)
+    if issubclass(cls, Strategy):
+        with pytest.raises(ConfigError, match=sentence):
+            named_strategy(node)
+
+
+def test_the_contract_of_filters_is_checked(target):
+    sys.modules["observatory_strategies"].Everything = Everything
+    with pytest.raises(ConfigError, match=r"Everything\.keep must take .* \(self, candidates\)"):
+        named_filter({"_target_": "observatory_strategies.Everything"}, "query.filters[0]")
 
 
 def test_a_strategy_is_checked_with_the_configuration(composed, target):

@@ -50,6 +50,7 @@ def kept(table, *filters, **options):
         ({"_target_": "signal_to_noise_window", "lowest": 0.5, "highest": 2}, [2, 3, 4]),
         ({"_target_": "sql_condition", "condition": "C_BAL > 0.5 AND Z > 1"}, [3, 5]),
         ({"_target_": "sql_condition", "condition": "Z > 1 OR true -- all"}, [1, 2, 3, 4, 5, 6]),
+        ({"_target_": "sql_condition", "condition": "c_bal > 0.5 AND z > 1"}, [3, 5]),
         ({"_target_": "qnal.query.filters.fibre_status.FibreStatus"}, [1, 3, 4, 5, 6]),
     ],
     ids=str,
@@ -166,6 +167,7 @@ def test_control_picks_are_drawn_before_interesting_filters(table):
         ({"_target_": "sql_condition", "condition": "Z >"}, "is not an SQL condition"),
         ({"_target_": "sql_condition", "condition": "Z > (SELECT 1)"}, "must not have subqueries"),
         ({"_target_": "sql_condition", "condition": "Z > 1); DROP TABLE x; --"}, "SQL condition"),
+        ({"_target_": "sql_condition", "condition": "true) UNION SELECT (1"}, "SQL condition"),
         ({"_target_": "no.such.Filter"}, "cannot be imported"),
         ({"_target_": "pathlib.Path"}, "cannot be used; it takes one of"),
         ({"_target_": "live_cameras", "rule": "none"}, "rule=none cannot be used"),
@@ -188,3 +190,8 @@ def test_every_filter_is_documented():
     assert len(filter_classes()) >= 15
     for name, cls in filter_classes().items():
         assert cls.__doc__, name
+
+
+def test_a_misspelt_column_of_a_condition_gets_a_hint(table):
+    with pytest.raises(InputError, match=r"needs C_BALX, .* Did you mean C_BAL\?"):
+        kept(table, {"_target_": "sql_condition", "condition": "C_BALX > 1"})

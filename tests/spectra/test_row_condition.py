@@ -51,6 +51,7 @@ def rows(table, where, targeting="DESI_TARGET", **more):
         ("TARGETID IN (39633559463397, 118900678390191)", [0, 2]),
         ("OBJTYPE <> 'SKY'", [0, 1, 3]),  # unknown counts as false
         ("has_bit(SV1_DESI_TARGET, 'QSO')", []),  # the file is of the main survey
+        ("MAG_R < 23 -- bright", [0, 1]),
         ("true", [0, 1, 2, 3, 4]),
     ],
     ids=str,

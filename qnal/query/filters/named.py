@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
+from qnal.contract import check_contract
 from qnal.errors import ConfigError
 from qnal.query.filters.filter import Filter
 
@@ -41,9 +42,12 @@ def named_filter(given: str | Mapping[str, Any], key: str) -> Filter:
     cls = _class(name, key)
     try:
         inspect.signature(cls).bind(**arguments)
-        return cls(**arguments)
+        created = cls(**arguments)
     except (TypeError, ValueError, ConfigError) as error:
-        raise ConfigError(f"{key}: {name} does not accept its settings ({error}).") from error
+        reason = str(error).rstrip(".")
+        raise ConfigError(f"{key}: {name} does not accept its settings ({reason}).") from error
+    check_contract(created, key)
+    return created
 
 
 def _class(name: str, key: str) -> type[Filter]:

@@ -45,7 +45,7 @@ def _columns(condition: str) -> tuple[str, ...]:
         raise ConfigError(f"{condition}: is not an SQL condition ({parsed['error_message']})")
     found: dict[str, None] = {}
     statements = parsed["statements"]
-    if len(statements) != 1 or statements[0]["node"]["from_table"]["type"] != "EMPTY":
+    if len(statements) != 1 or statements[0]["node"].get("from_table", {}).get("type") != "EMPTY":
         raise ConfigError(f"{condition}: is not a single SQL condition")
     _walk(statements[0]["node"]["where_clause"], condition, found)
     return tuple(found)

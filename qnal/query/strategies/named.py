@@ -5,6 +5,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from qnal.contract import check_contract
 from qnal.errors import ConfigError
 from qnal.query.strategies.strategy import Strategy
 
@@ -42,6 +43,7 @@ def named_strategy(given: str | Mapping[str, Any] | Strategy) -> Strategy:
         raise ConfigError(f"{given} cannot be used as a strategy ({error}).") from error
     if not isinstance(created, Strategy):
         raise ConfigError(f"{given} is not a strategy.")
+    check_contract(created, str(given))
     return created
 
 

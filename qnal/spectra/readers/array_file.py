@@ -33,6 +33,10 @@ class ArrayFile(ABC):
         """Arrays of the rows from ``first`` up to, not including, ``last``, shape [rows, n]."""
 
     @abstractmethod
+    def length(self, name: str) -> int:
+        """Number of rows of a column or dataset."""
+
+    @abstractmethod
     def pixels(self, name: str) -> int:
         """Length of the array in a row."""
 
@@ -104,6 +108,10 @@ class _Parquet(ArrayFile):
                 parts.append(array[max(first - low, 0) : last - low])
         return np.concatenate(parts) if parts else np.zeros((0, self.pixels(name)))
 
+    def length(self, name: str) -> int:
+        self._check(name)
+        return int(self._starts[-1])
+
     def pixels(self, name: str) -> int:
         self._check(name)
         return int(self._group(name, 0).shape[1])
@@ -160,6 +168,10 @@ class _Hdf5(ArrayFile):
     def rows(self, name: str, first: int, last: int) -> NDArray[Any]:
         self._check(name)
         return np.asarray(self._file[name][first:last])
+
+    def length(self, name: str) -> int:
+        self._check(name)
+        return int((*self._file[name].shape, 0)[0])
 
     def pixels(self, name: str) -> int:
         self._check(name)

@@ -184,10 +184,11 @@ class Reader(ABC):
             columns, rows = dict(opened.columns), len(opened.targetid)
             targetid = np.ascontiguousarray(opened.targetid, np.int64)
             self._check_arms(opened.arms, file.path)
+            _check_wavelengths(opened.arms, grid, file.path)
             rebinner = Rebinner(rows, grid)
             bits = np.zeros(rows, np.int8)
             for bit, arm in enumerate(opened.arms):
-                has_data, columns[f"SNR_{arm.name}"] = _add_arm(rebinner, arm, rows)
+                has_data, columns[f"SNR_{arm.name}"] = _add_arm(rebinner, arm, rows, file.path)
                 bits |= (has_data << bit).astype(np.int8)
         x, status = rebinner.renormalised()
         columns |= {
@@ -234,14 +235,33 @@ class Reader(ABC):
             )
 
 
+def _check_wavelengths(arms: Sequence[Arm], grid: Grid, path: Path) -> None:
+    """Refuse spectra that have nothing in common with the grid, usually for a wrong unit."""
+    if any(len(Binning.of(arm.wave, grid).starts) for arm in arms):
+        return
+    low, high = min(arm.wave[0] for arm in arms), max(arm.wave[-1] for arm in arms)
+    raise InputError(
+        f"{path}: its wavelengths, from {low:.6g} to {high:.6g} Å, are not on the "
+        f"{grid.name} grid, which begins at {grid.wave[0]:.0f} and ends at {grid.wave[-1]:.0f} Å; check their unit."
+    )
+
+
 def _add_arm(
-    rebinner: Rebinner, arm: Arm, rows: int
+    rebinner: Rebinner, arm: Arm, rows: int, path: Path
 ) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
     """Add all spectra of an arm; returns which have any data in it, and their median SNR."""
     has_data, snr = np.zeros(rows, bool), np.zeros(rows, np.float32)
     binning = Binning.of(arm.wave, rebinner.grid)
     for first in range(0, rows, CHUNK):
-        flux, ivar, mask = arm.rows(first, min(first + CHUNK, rows))
+        last = min(first + CHUNK, rows)
+        flux, ivar, mask = arm.rows(first, last)
+        shape = last - first, len(arm.wave)
+        for name, values in (("flux", flux), ("ivar", ivar), ("mask", mask)):
+            if values is not None and values.shape != shape:
+                raise InputError(
+                    f"{path}: {name} of arm {arm.name} has shape {values.shape} instead of "
+                    f"{shape}, one row per TARGETID and one value per wavelength."
+                )
         # In blocks whose intermediate arrays fit the processor's cache.
         for start in range(0, len(flux), BLOCK):
             block, target = slice(start, start + BLOCK), slice(first + start, first + start + BLOCK)

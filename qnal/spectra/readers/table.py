@@ -71,6 +71,13 @@ class Table(Reader):
             raise ConfigError("reader takes either ivar or error; the other one is null.")
         if self.targetid is None and self.name is None:
             raise ConfigError("reader takes targetid or name, and both are null.")
+        if not isinstance(self.wave, str) and (
+            len(self.wave) != 2 or not all(isinstance(v, int | float) for v in self.wave)
+        ):
+            raise ConfigError(
+                f"reader.wave={list(self.wave)} cannot be used; it takes the name of a column, or "
+                "two numbers, the first wavelength and the step."
+            )
         known = [n for n in TARGET_COLUMNS.names if n not in OWN]
         for column in self.columns:
             if column not in known:
@@ -85,6 +92,7 @@ class Table(Reader):
         """See :meth:`Reader.open`; a file without a column of the settings is refused."""
         with open_arrays(file.path) as arrays:
             columns = self._columns(arrays, file.path)
+            self._check_rows(arrays, file.path, len(columns["TARGETID"]))
             yield OpenSpectra(columns, [_TableArm(self, arrays, file.path)])
 
     def _columns(self, arrays: ArrayFile, path: Path) -> Columns:
@@ -98,6 +106,15 @@ class Table(Reader):
         if not len(columns["TARGETID"]):
             raise InputError(f"{path}: it has no rows.")
         return columns
+
+    def _check_rows(self, arrays: ArrayFile, path: Path, rows: int) -> None:
+        others = (self.ivar, self.error, self.mask if self.use_mask else None, self.name)
+        for name in (self.flux, *others, *self.columns.values()):
+            if name is not None and (n := arrays.length(name)) != rows:
+                raise InputError(
+                    f"{path}: {name} has {n} rows and {self.targetid or self.name} {rows}; all "
+                    "must have one row per spectrum."
+                )
 
 
 class _TableArm(Arm):

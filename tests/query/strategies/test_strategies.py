@@ -19,7 +19,7 @@ from qnal.query.strategies.least_confidence import LeastConfidence
 from qnal.query.strategies.margin import Margin
 from qnal.query.strategies.mixture import Mixture
 from qnal.query.strategies.power import Power
-from qnal.query.strategies.strategy import Strategy
+from qnal.query.strategies.strategy import BatchStrategy, Strategy
 from qnal.query.strategies.vote_entropy import VoteEntropy
 
 CONF = Path(__file__).parents[3] / "conf" / "query"
@@ -139,6 +139,25 @@ def test_every_strategy_is_deterministic_in_any_order_of_rows(any_strategy, quer
     first = queried(any_strategy)
     shuffled = scores.take(np.random.default_rng(2).permutation(len(scores)))
     assert queried(any_strategy, shuffled).targetids.tolist() == first.targetids.tolist()
+
+
+class Careless(BatchStrategy):
+    name, columns, highest, label = "careless", ("ENTROPY",), 2.0, "x"
+
+    def __init__(self, sql):
+        self.sql = sql
+
+    def utility(self):
+        return "ENTROPY"
+
+    def select(self, candidates, n, rng):
+        return candidates.targetids(self.sql.format(candidates.rows))
+
+
+@pytest.mark.parametrize("sql", ["SELECT 1 AS TARGETID", "FROM {0} UNION ALL FROM {0}"])
+def test_a_batch_of_others_than_candidates_or_of_doubles_is_refused(sql, queried):
+    with pytest.raises(ConfigError, match="a strategy selects candidates, each once"):
+        queried(Careless(sql))
 
 
 @pytest.mark.parametrize("name", ["random", "stratified"])

@@ -1,9 +1,11 @@
 """What readers refuse, in one sentence that names the file."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import fitsio
+import h5py
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -15,11 +17,11 @@ from qnal.spectra.grid import named_grid
 from qnal.spectra.object_names import targetid_of, targetids_of
 from qnal.spectra.readers.desi import Desi
 from qnal.spectra.readers.phase3 import Phase3
-from qnal.spectra.readers.reader import Reader
+from qnal.spectra.readers.reader import ArrayArm, OpenSpectra, Reader
 from qnal.spectra.readers.sdss import Sdss
 from qnal.spectra.readers.table import Table
 from qnal.spectra.spectra_file import SpectraFile
-from qnal.spectra.units import in_vacuum, wavelengths
+from qnal.spectra.units import flux_scale, in_vacuum, wavelengths
 from tests.spectra.readers.survey_files import WAVE, SameSpectra
 
 LOG = named_grid("log")
@@ -171,3 +173,52 @@ def test_spectra_of_single_exposures(tmp_path: Path, coadd_parts: Callable) -> N
     assert (table["EXPID"], table["COADD_FIBERSTATUS"]) == ([1, 2, 1], [0, 4, 0])
     assert (table["SURVEY"][0], table["HPXPIXEL"][0]) == ("sv1", 101)
     assert Desi().key() == {} != reader.key()
+
+
+def hdf5(folder: Path, **changed: object) -> SpectraFile:
+    """A table of four spectra, with some datasets replaced."""
+    wave = np.linspace(3600.0, 9800.0, 500)
+    ones = np.ones((4, len(wave)), np.float32)
+    datasets = {"TARGETID": np.arange(4), "wave": wave, "flux": ones, "ivar": ones} | changed
+    with h5py.File(folder / "a.h5", "w") as file:
+        for name, values in datasets.items():
+            file[name] = values
+    return SpectraFile("a.h5", folder / "a.h5")
+
+
+def test_datasets_of_different_numbers_of_rows(tmp_path: Path) -> None:
+    reader = Table(wave_unit="AA")
+    ones = np.ones((6, 500), np.float32)
+    refused(reader, hdf5(tmp_path, flux=ones, ivar=ones), "flux has 6 rows and TARGETID 4")
+    refused(reader, hdf5(tmp_path, ivar=ones[:2]), "ivar has 2 rows and TARGETID 4")
+    assert len(reader.read(hdf5(tmp_path), LOG).table) == 4
+
+
+def test_wavelengths_in_another_unit_than_stated(tmp_path: Path) -> None:
+    wave = np.linspace(360.0, 980.0, 500)
+    refused(Table(wave_unit="AA"), hdf5(tmp_path, wave=wave), "from 360 to 980 Å, .* check their")
+    assert len(Table(wave_unit="nm").read(hdf5(tmp_path, wave=wave), LOG).table) == 4
+
+
+@pytest.mark.parametrize("wave", [[3600.0], [3600.0, 0.8, 1.0], ["a", "b"]])
+def test_the_two_numbers_of_wavelengths(wave: list) -> None:
+    with pytest.raises(ConfigError, match=r"reader\.wave=\[.* two numbers"):
+        Table(wave=wave).check()
+
+
+def test_arrays_of_another_shape(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("1")
+    wave = np.linspace(3600.0, 9800.0, 500)
+
+    class Flat(Table):
+        @contextmanager
+        def open(self, file: SpectraFile) -> Iterator[OpenSpectra]:
+            arm = ArrayArm("SPEC", wave, np.ones(500), np.ones(500))
+            yield OpenSpectra({"TARGETID": np.array([1])}, [arm])
+
+    file = SpectraFile("a.txt", tmp_path / "a.txt")
+    refused(Flat(), file, r"flux of arm SPEC has shape \(1,\) instead of \(1, 500\)")
+
+
+def test_units_with_several_slashes_give_no_warning() -> None:
+    assert flux_scale("erg/s/cm2/AA") == pytest.approx(1e17)
