@@ -1,5 +1,6 @@
 """Checks a composed configuration against the schema."""
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import Field, fields, is_dataclass
 from typing import Any, cast, get_args, get_type_hints
@@ -7,7 +8,7 @@ from typing import Any, cast, get_args, get_type_hints
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from qnal.config.plugin import unknown_key
+from qnal.config.plugin import nearest, unknown_key
 from qnal.config.schema import Config
 from qnal.errors import ConfigError
 from qnal.lines import rest_wavelength
@@ -49,7 +50,10 @@ def keys(schema: type = Config, prefix: str = "") -> Iterator[tuple[str, Field[A
 
 def unknown_choice(group: str, choice: str, valid: Iterable[str]) -> str:
     """The sentence for a choice that does not exist, where there are ``valid`` ones."""
-    return f"{group}={choice}: there is no such choice; valid ones: {', '.join(valid)}."
+    valid = list(valid)
+    close = nearest(choice, valid)
+    hint = f" Did you mean {group}={close}?" if close else ""
+    return f"{group}={choice}: there is no such choice; valid ones: {', '.join(valid)}.{hint}"
 
 
 def _section(kind: Any) -> type | None:
@@ -71,6 +75,10 @@ def _sentence(error: OmegaConfBaseException) -> str:
         first = "it takes a list, such as [LYA,Halpha] or [45,45]"
     if first.startswith("Incompatible value 'None'"):
         first = "null cannot be used here"
+    if "missing mandatory value" in first:
+        first = "it has no value"
+    if invalid := re.match(r"Invalid value '(.*)', expected one of \[(.*)\]", first):
+        return unknown_choice(str(key), invalid[1], invalid[2].split(", "))
     return f"{key}: {first.rstrip('.')}."
 
 
