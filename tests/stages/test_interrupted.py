@@ -12,7 +12,7 @@ import pytest
 from mlflow import MlflowClient
 
 
-def killed_when(arguments: list[str], ready, limit: float = 120, alone: bool = False) -> set[int]:
+def killed_when(arguments: list[str], ready, limit: float = 300, alone: bool = False) -> set[int]:
     """Start a job in a process of its own, and kill it as soon as ``ready()``.
 
     With ``alone`` its workers are left to themselves; returns their process ids.
@@ -23,14 +23,15 @@ def killed_when(arguments: list[str], ready, limit: float = 120, alone: bool = F
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    start = time.monotonic()
-    while not ready():
+    start, became_ready = time.monotonic(), False
+    while not became_ready and time.monotonic() - start < limit:
         assert process.poll() is None, "the job ended before it could be killed"
-        assert time.monotonic() - start < limit
         time.sleep(0.01)
+        became_ready = ready()
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     (os.kill if alone else os.killpg)(process.pid, signal.SIGKILL)
     process.wait()
+    assert became_ready, f"the job was not where it is to be killed after {limit} s"
     return {int(pid) for pid in children}
 
 
