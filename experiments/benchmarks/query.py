@@ -1,6 +1,7 @@
 """The query against the reference notebook's steps in astropy; time and memory at any size.
 
 Command: python experiments/benchmarks/query.py [--rows 3600000] [--parts N] [--no-astropy]
+         [--strategies vote_entropy herding …] times strategies instead of the notebook's steps
 Source:  the notebook's steps as docs/formats.md lists them, written with astropy and numpy
 Cost:    two minutes at 3.6 million rows, without --no-astropy another GB of memory
 Expect:  the same targets, in less than a third of the processor time of astropy; at most 4 GB and
@@ -21,6 +22,8 @@ import pyarrow.parquet as pq
 from machine import describe
 
 CELLS, MEMBERS, N = 2025, 200, 1000
+PIXELS = 443  # of a prototype of the SOM
+WAYS = ("astropy", "qnal")
 CHUNK = 500_000
 FIRST = 39627758518773698
 
@@ -56,14 +59,30 @@ def chunk(start: int, rows: int, total: int) -> pa.Table:
     )
 
 
-def write_scores(folder: Path, rows: int, parts: int) -> Path:
-    """A folder of Parquet parts."""
+def strategy_columns(start: int, rows: int) -> dict[str, np.ndarray]:
+    """Further columns of the scores, which some strategies need."""
+    rng = np.random.default_rng([2, start])
+    numbers = ("P_NOT", "MUTUAL_INFO", "BMU_DISTANCE", "Z_RR", "DELTACHI2_RR")
+    columns = {name: rng.random(rows, np.float32) for name in numbers}
+    columns["ZWARN_RR"] = (rng.random(rows) < 0.05).astype(np.int64)
+    return columns | {"SPECTYPE_RR": rng.choice(["GALAXY", "QSO", "STAR"], rows)}
+
+
+def write_scores(folder: Path, rows: int, parts: int, more: bool) -> Path:
+    """A folder of Parquet parts; ``more``: with the columns of all strategies."""
+
+    def chunk_of(start: int, size: int) -> pa.Table:
+        table = chunk(start, size, rows)
+        for name, values in strategy_columns(start, size).items() if more else ():
+            table = table.append_column(name, pa.array(values))
+        return table
+
     target = folder / "parts"
     target.mkdir()
     if parts == 1:
         writer = None
         for start in range(0, rows, CHUNK):
-            table = chunk(start, min(CHUNK, rows - start), rows)
+            table = chunk_of(start, min(CHUNK, rows - start))
             writer = writer or pq.ParquetWriter(target / "scores.parquet", table.schema)
             writer.write_table(table)
         if writer:
@@ -71,7 +90,7 @@ def write_scores(folder: Path, rows: int, parts: int) -> Path:
         return target
     size = -(-rows // parts)
     for part, start in enumerate(range(0, rows, size)):
-        pq.write_table(chunk(start, min(size, rows - start), rows), target / f"{part:05d}.parquet")
+        pq.write_table(chunk_of(start, min(size, rows - start)), target / f"{part:05d}.parquet")
     return target
 
 
@@ -112,6 +131,22 @@ def qnal_query(parts: Path) -> list[int]:
     return [int(t) for t in select(parts, QueryOptions(n=N), cells=CELLS).targetids]
 
 
+def strategy_query(parts: Path, name: str) -> list[int]:
+    """A query with another strategy, with the settings of its YAML file."""
+    from omegaconf import OmegaConf
+
+    from qnal.config import plugin
+    from qnal.query.options import QueryOptions
+    from qnal.query.select import select
+    from qnal.query.strategies.strategy import Strategy
+
+    node = OmegaConf.load(Path(__file__).parents[2] / "conf" / "query" / f"{name}.yaml").strategy
+    strategy = plugin.create(OmegaConf.to_container(node), "query.strategy", Strategy)
+    prototypes = np.random.default_rng(3).normal(size=(CELLS, PIXELS))
+    options = QueryOptions(n=N, strategy=strategy)
+    return [int(t) for t in select(parts, options, None, CELLS, prototypes, MEMBERS).targetids]
+
+
 def measured(way: str, parts: Path) -> tuple[float, float, float, list[int]]:
     """Seconds, processor seconds and peak memory in GB of one way, in a process of its own.
 
@@ -131,13 +166,18 @@ def main() -> None:
     parser.add_argument("--parts", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--no-astropy", action="store_true")
+    parser.add_argument("--strategies", nargs="+", default=[], help="names, as in query=NAME")
     parser.add_argument("--folder", type=Path, help="where to write; default: temporary")
     parser.add_argument("--way", help=argparse.SUPPRESS)
     parser.add_argument("--scores", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.way:
         start, processor = time.perf_counter(), time.process_time()
-        targetids = {"astropy": astropy_steps, "qnal": qnal_query}[arguments.way](arguments.scores)
+        if arguments.way in WAYS:
+            ways = dict(zip(WAYS, (astropy_steps, qnal_query), strict=True))
+            targetids = ways[arguments.way](arguments.scores)
+        else:
+            targetids = strategy_query(arguments.scores, arguments.way)
         seconds = time.perf_counter() - start
         processor = time.process_time() - processor
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
@@ -146,10 +186,11 @@ def main() -> None:
     print(describe())
     with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
         start = time.perf_counter()
-        parts = write_scores(Path(folder), arguments.rows, arguments.parts)
+        more = bool(arguments.strategies)
+        parts = write_scores(Path(folder), arguments.rows, arguments.parts, more)
         print(f"{arguments.rows:,} rows in {arguments.parts} files, "
               f"written in {time.perf_counter() - start:.0f} s", flush=True)  # fmt: skip
-        ways = ["qnal"] if arguments.no_astropy else ["astropy", "qnal"]
+        ways = arguments.strategies or [*WAYS][arguments.no_astropy :]
         best: dict[str, float] = {}
         least: dict[str, float] = {}
         selected = {}
@@ -158,9 +199,9 @@ def main() -> None:
                 seconds, processor, memory, selected[way] = measured(way, parts)
                 best[way] = min(best.get(way, np.inf), seconds)
                 least[way] = min(least.get(way, np.inf), processor)
-                print(f"{way:8} {seconds:7.1f} s, of the processor {processor:6.1f} s, "
+                print(f"{way:12} {seconds:7.1f} s, of the processor {processor:6.1f} s, "
                       f"{memory:5.2f} GB", flush=True)  # fmt: skip
-    if len(ways) == 2:
+    if ways == [*WAYS]:
         same = selected["astropy"] == selected["qnal"]
         print(f"qnal is {best['astropy'] / best['qnal']:.1f} times as fast and takes "
               f"{least['qnal'] / least['astropy']:.0%} of the processor time (best of each); "

@@ -242,7 +242,8 @@ def _check_wavelengths(arms: Sequence[Arm], grid: Grid, path: Path) -> None:
     low, high = min(arm.wave[0] for arm in arms), max(arm.wave[-1] for arm in arms)
     raise InputError(
         f"{path}: its wavelengths, from {low:.6g} to {high:.6g} Å, are not on the "
-        f"{grid.name} grid, which begins at {grid.wave[0]:.0f} and ends at {grid.wave[-1]:.0f} Å; check their unit."
+        f"{grid.name} grid, which begins at {grid.wave[0]:.0f} and ends at {grid.wave[-1]:.0f} Å; "
+        "check their unit."
     )
 
 
