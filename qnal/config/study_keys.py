@@ -27,7 +27,8 @@ class LoopConfig:
         at_least(1, "a number"),
     )
     strategies: list[str] = key(
-        "choices of `query` to compare; random and stratified are always among them",
+        "choices of `query`, or YAML files of strategies of your own, to compare; random and "
+        "stratified are always among them",
         Valid("names of strategies, each once", lambda v: len(set(v)) == len(v)),
     )
     repeats: int = key(
