@@ -25,6 +25,7 @@ def written_aside(path: Path) -> Iterator[Path]:
 
     Raises:
         QnalError: the disk is full.
+        OSError: it cannot be written for another reason; ``filename`` is the target.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_name(f".{path.name}.{secrets.token_hex(8)}{PART}")
@@ -39,6 +40,9 @@ def written_aside(path: Path) -> Iterator[Path]:
         # Libraries report a full disk in different ways, or not at all.
         if shutil.disk_usage(path.parent).free < FULL:
             raise QnalError(f"{path}: the disk is full; the file was not written.") from error
+        if isinstance(error, OSError) and error.filename is None and error.errno:
+            # As Arrow reports a folder that cannot be written to.
+            raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
         raise
     finally:
         scratch.unlink(missing_ok=True)

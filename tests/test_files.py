@@ -1,5 +1,6 @@
 """Files are written completely or not at all."""
 
+import errno
 import shutil
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from qnal import job
 from qnal.errors import QnalError
 from qnal.files import files_below, remove_scratch, sha256, write_text, written_aside
 
@@ -89,3 +91,10 @@ def test_temporary_files_of_killed_processes_are_removed(tmp_path: Path):
     remove_scratch(tmp_path)
     assert sorted(files_below(tmp_path)) == ["a/whole.json", "b.json"]
     assert list(files_below(tmp_path / "none")) == []
+
+
+def test_an_error_of_the_system_without_a_name_names_the_file(tmp_path):
+    with pytest.raises(PermissionError) as refused, written_aside(tmp_path / "labels.parquet"):
+        raise PermissionError(errno.EACCES, "Failed to open local file")
+    assert refused.value.filename == str(tmp_path / "labels.parquet")
+    assert job.sentence(refused.value) == f"{tmp_path / 'labels.parquet'}: Permission denied."
