@@ -26,7 +26,7 @@ from qnal.query.score_source import (
 )
 from qnal.query.spectra_sql import BMU_COLUMNS, create_spectra, matching
 from qnal.query.strategies.mixture import Mixture
-from qnal.query.strategies.strategy import RANDOM, Strategy
+from qnal.query.strategies.strategy import RANDOM, NumpyStrategy, Strategy
 
 PROTOTYPES = "prototypes of the SOM"  # as a need of strategies
 
@@ -216,6 +216,8 @@ def _load(
     _check_columns(types, strategy, name, known)
     if bmu is not None:
         create_sidecar(connection, bmu, types, name)
+    for computed in strategy.computed():
+        _register(connection, computed)
     for statement in create_spectra(
         types, strategy, columns, bmu is not None, seed, len(files) <= 1, place=not late
     ):
@@ -234,6 +236,25 @@ def _load(
     if bmu is not None and rows != table.value(f"SELECT count(*) FROM {source}"):
         raise InputError(f"{bmu}: has several BMUs for one spectrum (FILE, ROW).")
     return table
+
+
+def _register(connection: duckdb.DuckDBPyConnection, strategy: NumpyStrategy) -> None:
+    """Make a utility that is computed with numpy a function in SQL."""
+
+    def utility(*columns: pa.ChunkedArray) -> pa.Array:
+        arrays = [column.to_numpy() for column in columns]
+        with np.errstate(all="ignore"):
+            found = strategy.utility_of(dict(zip(strategy.columns, arrays, strict=True)))
+        if np.shape(found) != arrays[0].shape:
+            raise ValueError(
+                f"{type(strategy).__name__}.utility_of returned shape {np.shape(found)} for "
+                f"{len(arrays[0])} spectra"
+            )
+        return pa.array(found, pa.float64())
+
+    connection.create_function(
+        strategy.function, utility, None, "DOUBLE", type="arrow", null_handling="special"
+    )
 
 
 def _check_columns(

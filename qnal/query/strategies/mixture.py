@@ -8,7 +8,7 @@ from typing import Any
 
 from qnal.errors import ConfigError, InputError
 from qnal.query.strategies.named import named_strategy, strategy_names
-from qnal.query.strategies.strategy import RANDOM, Strategy
+from qnal.query.strategies.strategy import RANDOM, NumpyStrategy, Strategy
 
 SMALLEST = "1e-12"  # of a utility that is not 0
 
@@ -58,6 +58,10 @@ class Mixture(Strategy):
         It is above 0, because other strategies of the mixture may select what the first would not.
         """
         return f"greatest({self.parts[0][0].utility()}, {SMALLEST})"
+
+    def computed(self) -> list[NumpyStrategy]:
+        """See :meth:`Strategy.computed`."""
+        return [each for part, _ in self.parts for each in part.computed()]
 
     def available(self, columns: Collection[str], name: str) -> Mixture:
         """The mixture of the strategies whose columns are known.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -47,6 +48,37 @@ class Strategy(ABC):
         It becomes the beginning of the column REASON of the selection.
         """
         return None
+
+    def computed(self) -> list[NumpyStrategy]:
+        """The strategies that this one uses, itself included, that compute with numpy."""
+        measure = getattr(self, "measure", None)
+        return measure.computed() if isinstance(measure, Strategy) else []
+
+
+class NumpyStrategy(Strategy):
+    """A strategy whose utility is computed with numpy. All of its columns are numbers."""
+
+    @abstractmethod
+    def utility_of(self, scores: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float64]:
+        """The utility of some spectra, shape [rows].
+
+        Args:
+            scores: each of ``columns``, shape [rows]; NaN where it is unknown. How the spectra are
+                divided among calls is not defined.
+        """
+
+    @property
+    def function(self) -> str:
+        """Name of :meth:`utility_of` in SQL."""
+        return f"utility_of_{id(self)}"
+
+    def utility(self) -> str:
+        """See :meth:`Strategy.utility`."""
+        return f"{self.function}({', '.join(self.columns)})"
+
+    def computed(self) -> list[NumpyStrategy]:
+        """See :meth:`Strategy.computed`."""
+        return [self]
 
 
 class BatchStrategy(Strategy):
