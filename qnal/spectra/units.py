@@ -55,6 +55,11 @@ def flux_scale(unit: str | None) -> float:
     return 1.0 if unit is None else (_scale(unit, FLUX) or 1.0)
 
 
+def is_unit(unit: str) -> bool:
+    """Whether a text is a unit of any kind, such as ``adu``."""
+    return _parsed(unit) is not None
+
+
 def in_vacuum(air: NDArray[np.float64]) -> NDArray[np.float64]:
     """Wavelengths in vacuum of those in air, Å (Ciddor 1996, as fitted by N. Piskunov for VALD)."""
     s2 = (1e4 / air) ** 2
@@ -65,12 +70,20 @@ def in_vacuum(air: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _scale(unit: str, to: units.UnitBase) -> float | None:
+    parsed = _parsed(unit, to)
+    return None if parsed is None else float(parsed.to(to))
+
+
+def _parsed(unit: str, to: units.UnitBase | None = None) -> units.UnitBase | None:
+    """A unit in the first spelling and form that is one and can be converted; None without any."""
     for spelling in (_SPELLINGS.get(unit.strip().lower(), unit.strip()), unit.strip().lower()):
         for form in (None, "fits", "cds", "ogip"):
             try:
                 with warnings.catch_warnings():  # that several slashes are discouraged
                     warnings.simplefilter("ignore", units.UnitsWarning)
-                    return float(units.Unit(spelling, format=form).to(to))
-            except (ValueError, TypeError, units.UnitsError):
+                    parsed = units.Unit(spelling, format=form)
+            except (ValueError, TypeError):
                 continue
+            if to is None or parsed.is_equivalent(to):
+                return parsed
     return None

@@ -16,7 +16,7 @@ from qnal.spectra.readers.array_file import ArrayFile, open_arrays
 from qnal.spectra.readers.reader import Arm, OpenSpectra, Reader
 from qnal.spectra.spectra_file import SpectraFile, find_files
 from qnal.spectra.target_table import TARGET_COLUMNS, Columns
-from qnal.spectra.units import flux_scale, wavelengths
+from qnal.spectra.units import flux_scale, is_unit, wavelengths
 
 SUFFIXES = (".parquet", ".h5", ".hdf5")
 FLUX_UNIT = "1e-17 erg / (s cm2 AA)"
@@ -71,6 +71,11 @@ class Table(Reader):
             raise ConfigError("reader takes either ivar or error; the other one is null.")
         if self.targetid is None and self.name is None:
             raise ConfigError("reader takes targetid or name, and both are null.")
+        if not is_unit(self.flux_unit):
+            raise ConfigError(
+                f"reader.flux_unit={self.flux_unit} is not a unit; it takes one such as "
+                f"{FLUX_UNIT}, or adu."
+            )
         if not isinstance(self.wave, str) and (
             len(self.wave) != 2 or not all(isinstance(v, int | float) for v in self.wave)
         ):

@@ -112,6 +112,7 @@ def test_a_damaged_table(tmp_path: Path) -> None:
         ({"error": "sigma"}, "either ivar or error"),
         ({"targetid": None}, "targetid or name"),
         ({"columns": {"CAMERAS": "c"}}, "columns.CAMERAS is none of TILEID"),
+        ({"flux_unit": "foo"}, r"reader\.flux_unit=foo is not a unit; it takes one such as"),
     ],
 )
 def test_settings_of_tables(settings: dict, sentence: str) -> None:
@@ -222,3 +223,8 @@ def test_arrays_of_another_shape(tmp_path: Path) -> None:
 
 def test_units_with_several_slashes_give_no_warning() -> None:
     assert flux_scale("erg/s/cm2/AA") == pytest.approx(1e17)
+
+
+def test_fluxes_in_counts_are_not_scaled() -> None:
+    Table(flux_unit="adu").check()
+    assert flux_scale("adu") == flux_scale(None) == 1
