@@ -60,7 +60,7 @@ def test_spectra_are_those_of_a_coadd(file: SpectraFile, same: SameSpectra, tmp_
             other.read(file, LOG)
     with pytest.raises(InputError, match="specutils cannot read it as JWST x1d"):
         Specutils("JWST x1d").read(file, LOG)
-    with pytest.raises(InputError, match=r"has 1 spectra, and reader.item=4 is none"):
+    with pytest.raises(InputError, match=r"reader\.item=4 does not exist; the file has 1 spectra"):
         Specutils("tabular-fits", item=4).read(file, LOG)
 
 
