@@ -94,7 +94,7 @@ def test_bal_recorded_holds_for_all_or_some_tables(labelled: Labelled, tmp_path:
 
 
 def test_modes_and_limits_are_checked(labelled: Labelled) -> None:
-    with pytest.raises(ConfigError, match=r"data\.bad: .*negative, drop"):
+    with pytest.raises(ConfigError, match=r"data\.bad=ignore: .*negative, drop"):
         labelled("data.bad=ignore")
     with pytest.raises(ConfigError, match=r"data\.boss\.most=0 cannot be used"):
         labelled("data.boss.most=0")
