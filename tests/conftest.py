@@ -14,6 +14,7 @@ import fitsio
 import numpy as np
 import pandas as pd
 import pytest
+from filelock import FileLock
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hypothesis import settings
@@ -187,11 +188,17 @@ def pipeline(
 ) -> Iterator[tuple[Path, dict]]:
     """A tiny pipeline that has run: its working folder and its summary.
 
-    All tests share it and none may change it; ``pipeline_copy`` is there for those that would.
+    All tests share it, those of other test processes too, and none may change it;
+    ``pipeline_copy`` is there for those that would.
     """
-    work = tmp_path_factory.mktemp("pipeline")
-    code, summary = qnal_job(work / "job", *TINY, "stage=pipeline", f"work_dir={work}")
-    assert code == 0, summary
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    work, done = shared / "pipeline", shared / "pipeline" / "job" / "summary.json"
+    with FileLock(shared / "pipeline.lock"):
+        if not done.exists():
+            qnal_job(work / "job", *TINY, "stage=pipeline", f"work_dir={work}")
+    summary = json.loads(done.read_text())
+    assert summary["status"] == "done", summary
     before = made_by_stages(work)
     yield work, summary
     assert made_by_stages(work) == before, "a test has changed the pipeline that all share"

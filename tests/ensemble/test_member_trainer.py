@@ -86,6 +86,7 @@ def test_order_of_training_does_not_matter(both, tmp_path):
     assert content(other, 0)[0] != content(other, 1)[0]
 
 
+@pytest.mark.slow
 def test_in_a_fresh_process(both, tmp_path):
     trainer, _ = both
     script = (

@@ -76,7 +76,14 @@ def keras_fitted(labelled, tmp_path_factory):
     return fit
 
 
-@pytest.mark.parametrize("kind", list(OffsetActivation))
+@pytest.mark.parametrize(
+    "kind",
+    [
+        OffsetActivation.rescaled_sigmoid,
+        pytest.param(OffsetActivation.sigmoid, marks=pytest.mark.slow),
+        pytest.param(OffsetActivation.linear, marks=pytest.mark.slow),
+    ],
+)
 def test_a_step_is_keras_step(random_network, labelled, keras_fitted, kind):
     """Equal initial weights and one batch give equal weights and moving averages."""
     rate = 1e-3

@@ -85,6 +85,7 @@ def described(work):
     return [path.stat().st_mtime_ns for path in work.glob("scores/*/_dataset.json")]
 
 
+@pytest.mark.slow
 def test_killed_again_and_again(job, undisturbed, qnal_job, tmp_path):
     rng = random.Random(5)
     killed = 0

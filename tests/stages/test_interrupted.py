@@ -182,6 +182,7 @@ def test_a_damaged_member_is_trained_again(pipeline, qnal_job, tiny, tmp_path):
             assert (members / name).read_bytes() == content
 
 
+@pytest.mark.slow
 def test_members_that_no_run_records_are_recorded(pipeline, qnal_job, tiny, tmp_path):
     """As if a job had been killed between the end of a member and its record."""
     from mlflow import MlflowClient
