@@ -51,7 +51,13 @@ TARGETS = (
 
 def trained() -> tuple[Path, Path]:
     """Four members trained on the mock survey, and its pool."""
-    train = ["stage=train", "train=small", "train.prior=none", "ensemble.n=4"]
+    train = [
+        "stage=train",
+        "train=small",
+        "train.prior=none",
+        "train.min_steps=600",
+        "ensemble.n=4",
+    ]
     for words in (["stage=mock"], train):
         subprocess.run([sys.executable, "-m", "qnal", *words, *MOCK], check=True)
     pool = next(WORK.glob("mock/*/pool/tiles/perexp"))
