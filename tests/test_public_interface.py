@@ -31,7 +31,7 @@ KEYS = {
     "calibration label_errors boss_dropped shift redrock",
     "network": "layers filters boxes padding offset_activation grid reg_conv reg_dense dropout",
     "lines": "names bal",
-    "train": "epochs min_steps batch_size learning_rate amsgrad precision threads group "
+    "train": "epochs min_steps batch_size learning_rate schedule amsgrad precision threads group "
     "where targets prior prior_spectra prior_weight init",
     "ensemble": "n path bootstrap line_threshold min_lines high_z calibrate",
     "som": "backend shape wrap epochs sample spectra where targets path",

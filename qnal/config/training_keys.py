@@ -10,6 +10,7 @@ from qnal.ensemble.augmentation import Augmentation
 from qnal.ensemble.bootstrap import Bootstrap
 from qnal.ensemble.prior import PriorKind
 from qnal.ensemble.votes import Thresholds
+from qnal.network.hyperparameters import Schedule
 from qnal.network.network import OffsetActivation, Padding
 from qnal.network.precision import Precision
 
@@ -63,6 +64,9 @@ class TrainConfig:
     )
     batch_size: int = key("spectra per training step", at_least(2))
     learning_rate: float = key("learning rate of Adam", positive())
+    schedule: Schedule = key(
+        "learning rate during training: constant, or cosine, which lets it fall to 0"
+    )
     amsgrad: bool = key("use the AMSGrad variant of Adam")
     precision: Precision = key(
         "precision of the convolutions; auto is bfloat16 where the processor or GPU supports it"

@@ -8,7 +8,7 @@ from qnal.ensemble.bootstrap import Bootstrap
 from qnal.ensemble.prior import Prior
 from qnal.ensemble.votes import Thresholds
 from qnal.fingerprint import fingerprint
-from qnal.network.hyperparameters import Hyperparameters
+from qnal.network.hyperparameters import Hyperparameters, Schedule
 from qnal.network.structure import Structure
 
 # Values that mean "this setting does nothing": a key at its neutral value is left out of the
@@ -27,6 +27,7 @@ NEUTRAL: dict[str, Any] = {
     "initial": None,
     "prior": None,
     "augment": None,
+    "schedule": Schedule.constant,
 }
 
 
@@ -86,6 +87,7 @@ class MemberRecipe:
             "batch_size": fit.batch_size,
             "learning_rate": float(fit.learning_rate),
             "amsgrad": fit.amsgrad,
+            "schedule": fit.schedule,
             "precision": fit.precision,
             "bootstrap": self.bootstrap,
             "seed": self.seed,
@@ -119,6 +121,7 @@ class MemberRecipe:
                 "amsgrad": fit.amsgrad,
                 "precision": fit.precision,
             }
+            | ({} if fit.schedule is Schedule.constant else {"schedule": fit.schedule})
             | self.prior.settings()
             | self.augment.settings(),
             "bootstrap": self.bootstrap,

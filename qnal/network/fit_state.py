@@ -73,8 +73,16 @@ class FitState:
         self.losses: list[float] = []
         self.running = True
         self._steps_per_epoch = -(-self.rows // hyperparameters.batch_size)
+        self._schedule = hyperparameters.schedule
+        self._rate = hyperparameters.learning_rate
         self._batches = _batches(initial, hyperparameters.batch_size)
         self._total = 0.0
+
+    @property
+    def learning_rate(self) -> float:
+        """Learning rate of the next step."""
+        done = self.steps / (self.epochs * self._steps_per_epoch)
+        return self._rate * self._schedule.factor(done)
 
     def batch(self) -> NDArray[np.int32]:
         """Rows of the next step."""

@@ -10,13 +10,11 @@ class Adam:
 
     Args:
         weights: the weights, shape [members, weights]; each member has its own step count.
-        learning_rate: the learning rate.
         amsgrad: use AMSGrad.
     """
 
-    def __init__(self, weights: tf.Variable, learning_rate: float, amsgrad: bool) -> None:
+    def __init__(self, weights: tf.Variable, amsgrad: bool) -> None:
         self.weights = weights
-        self.learning_rate = learning_rate
         self.steps = tf.Variable(tf.zeros([weights.shape[0]], tf.int64))
         self.moments = [tf.Variable(tf.zeros_like(weights)) for _ in range(3 if amsgrad else 2)]
 
@@ -25,13 +23,15 @@ class Adam:
         for variable in (self.steps, *self.moments):
             variable.assign(tf.zeros_like(variable))
 
-    def apply(self, gradient: tf.Tensor, active: tf.Tensor | None = None) -> None:
-        """One step of each member, or of the ``active`` ones, shape [members]."""
+    def apply(
+        self, gradient: tf.Tensor, learning_rates: tf.Tensor, active: tf.Tensor | None = None
+    ) -> None:
+        """One step of each member, or of the ``active`` ones; both masks and rates by member."""
         self.steps.assign_add(
             tf.ones_like(self.steps) if active is None else tf.cast(active, tf.int64)
         )
         t = tf.cast(self.steps, tf.float32)[:, None]
-        rate = self.learning_rate * tf.sqrt(1 - BETA_2**t) / (1 - BETA_1**t)
+        rate = learning_rates[:, None] * tf.sqrt(1 - BETA_2**t) / (1 - BETA_1**t)
 
         def moved(variable: tf.Variable, change: tf.Tensor) -> tf.Tensor:
             # Selected, not multiplied by 0, so that a NaN cannot reach inactive members.

@@ -62,8 +62,12 @@ class Trainer:
         self.parameters = Parameters(network)
         self.trained = tf.Variable(np.stack([self.parameters.trained(network)] * group))
         self.averages = tf.Variable(np.stack([self.parameters.averages(network)] * group))
-        self.optimizer = Adam(self.trained, hyperparameters.learning_rate, hyperparameters.amsgrad)
-        signature = [tf.TensorSpec([group, None], tf.int32), tf.TensorSpec([group, 2], tf.int32)]
+        self.optimizer = Adam(self.trained, hyperparameters.amsgrad)
+        signature = [
+            tf.TensorSpec([group, None], tf.int32),
+            tf.TensorSpec([group, 2], tf.int32),
+            tf.TensorSpec([group], tf.float32),
+        ]
         if group > 1:
             signature.append(tf.TensorSpec([group, None], tf.float32))
         self._step = tf.function(self._train_step, signature, autograph=False)
@@ -121,8 +125,9 @@ class Trainer:
         pending: list[tuple[tf.Tensor, dict[int, NDArray[np.int32]]]] = []
         while running := {slot: fit for slot, fit in fits.items() if fit.running}:
             seeds = {slot: (fit.seed, fit.steps) for slot, fit in running.items()}
+            rates = {slot: fit.learning_rate for slot, fit in running.items()}
             batches = {slot: fit.batch() for slot, fit in running.items()}
-            pending.append((self._run(batches, seeds), batches))
+            pending.append((self._run(batches, seeds, rates), batches))
             done = {slot: fit for slot, fit in running.items() if fit.at_epoch_end()}
             if not done:
                 continue
@@ -143,20 +148,27 @@ class Trainer:
         }
 
     def _run(
-        self, batches: dict[int, NDArray[np.int32]], seeds: dict[int, tuple[int, int]]
+        self,
+        batches: dict[int, NDArray[np.int32]],
+        seeds: dict[int, tuple[int, int]],
+        rates: dict[int, float],
     ) -> tf.Tensor:
         """One step of each slot that has a batch; returns the losses by slot."""
         if self.group == 1:
-            return self._step(batches[0][None], np.array([seeds[0]], np.int32))
+            return self._step(
+                batches[0][None], np.array([seeds[0]], np.int32), np.array([rates[0]], np.float32)
+            )
         # The shape is the same whichever slots are used, since it decides the order of summation.
         rows = np.zeros((self.group, self.hyperparameters.batch_size), np.int32)
         row_mask = np.zeros(rows.shape, np.float32)
         seed_pairs = np.zeros((self.group, 2), np.int32)
+        learning_rates = np.zeros(self.group, np.float32)
         for slot, batch in batches.items():
             rows[slot, : len(batch)] = batch
             row_mask[slot, : len(batch)] = 1
             seed_pairs[slot] = seeds[slot]
-        return self._step(rows, seed_pairs, row_mask)
+            learning_rates[slot] = rates[slot]
+        return self._step(rows, seed_pairs, learning_rates, row_mask)
 
     def _reset(self, networks: dict[int, Network]) -> None:
         every = [networks.get(slot, self.template) for slot in range(self.group)]
@@ -165,7 +177,11 @@ class Trainer:
         self.optimizer.reset()
 
     def _train_step(
-        self, rows: tf.Tensor, seeds: tf.Tensor, row_mask: tf.Tensor | None = None
+        self,
+        rows: tf.Tensor,
+        seeds: tf.Tensor,
+        learning_rates: tf.Tensor,
+        row_mask: tf.Tensor | None = None,
     ) -> tf.Tensor:
         """One step of each member that has rows; returns the losses, shape [members]."""
         with tf.GradientTape() as tape:
@@ -176,7 +192,7 @@ class Trainer:
         active = None if row_mask is None else tf.reduce_max(row_mask, axis=1) > 0
         moved = (tf.concat(averages, axis=1) - self.averages) * (1 - BATCH_NORM_MOMENTUM)
         self.averages.assign_add(moved if active is None else tf.where(active[:, None], moved, 0.0))
-        self.optimizer.apply(gradient, active)
+        self.optimizer.apply(gradient, learning_rates, active)
         return losses
 
     def _forward(

@@ -35,6 +35,7 @@ def member_recipe(config: Config) -> MemberRecipe:
             network.reg_conv,
             network.reg_dense,
             resolved(fit.precision),
+            fit.schedule,
         ),
         config.ensemble.thresholds(),
         config.ensemble.bootstrap,

@@ -6,7 +6,7 @@ from typing import Any
 _VOTES = ("ensemble.line_threshold", "ensemble.min_lines", "ensemble.high_z")
 _TRAINING = (
     "seed", "ensemble.n", "ensemble.bootstrap", "network.layers", "network.grid", "train.epochs",
-    "train.min_steps", "train.batch_size", "train.learning_rate", "train.amsgrad",
+    "train.min_steps", "train.batch_size", "train.learning_rate", "train.schedule", "train.amsgrad",
     "train.precision", "ensemble.line_threshold",
 )  # fmt: skip
 _QUERY = ("query.n", "query.strategy._target_", "query.som_percentile", "query.max_outlier",

@@ -14,7 +14,7 @@ from qnal.ensemble.recipe import MemberRecipe
 from qnal.ensemble.votes import Thresholds
 from qnal.labels.label import Label
 from qnal.lines import QUASARNET_BAL_LINES, QUASARNET_LINES
-from qnal.network.hyperparameters import Hyperparameters
+from qnal.network.hyperparameters import Hyperparameters, Schedule
 from qnal.network.network import OffsetActivation, Padding
 from qnal.network.precision import Precision
 from qnal.network.structure import Structure
@@ -71,6 +71,7 @@ def test_golden():
         {"batch_size": 32},
         {"learning_rate": 1e-3},
         {"amsgrad": True},
+        {"schedule": Schedule.cosine},
         {"precision": Precision.bfloat16},
         {"bootstrap": Bootstrap.rows},
         {"seed": 1},

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from qnal.network.hyperparameters import Hyperparameters
+from qnal.network.hyperparameters import Hyperparameters, Schedule
 from qnal.network.network import OffsetActivation, Padding, apply_numpy
 from qnal.network.precision import Precision
 from qnal.network.targets import Targets
@@ -229,3 +229,18 @@ def test_a_diverging_fit_stops(random_network, labelled):
 )
 def test_epochs_that_make_enough_steps(rows, min_steps, epochs):
     assert Hyperparameters(min_steps=min_steps).epochs_for(rows) == epochs
+
+
+def test_cosine_schedule_by_hand(random_network, labelled):
+    """The first of two steps has the full learning rate, the second one half of it."""
+    network = random_network(layers=1, filters=4, units=8)
+    (one, _), (constant, _), (cosine, _) = (
+        fitted(network, labelled, epochs=epochs, learning_rate=1e-2, schedule=schedule)
+        for epochs, schedule in (
+            (1, Schedule.constant), (2, Schedule.constant), (2, Schedule.cosine)
+        )
+    )  # fmt: skip
+    full = constant.dense_kernel - one.dense_kernel
+    half = cosine.dense_kernel - one.dense_kernel
+    assert np.abs(full).max() > 5e-3
+    np.testing.assert_allclose(half, full / 2, rtol=1e-4, atol=1e-7)
