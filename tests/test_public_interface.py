@@ -28,7 +28,7 @@ KEYS = {
     "data.boss": "spectra truth most",
     "data.mock": "seed labelled boss pool mix boss_mix snr_min snr_max qso_z_max fibres petals "
     "exposures revisited bal weak_lines dla dead_cameras cosmic_rays cosmics_found sky_residual "
-    "calibration label_errors boss_dropped shift redrock",
+    "calibration inspection_snr label_errors boss_dropped shift redrock",
     "network": "layers filters boxes padding offset_activation grid reg_conv reg_dense dropout",
     "lines": "names bal",
     "train": "epochs min_steps batch_size learning_rate schedule amsgrad precision threads group "

@@ -355,6 +355,7 @@ def test_a_part_of_size_0_is_not_written(tmp_path: Path) -> None:
         ({"pool": -1}, "data.mock.pool"),
         ({"labelled": 0, "boss": 0, "pool": 0}, "data.mock.labelled"),
         ({"snr_min": 0.0}, "data.mock.snr_min"),
+        ({"inspection_snr": 0.0}, "data.mock.inspection_snr"),
         ({"snr_min": 3.0, "snr_max": 2.0}, "data.mock.snr_max"),
         ({"snr_max": float("inf")}, "data.mock.snr_max"),
         ({"fibres": 501}, "data.mock.fibres"),

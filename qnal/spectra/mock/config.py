@@ -45,6 +45,8 @@ class MockConfig:
         cosmics_found: share of cosmic rays that are flagged in the pixel mask.
         sky_residual: rms error of the subtracted sky lines, relative to the lines.
         calibration: rms error of each camera's flux calibration.
+        inspection_snr: median signal-to-noise per pixel of a spectrum that inspectors give a mean
+            quality of 2; lower where they see deeper coadds than the networks do.
         label_errors: share of confident labels with a wrong class.
         boss_dropped: share of BOSS rows with TARGETID −1.
         shift: how much spectra differ from those of the usual survey, of which priors are made: in
@@ -74,6 +76,7 @@ class MockConfig:
     cosmics_found: float = 0.8
     sky_residual: float = 0.01
     calibration: float = 0.03
+    inspection_snr: float = 0.6
     label_errors: float = 0.005
     boss_dropped: float = 0.01
     shift: float = 0.0
@@ -105,6 +108,8 @@ class MockConfig:
                 raise _bad(f.name, getattr(self, f.name), "a finite number")
         if self.snr_min <= 0:
             raise _bad("snr_min", self.snr_min, "a positive number")
+        if self.inspection_snr <= 0:
+            raise _bad("inspection_snr", self.inspection_snr, "a positive number")
         if self.snr_max < self.snr_min:
             raise _bad("snr_max", self.snr_max, f"at least data.mock.snr_min={self.snr_min}")
         if not 0.2 <= self.qso_z_max <= 4.7:

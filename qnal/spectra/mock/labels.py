@@ -12,7 +12,6 @@ CONFIDENT = 2.5  # smallest mean quality of a confident label
 SPECTYPES = ("QSO", "GALAXY", "STAR")
 # Signal-to-noise needed to recognise a spectrum of this kind, relative to an ordinary one
 DIFFICULTY = {"WEAK": 2.5, "PASSIVE": 1.2, "ELG": 0.8, "SEYFERT2": 0.7, "M": 0.7, "WD": 1.4}
-HALF_QUALITY_SNR = 0.6  # signal-to-noise of a mean quality of 2
 CLASS_PERSON = {"STAR": 1, "GALAXY": 4, "QSO": 3}
 BAL_QUASAR = 30
 CIV_IN_BOSS = 1.57  # redshift from which BOSS covers the whole range of the balnicity index
@@ -23,13 +22,14 @@ def inspected(
 ) -> tuple[F8, NDArray[np.str_], F8]:
     """Simulated quality, class and redshift of merged inspections, each of shape [n].
 
-    The mean quality (0 to 4 in halves) follows the signal-to-noise. Below 2.5 many classes and
+    The mean quality (0 to 4 in halves) follows the signal-to-noise, and is 2 for an ordinary
+    spectrum of ``config.inspection_snr``. Below 2.5 many classes and
     redshifts are wrong; above, a share ``config.label_errors`` of the classes is.
     """
     n = len(targets)
     hard = np.array([DIFFICULTY.get(k, 1.0) for k in targets.kind])
     hard *= np.where(targets.oddity != "", 3.0, 1.0)
-    logit = np.log(np.maximum(snr, 1e-3) / (HALF_QUALITY_SNR * hard)) / 0.3
+    logit = np.log(np.maximum(snr, 1e-3) / (config.inspection_snr * hard)) / 0.3
     mean = 4 / (1 + np.exp(-logit)) + rng.normal(0, 0.3, n)
     quality = np.clip(np.round(2 * mean) / 2, 0, 4)
     unsure = quality < CONFIDENT
