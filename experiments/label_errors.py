@@ -36,9 +36,8 @@ def main(work: Path, overrides: list[str]) -> None:
     config = MockConfig(label_errors=WRONG, pool=0)
     survey = write_survey(config, work / "survey")
     true = write_survey(replace(config, label_errors=0), work / "survey_without_errors")
-    command = [sys.executable, "-m", "qnal", "stage=train", "train=small", "train.prior=none",
-               "train.min_steps=600", "tracking=none", f"work_dir={work}",
-               f"hydra.run.dir={work}/job",
+    command = [sys.executable, "-m", "qnal", "stage=train", "train=short", "tracking=none",
+               f"work_dir={work}", f"hydra.run.dir={work}/job",
                f"data.desi.spectra={survey.desi_spectra}", f"data.desi.truth={survey.desi_truth}",
                f"data.boss.spectra={survey.boss_spectra}", f"data.boss.truth={survey.boss_truth}",
                *overrides]  # fmt: skip

@@ -38,8 +38,7 @@ REAL_DATA = Path(os.environ.get("QNAL_TEST_DATA") or ROOT / "../shared/data").re
 # A survey, an ensemble and a map as small as they can be and still do something.
 TINY = [
     "data=mock",
-    "train=small",
-    "train.prior=none",
+    "train=short",
     "data.mock.labelled=300",
     "data.mock.boss=100",
     "data.mock.pool=200",

@@ -259,7 +259,8 @@ def test_hydras_own_options_work(qnal_command, tmp_path, monkeypatch):
     installed = qnal_command("-sc", "install=bash", cwd=tmp_path)
     assert installed.returncode == 0 and "complete" in installed.stdout
     monkeypatch.setenv("COMP_LINE", "qnal stage=train train=")
-    assert qnal_command("-sc", "query=bash").stdout.split() == ["train=reference", "train=small"]
+    choices = [f"train={name}" for name in ("reference", "short", "small")]
+    assert qnal_command("-sc", "query=bash").stdout.split() == choices
     assert "Defaults List" in qnal_command("--info", "defaults", "stage=train").stdout
     assert "stage: train" in qnal_command("--cfg", "job", "--resolve", "stage=train").stdout
     assert "Hydra" in qnal_command("--hydra-help").stdout

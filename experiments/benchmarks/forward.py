@@ -53,9 +53,7 @@ def trained() -> tuple[Path, Path]:
     """Four members trained on the mock survey, and its pool."""
     train = [
         "stage=train",
-        "train=small",
-        "train.prior=none",
-        "train.min_steps=600",
+        "train=short",
         "ensemble.n=4",
     ]
     for words in (["stage=mock"], train):

@@ -12,7 +12,7 @@ from qnal.fingerprint import fingerprint
 from qnal.spectra.grid import Grid
 
 # Bump this number when the same settings give other spectra, as MOCK_VERSION of the mock survey.
-VERSION = 2
+VERSION = 3
 
 
 class PriorKind(StrEnum):
@@ -39,7 +39,7 @@ class Prior:
     """
 
     kind: PriorKind = PriorKind.none
-    spectra: int = 6000
+    spectra: int = 20_000
     weight: int = 2000
 
     def identity(self) -> dict[str, object] | None:

@@ -19,9 +19,21 @@ BATCH = 1000  # spectra that are on disk as FITS files at a time
 
 
 def prior_survey(seed: int, spectra: int) -> MockConfig:
-    """Mock survey of which the prior is made: every target once, all labels right."""
+    """Mock survey of which the prior is made: every target once, all labels right and confident.
+
+    Labels of real surveys come from deeper coadds than most of their spectra, so that faint spectra
+    have confident labels, too.
+    """
     return MockConfig(
-        seed=seed, labelled=spectra, boss=0, pool=0, exposures=1, revisited=0, label_errors=0
+        seed=seed,
+        labelled=spectra,
+        boss=0,
+        pool=0,
+        exposures=1,
+        revisited=0,
+        snr_min=0.1,
+        inspection_snr=1e-3,
+        label_errors=0,
     )
 
 
