@@ -13,6 +13,7 @@ Cost: about ten minutes on two cores. Expected: 16 of 27 wrong labels among the 
 (59 %) with ensemble.n=10 network.filters=40, and 16 of the 17 that involve a quasar.
 """
 
+import argparse
 import json
 import subprocess
 import sys
@@ -76,4 +77,8 @@ def labels(survey: MockSurvey) -> pd.DataFrame:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]).absolute(), sys.argv[2:])
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("work", type=Path, help="folder to write to")
+    parser.add_argument("overrides", nargs="*", help="keys of the training, such as ensemble.n=12")
+    arguments = parser.parse_args()
+    main(arguments.work.absolute(), arguments.overrides)
