@@ -7,6 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import qnal
+from qnal.ensemble.read_labelled import read_boss
+from qnal.ensemble.votes import Thresholds
+from qnal.labels.label import BadRows
+
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"
 
 
@@ -54,3 +59,20 @@ def test_the_table_of_a_study():
     assert table.loc["random_mix", "mean gain"] == "+0.100 ± 0.000"
     assert table.loc["random_mix", "label efficiency"] == "2.0 (2.0 to 2.0)"
     assert names["markdown"](table).count("\n") == 3  # a header, a rule, two rows
+
+
+@pytest.mark.process
+def test_real_spectra(real_data, monkeypatch, capsys):
+    """QuasarNP's trained network is above a confidence of 0.5 for all 118 quasars only."""
+    script = runpy.run_path(str(EXPERIMENTS / "real_spectra.py"))
+    weights = real_data / "quasarnet" / "test_weights_6_layer.h5"
+    boss = [real_data / "boss" / name for name in ("dr12_train.fits", "truth_dr12q.fits")]
+    ensemble = qnal.load_ensemble(weights, thresholds=Thresholds(0.5))
+    labelled = read_boss(boss[:1], boss[1:], ensemble.grid, high_z=2.1, bad=BadRows.drop)
+    assert script["counts"](ensemble, labelled) == {
+        "quasars": 118, "found": 118, "right_z": 118, "others": 19, "called_quasar": 0,
+        "completeness_at_purity_99": 1.0,
+    }  # fmt: skip
+    monkeypatch.setattr("sys.argv", ["real_spectra.py", str(weights), *map(str, boss)])
+    script["main"]()
+    assert "19 stars and galaxies: 0 called a quasar" in capsys.readouterr().out
