@@ -66,7 +66,7 @@ def fit_calibration(
 
     It is evaluated by cross-fitting: the targets are divided into :data:`FOLDS` folds, and each
     fold is calibrated by a fit to the others. The ensemble gets no calibration if cross-fitting
-    does not improve the likelihood, or if there are fewer than :data:`TARGETS_NEEDED` quasars or
+    does not improve the Brier score, or if there are fewer than :data:`TARGETS_NEEDED` quasars or
     fewer than that other targets.
 
     Args:
@@ -98,7 +98,7 @@ def fit_calibration(
     cross_fitted[use] = found
     after = probability_scores(label, found)
     if not _improved(before, after):
-        why_not = "it does not improve the likelihood of spectra that it was not fitted on"
+        why_not = "it does not improve the Brier score of spectra that it was not fitted on"
         return CalibrationFit(None, why_not, cross_fitted, before, after, *numbers)
     calibration = fit_platt(predictions.deciding, quasar)
     calibration = replace(calibration, min_lines=thresholds.min_lines)
@@ -106,7 +106,8 @@ def fit_calibration(
 
 
 def _improved(before: Metrics, after: Metrics) -> bool:
-    first, second = before["nll"], after["nll"]
+    # The likelihood of a hundred spectra hangs on one or two confident but wrong labels.
+    first, second = before["brier"], after["brier"]
     return first is not None and second is not None and second < first
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.special import expit
+from scipy.special import expit, logit
 
 from qnal.ensemble.calibration import Calibration
 from qnal.ensemble.evaluation.calibration_fit import FOLDS, deal, fit_calibration, fit_platt
@@ -135,11 +135,11 @@ def test_too_few_of_a_kind_or_nothing_to_gain():
     for label in (Label.STAR, Label.BAD, Label.QSO_LZ):
         nothing = fit_calibration(table.assign(LABEL=int(label)), oob, Thresholds())
         assert nothing.calibration is None
-    # Calibrated members that agree: fitted parameters can only make the likelihood worse.
+    # Calibrated members that agree: fitted parameters can only make it worse.
     table, oob = synthetic(120, sharpness=1, seed=2)
     fit = fit_calibration(table, oob, Thresholds())
     assert fit.calibration is None and "does not improve" in fit.why_not
-    assert fit.after["nll"] >= fit.before["nll"]
+    assert fit.after["brier"] >= fit.before["brier"]
 
 
 def test_bad_labels_are_left_out():
@@ -152,3 +152,19 @@ def test_bad_labels_are_left_out():
     assert again.calibration == fit.calibration and again.spectra == fit.spectra
     assert Calibration.of(fit.record().parameters) == fit.calibration
     assert fit.record().cross_fitted["nll"] < fit.record().before["nll"]
+
+
+def test_a_wrong_label_does_not_prevent_a_calibration():
+    """Confidences that are too high, and a star with a low one that is labelled a quasar.
+
+    By the likelihood, to which this label contributes most, the calibration would be rejected.
+    """
+    table, oob = synthetic(120, sharpness=1, seed=5)
+    shifted = np.float32(expit(logit(oob.deciding) + 0.5))
+    wrong = np.unravel_index(np.nanargmin(shifted), shifted.shape)[0]
+    shifted[wrong] = np.where(np.isnan(shifted[wrong]), np.nan, np.float32(expit(-3)))
+    table.loc[wrong, "LABEL"] = int(Label.QSO_HZ)
+    fit = fit_calibration(table, replace(oob, deciding=shifted), Thresholds())
+    assert fit.after["nll"] > fit.before["nll"]
+    assert fit.after["brier"] < fit.before["brier"]
+    assert fit.calibration is not None and fit.calibration.offset < 0
