@@ -26,7 +26,13 @@ class Adam:
     def apply(
         self, gradient: tf.Tensor, learning_rates: tf.Tensor, active: tf.Tensor | None = None
     ) -> None:
-        """One step of each member, or of the ``active`` ones; both masks and rates by member."""
+        """One step of each member, or of the ``active`` ones.
+
+        Args:
+            gradient: shape [members, weights].
+            learning_rates: of this step, shape [members].
+            active: which members take part, shape [members]; None: all.
+        """
         self.steps.assign_add(
             tf.ones_like(self.steps) if active is None else tf.cast(active, tf.int64)
         )
