@@ -13,6 +13,7 @@ import pyarrow as pa
 from filelock import FileLock
 
 from qnal.ensemble.description import EnsembleDescription
+from qnal.ensemble.evaluation.calibration_fit import VERSION as CALIBRATION_VERSION
 from qnal.ensemble.evaluation.evaluate_task import evaluate_ensemble
 from qnal.ensemble.folder import EnsembleFolder
 from qnal.ensemble.labelled_set import LabelledSet, split_quasars
@@ -91,7 +92,7 @@ class RoundTask:
             "oracle": vars(self.oracle),
             "answers": round_.repeat if self.oracle != Oracle() else None,
             "bad": self.bad,
-            "calibrate": self.calibrate,
+            "calibration": CALIBRATION_VERSION if self.calibrate else None,
             "targets": round_.targets,
         }
         return fingerprint(identity | ({"start": round_.start} if round_.start else {}))

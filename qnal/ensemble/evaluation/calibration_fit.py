@@ -2,6 +2,10 @@
 
 Averaging moves probabilities towards the middle, so the mean of calibrated members is not
 calibrated. What is maximised is therefore the likelihood of the mean of the calibrated confidences.
+
+A labelled spectrum is out of bag for about a third of the members, but the probabilities of other
+spectra are means over all of them, which are less noisy and more strongly averaged, so that they
+take a steeper calibration. The fit therefore lets the slope depend on the number of members.
 """
 
 from dataclasses import dataclass, replace
@@ -17,9 +21,13 @@ from qnal.ensemble.evaluation.reliability import Metrics, probability_scores
 from qnal.ensemble.votes import Thresholds
 from qnal.labels.label import Label, is_quasar
 
+VERSION = 2  # bump this number when the same predictions give another calibration
 FOLDS = 5
 TARGETS_NEEDED = 10  # number of quasars, and of other targets, that a fit takes
 PRIOR_WIDTH = 2.0  # of ln slope and offset, about 0; it bounds the slope if the classes separate
+# Of the change of ln slope with 1 / number of members: mean and width. The labels of a few hundred
+# spectra do not determine it; docs/training.md says how the mean was measured.
+BY_COUNT, BY_COUNT_WIDTH = -0.6, 0.3
 DIGITS = 6  # significant digits of the parameters, so that they do not depend on rounding errors
 
 
@@ -57,6 +65,36 @@ class CalibrationFit:
             before=self.before,
             cross_fitted=self.after,
         )
+
+
+@dataclass(frozen=True)
+class FittedCalibration:
+    """A calibration of means over any number of the members.
+
+    Call it with deciding confidences of shape [rows, members], NaN without a prediction.
+
+    Attributes:
+        of_all: the calibration for means over all members.
+        members: their number.
+        by_count: change of ln slope with 1 / number of members.
+    """
+
+    of_all: Calibration
+    members: int
+    by_count: float
+
+    def of(self, count: int) -> Calibration:
+        """The calibration for means over ``count`` members."""
+        change = self.by_count * (1 / count - 1 / self.members)
+        return replace(self.of_all, slope=self.of_all.slope * float(np.exp(change)))
+
+    def __call__(self, deciding: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Calibrated confidences, of the same shape as ``deciding``; NaN stays NaN."""
+        count = (~np.isnan(deciding)).sum(axis=1)
+        found = np.full(deciding.shape, np.nan)
+        for size in np.unique(count[count > 0]):
+            found[count == size] = self.of(int(size))(deciding[count == size])
+        return found
 
 
 def fit_calibration(
@@ -100,7 +138,7 @@ def fit_calibration(
     if not _improved(before, after):
         why_not = "it does not improve the Brier score of spectra that it was not fitted on"
         return CalibrationFit(None, why_not, cross_fitted, before, after, *numbers)
-    calibration = fit_platt(predictions.deciding, quasar)
+    calibration = fit_platt(predictions.deciding, quasar).of_all
     calibration = replace(calibration, min_lines=thresholds.min_lines)
     return CalibrationFit(calibration, None, cross_fitted, before, after, *numbers)
 
@@ -124,7 +162,7 @@ def deal(targetid: NDArray[np.int64], quasar: NDArray[np.bool_]) -> NDArray[np.i
     return fold[index]
 
 
-def fit_platt(deciding: NDArray[np.floating], quasar: NDArray[np.bool_]) -> Calibration:
+def fit_platt(deciding: NDArray[np.floating], quasar: NDArray[np.bool_]) -> FittedCalibration:
     """Maximum a posteriori fit of a calibration to the mean over the members.
 
     The bounds follow from Laplace's rule of succession: after n trials without a success, the
@@ -144,25 +182,31 @@ def fit_platt(deciding: NDArray[np.floating], quasar: NDArray[np.bool_]) -> Cali
     t = clipped_logit(deciding[available])
     lowest = 1 / (float((~quasar).sum()) + 2)
     highest = 1 - 1 / (float(quasar.sum()) + 2)
+    members = deciding.shape[1]
+    fewer = np.repeat(1 / count - 1 / members, count)
+    centre = np.array([0, 0, BY_COUNT])
+    width = np.array([PRIOR_WIDTH, PRIOR_WIDTH, BY_COUNT_WIDTH])
 
     def mean(values: NDArray) -> NDArray:
         return np.add.reduceat(values, start) / count
 
     def loss(parameters: NDArray) -> tuple[float, NDArray]:
-        """−ln posterior, and its derivatives with respect to ln slope and offset."""
-        slope, offset = np.exp(parameters[0]), parameters[1]
+        """−ln posterior, and its derivatives with respect to ln slope, offset and by_count."""
+        slope, offset = np.exp(parameters[0] + parameters[2] * fewer), parameters[1]
         s = expit(slope * t + offset)
         p = lowest + (highest - lowest) * mean(s)
         value = -np.log(np.where(quasar, p, 1 - p)).sum()
         by_p = np.where(quasar, -1 / p, 1 / (1 - p)) * (highest - lowest)
         ds = s * (1 - s)
-        gradient = np.array([(by_p * mean(slope * t * ds)).sum(), (by_p * mean(ds)).sum()])
-        value += 0.5 * ((parameters / PRIOR_WIDTH) ** 2).sum()
-        return float(value), gradient + parameters / PRIOR_WIDTH**2
+        by_slope = slope * t * ds
+        gradient = np.array([(by_p * mean(d)).sum() for d in (by_slope, ds, by_slope * fewer)])
+        deviation = (parameters - centre) / width
+        return float(value + 0.5 * (deviation**2).sum()), gradient + deviation / width
 
-    found = minimize(loss, np.zeros(2), jac=True, method="BFGS", options={"gtol": 1e-4}).x
+    found = minimize(loss, centre, jac=True, method="BFGS", options={"gtol": 1e-4}).x
     slope, offset = _rounded(float(np.exp(found[0]))), _rounded(float(found[1]))
-    return Calibration(slope, offset, _rounded(lowest), _rounded(highest))
+    of_all = Calibration(slope, offset, _rounded(lowest), _rounded(highest))
+    return FittedCalibration(of_all, members, _rounded(float(found[2])))
 
 
 def _rounded(value: float) -> float:

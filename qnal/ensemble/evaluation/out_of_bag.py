@@ -1,15 +1,16 @@
 """Out-of-bag predictions: for each labelled spectrum, those of the members not trained on it."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from qnal.ensemble.calibration import Calibration
 from qnal.ensemble.votes import CLASSES, Thresholds, consensus_z, votes
 
+# Calibrated confidences of shape [rows, members] from raw ones; NaN stays NaN.
+Calibrate = Callable[[NDArray[np.floating]], NDArray[np.float64]]
 ABSENT = -1  # vote of a member whose bag contains the target
 
 
@@ -107,7 +108,7 @@ class OutOfBag:
         return _mean(self.deciding, self.available.sum(axis=1))
 
     def probabilities(
-        self, thresholds: Thresholds, calibration: Calibration | None = None
+        self, thresholds: Thresholds, calibration: Calibrate | None = None
     ) -> NDArray[np.float64]:
         """Mean soft class probabilities of the available members, shape [rows, 3].
 
@@ -119,7 +120,7 @@ class OutOfBag:
         return with_rest(ratio(low.sum(axis=1), count), ratio(high.sum(axis=1), count))
 
     def soft_quasar(
-        self, thresholds: Thresholds, calibration: Calibration | None = None
+        self, thresholds: Thresholds, calibration: Calibrate | None = None
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Each member's probabilities of QSO_LZ and of QSO_HZ, shape [rows, members].
 
