@@ -46,6 +46,8 @@ def label_efficiency(
 
     The learning curve of a strategy is the mean over the repeats. Intervals (68 %) are percentiles
     over bootstrap samples of the repeats, the same for both curves, in which both reach the level.
+    Half of the samples do not reach the baseline's highest level; in its row, each sample has its
+    own highest level instead.
 
     Args:
         curves: columns strategy, repeat, labels and the metric.
@@ -75,7 +77,15 @@ def label_efficiency(
         levels = {*np.linspace(min(m[0] for m in means), np.max(means), LEVELS), means[0].max()}
         for level in sorted(levels):
             of_base, own = _needed(pair, means, level)
-            ratios = np.array([_ratio(*_needed(pair, sample, level)) for sample in samples])
+            # The highest level of the baseline is as uncertain as its curve.
+            at_top = level == means[0].max()
+            of_samples = [sample[0].max() if at_top else level for sample in samples]
+            ratios = np.array(
+                [
+                    _ratio(*_needed(pair, *sample))
+                    for sample in zip(samples, of_samples, strict=True)
+                ]
+            )
             known = ratios[~np.isnan(ratios)]
             note = NOT_REACHED if np.isnan(own) else RANDOM_BELOW if np.isnan(of_base) else ""
             ends = np.percentile(known, INTERVAL) if len(known) and not note else [np.nan, np.nan]

@@ -94,6 +94,14 @@ def test_intervals_grow_with_the_scatter_and_contain_the_truth():
     assert widths[1] > 2 * widths[0]
 
 
+@pytest.mark.parametrize("scatter", [0.01, 0.03])
+def test_the_interval_at_the_highest_level_of_random_picks_contains_the_estimate(scatter):
+    """Half of the samples do not reach that level of the mean; each has its own highest one."""
+    row = headline(label_efficiency(curves(20, scatter, fast=2.0), "metric"))["fast"]
+    assert row["low"] < row["efficiency"] < row["high"]
+    assert row["reached"] == 1
+
+
 def test_areas():
     table = curves(fast=2.0)
     areas = curve_areas(table, "metric")
